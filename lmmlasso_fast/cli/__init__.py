@@ -1,0 +1,25 @@
+"""The command line: `lmmlasso demo | kinship | null | fit | predict`."""
+
+import click
+
+from lmmlasso_fast import __version__
+from lmmlasso_fast.cli.demo import demo
+from lmmlasso_fast.cli.fit import fit
+from lmmlasso_fast.cli.kinship import kinship
+from lmmlasso_fast.cli.null import null
+from lmmlasso_fast.cli.predict import predict
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="lmmlasso")
+def main():
+    """LMM-Lasso: a Lasso over all SNPs plus a kinship random effect.
+
+    Results go to files that start with --out; P.log and P.run.json say what was done. Exit codes:
+    0 ok, 2 usage, 3 bad input, 4 not converged (with --strict), 5 output, 70 internal error, 130
+    interrupted, 143 terminated.
+    """
+
+
+for command in (demo, kinship, null, fit, predict):
+    main.add_command(command)

@@ -1,0 +1,59 @@
+"""`lmmlasso null`: the variance components."""
+
+import click
+
+from lmmlasso_fast.cli import options
+from lmmlasso_fast.cli.inputs import Analysed, load, load_kinship
+from lmmlasso_fast.cli.run import Run, execute
+from lmmlasso_fast.io.results import null_model_content, write_json
+from lmmlasso_fast.null_model import NullModel, fit_null
+
+
+@click.command()
+@options.genotypes
+@options.phenotype
+@options.kinship
+@options.null_model
+@options.filters
+@options.output
+def null(**flags):
+    """Fit the null model: h2 and the variance ratio delta, without SNP effects.
+
+    Example: lmmlasso null --bfile mouse --pheno pheno.tsv --pheno-name CD8 --out mouse
+    """
+
+    def body(run):
+        fit_null_model(run, flags, load(run, flags))
+
+    execute("null", flags, body)
+
+
+def fit_null_model(run: Run, flags: dict, analysed: Analysed) -> NullModel:
+    """Kinship and null model of a command; has P.null.json written."""
+    kinship = load_kinship(run, flags, analysed)
+    with run.stage("null model"):
+        model = fit_null(
+            analysed.y,
+            kinship,
+            analysed.covariates,
+            flags["method"],
+            flags["log_delta"],
+            covariate_names=analysed.covariate_names,
+        )
+    error = "" if model.h2_se is None else f" (standard error {model.h2_se:.4f})"
+    flags_set = [
+        text
+        for holds, text in (
+            (model.at_boundary, "at the boundary of the search interval"),
+            (model.multimodal, "several local optima"),
+            (model.flat, "flat likelihood"),
+        )
+        if holds
+    ]
+    run.say(
+        f"null model ({model.method}): log delta {model.log_delta:.6f}, h2 {model.h2:.4f}{error}"
+        + (f"; {', '.join(flags_set)}" if flags_set else "")
+    )
+    content = null_model_content(model, analysed.transform)
+    run.write("null.json", lambda path: write_json(content, path))
+    return model

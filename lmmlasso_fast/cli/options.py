@@ -1,0 +1,112 @@
+"""Flags that several commands share, in the words of PLINK, regenie and scikit-learn."""
+
+import functools
+
+import click
+
+
+def group(*options):
+    """Return a decorator that adds the options in the order given."""
+
+    def decorate(function):
+        return functools.reduce(lambda f, option: option(f), reversed(options), function)
+
+    return decorate
+
+
+output = group(
+    click.option("--out", required=True, metavar="P", help="Prefix of the result files."),
+    click.option(
+        "--threads",
+        type=click.IntRange(1),
+        default=None,
+        help="Threads of BLAS and of the passes over the genotypes [default: all available]. "
+        "Below 3,000 samples BLAS uses one.",
+    ),
+)
+
+genotypes = group(
+    click.option("--bfile", metavar="PREFIX", help="PLINK fileset PREFIX.bed, .bim, .fam."),
+    click.option("--bed", metavar="FILE", help="The .bed, if not of --bfile."),
+    click.option("--bim", metavar="FILE", help="The .bim, if not of --bfile."),
+    click.option("--fam", metavar="FILE", help="The .fam, if not of --bfile."),
+    click.option(
+        "--accept-reference-samples",
+        is_flag=True,
+        help="Accept last samples that carry two A1 alleles at every SNP.",
+    ),
+)
+
+filters = group(
+    click.option("--keep", metavar="FILE", help="Samples to keep (FID IID)."),
+    click.option("--remove", metavar="FILE", help="Samples to drop (FID IID)."),
+    click.option("--extract", metavar="FILE", help="SNPs to keep (one id a line)."),
+    click.option("--exclude", metavar="FILE", help="SNPs to drop (one id a line)."),
+    click.option("--chr", "chromosomes", metavar="NAME[,NAME]", help="Chromosomes to keep."),
+    click.option("--maf", type=float, help="Smallest minor allele frequency."),
+    click.option("--geno", type=float, help="Largest share of missing genotypes of a SNP."),
+    click.option("--mind", type=float, help="Largest share of missing genotypes of a sample."),
+    click.option(
+        "--collapse-duplicates",
+        is_flag=True,
+        help="Offer one SNP of each group of exact duplicates (they are always listed).",
+    ),
+)
+
+phenotype = group(
+    click.option(
+        "--pheno",
+        "--phenoFile",
+        metavar="FILE",
+        help="Table with a header FID IID Y1 ... [default: column 6 of the .fam].",
+    ),
+    click.option(
+        "--pheno-name",
+        "--phenoCol",
+        metavar="NAME",
+        help="Its column [default: the only one].",
+    ),
+    click.option("--covar", "--covarFile", metavar="FILE", help="Table of covariates."),
+    click.option(
+        "--covar-name",
+        "--covarColList",
+        metavar="A,B,PC{1:10}",
+        help="Its columns [default: all]; text is categorical.",
+    ),
+    click.option(
+        "--missing-code",
+        multiple=True,
+        metavar="CODE",
+        help="A value that means missing in the tables; 'none': -9 is a value.",
+    ),
+    click.option(
+        "--transform",
+        type=click.Choice(["none", "boxcox", "rint"]),
+        default="none",
+        show_default=True,
+        help="Of the phenotype; predictions are transformed back.",
+    ),
+    click.option(
+        "--standardize/--no-standardize",
+        default=None,
+        help="Bring the phenotype to mean 0, sd 1 [default: after a transformation].",
+    ),
+)
+
+kinship = group(
+    click.option(
+        "--kinship", "kinship_file", metavar="FILE", help="Kinship (our .npz, GEMMA text, .rel)."
+    ),
+    click.option("--grm", metavar="PREFIX", help="Kinship of GCTA: PREFIX.grm.bin, .grm.id."),
+)
+
+null_model = group(
+    click.option(
+        "--method",
+        type=click.Choice(["ml", "reml"]),
+        default="ml",
+        show_default=True,
+        help="How the variance ratio delta is fitted.",
+    ),
+    click.option("--log-delta", type=float, help="Fix log(sigma_e2 / sigma_g2) instead."),
+)

@@ -1,0 +1,216 @@
+"""One run of a command: log, timings, warnings, result files at the end, exit code."""
+
+import hashlib
+import json
+import os
+import platform
+import signal
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from contextlib import contextmanager
+from importlib.metadata import version as package_version
+from pathlib import Path
+
+import click
+
+import lmmlasso_fast
+from lmmlasso_fast import _core
+from lmmlasso_fast.errors import InputError, OutputError
+from lmmlasso_fast.io.atomic import atomic_write
+from lmmlasso_fast.io.results import write_json
+from lmmlasso_fast.threads import available_threads
+
+EXIT_OK, EXIT_INPUT, EXIT_NOT_CONVERGED, EXIT_OUTPUT = 0, 3, 4, 5
+EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_TERMINATED = 70, 130, 143
+
+
+class _Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+class Run:
+    """What a command writes to: lines for the user, and files that appear when all is done."""
+
+    def __init__(self, command: str, out: str, threads: int | None):
+        self.out = out
+        self.threads = threads or available_threads()
+        self.command = command
+        self.exit_code = EXIT_OK
+        self.counts: dict[str, object] = {}
+        self._inputs: list[Path] = []
+        self._outputs: list[tuple[str, Callable[[Path], None]]] = []
+        self._timings: dict[str, float] = {}
+        self._warnings: list[str] = []
+        self._start = time.perf_counter()
+        try:
+            self._log = open(f"{out}.log", "w", encoding="utf-8")  # noqa: SIM115 (closed in finish)
+        except OSError as error:
+            raise OutputError(
+                f"{out}.log: cannot be written: {error.strerror}; --out is the prefix of the "
+                "result files and its folder must exist"
+            ) from error
+        self._write_log(f"lmmlasso {lmmlasso_fast.__version__} ({_core.kernels_name()} kernels)")
+        self._write_log("command: " + " ".join(sys.argv))
+
+    # -- for the commands ------------------------------------------------------------------------
+
+    def say(self, text: str) -> None:
+        """Tell the user, and the log."""
+        click.echo(text, err=True)
+        self._write_log(text)
+
+    def note_input(self, path: str | os.PathLike | None) -> None:
+        """Remember a file for P.run.json (size and sha256)."""
+        if path is not None:
+            self._inputs.append(Path(path))
+
+    @contextmanager
+    def stage(self, name: str):
+        """Time a part of the run."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._timings[name] = self._timings.get(name, 0.0) + time.perf_counter() - start
+
+    @contextmanager
+    def progress(self, what: str, total: int):
+        """Yield a function (done, total) -> None: a bar on a terminal, ten lines elsewhere."""
+        if sys.stderr.isatty():
+            with click.progressbar(length=total, label=what, file=sys.stderr) as bar:
+                yield lambda done, _: bar.update(done - bar.pos)
+            return
+        tenths = {max(1, total * k // 10) for k in range(1, 11)}
+
+        def report(done: int, _total: int) -> None:
+            if done in tenths:
+                self.say(f"{what}: {done} of {total}")
+
+        yield report
+
+    def write(self, suffix: str, writer: Callable[[Path], None]) -> None:
+        """Have `writer(path)` called for OUT.suffix once everything has been computed."""
+        self._outputs.append((suffix, writer))
+
+    # -- the end ------------------------------------------------------------------------------------
+
+    def write_outputs(self) -> None:
+        with self.stage("write"):
+            for suffix, writer in self._outputs:
+                writer(Path(f"{self.out}.{suffix}"))
+        names = ", ".join(suffix for suffix, _ in self._outputs)
+        self.say(f"wrote {self.out}.* ({names})")
+
+    def warn(self, message: str) -> None:
+        self._warnings.append(message)
+        self.say(f"warning: {message}")
+
+    def finish(self, options: dict, code: int, state: str) -> None:
+        """Write P.run.json and the log's last line, whatever happened before."""
+        seconds = time.perf_counter() - self._start
+        self._write_log(f"end: {state} (exit code {code}, {seconds:.1f} s)")
+        self._log.close()
+        write_json(
+            {
+                "program": "lmmlasso",
+                "version": lmmlasso_fast.__version__,
+                "subcommand": self.command,
+                "command": sys.argv,
+                "options": {key: _plain(value) for key, value in options.items()},
+                "inputs": [_fingerprint(path) for path in self._inputs if path.is_file()],
+                "counts": self.counts,
+                "kernels": _core.kernels_name(),
+                "threads": self.threads,
+                "packages": {
+                    name: package_version(name) for name in ("numpy", "scipy", "polars", "click")
+                },
+                "python": platform.python_version(),
+                "warnings": self._warnings,
+                "timings": {**self._timings, "total": seconds},
+                "exit": {"code": code, "state": state},
+            },
+            f"{self.out}.run.json",
+        )
+
+    def _write_log(self, text: str) -> None:
+        self._log.write(text + "\n")
+        self._log.flush()
+
+
+def execute(command: str, options: dict, body: Callable[[Run], None]) -> None:
+    """Run a command's body; leave the process with the documented exit code."""
+    run = None
+    state = "ok"
+    code = EXIT_INTERNAL
+    try:
+        with _sigterm_raises(), warnings.catch_warnings():
+            run = Run(command, options["out"], options.get("threads"))
+            warnings.simplefilter("always")
+            warnings.showwarning = lambda message, *_, **__: run.warn(str(message))
+            body(run)
+            run.write_outputs()
+            code = run.exit_code
+            state = "ok" if code == EXIT_OK else "not converged"
+    except click.ClickException:
+        code, state = 2, "usage"
+        raise
+    except InputError as error:
+        code, state = EXIT_INPUT, _complain(run, str(error))
+    except OutputError as error:
+        code, state = EXIT_OUTPUT, _complain(run, str(error))
+    except KeyboardInterrupt:
+        code, state = EXIT_INTERRUPTED, _complain(run, "interrupted")
+    except _Terminated:
+        code, state = EXIT_TERMINATED, _complain(run, "terminated")
+    except MemoryError as error:
+        code, state = EXIT_INTERNAL, _complain(run, f"out of memory: {error}")
+    except Exception as error:
+        detail = traceback.format_exc()
+        code, state = EXIT_INTERNAL, _complain(run, f"internal error: {error!r}\n{detail}")
+    finally:
+        if run is not None:
+            try:
+                run.finish(options, code, state)
+            except OutputError as error:
+                code = code or EXIT_OUTPUT
+                click.echo(f"error: {error}", err=True)
+    sys.exit(code)
+
+
+def _complain(run: Run | None, message: str) -> str:
+    """Show an error, with control characters of hostile input made visible; return it."""
+    message = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in message)
+    if run is None:
+        click.echo(f"error: {message}", err=True)
+    else:
+        run.say(f"error: {message}")
+    return message
+
+
+@contextmanager
+def _sigterm_raises():
+    def handler(signum, frame):
+        raise _Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, handler)
+    except ValueError:  # not the main thread: the caller deals with signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _plain(value):
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _fingerprint(path: Path) -> dict:
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"path": str(path), "size": path.stat().st_size, "sha256": digest}

@@ -1,0 +1,123 @@
+"""Fixed effects: the intercept and the caller's covariates, without what is collinear."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from lmmlasso_fast.errors import CovariateError, DataWarning
+
+#: A column whose part outside the span of the ones before it is below this share of its length
+#: is collinear with them.
+_COLLINEAR = 1e-8
+
+
+@dataclass(frozen=True)
+class Design:
+    """Covariates in use.
+
+    Attributes
+    ----------
+    matrix : ndarray, shape (n, c)
+        The kept columns, the intercept first if there is one.
+    names : tuple of str
+    dropped : tuple of str
+        Collinear columns that were left out.
+    """
+
+    matrix: np.ndarray
+    names: tuple[str, ...]
+    dropped: tuple[str, ...]
+
+    @property
+    def has_intercept(self) -> bool:
+        return bool(self.names) and self.names[0] == "intercept"
+
+
+def as_design(covariates, n: int, *, intercept: bool = True, names=None) -> Design:
+    """Check covariates, put the intercept first and drop collinear columns.
+
+    Columns are taken in order, so that of a collinear set the later ones go.
+
+    Parameters
+    ----------
+    covariates : array_like, shape (n, k), or None
+    n : int
+        Samples.
+    intercept : bool, default True
+    names : sequence of str, optional
+        Names of the k columns, for messages and results.
+
+    Raises
+    ------
+    CovariateError
+        Wrong shape, not finite, or no degree of freedom left (n - c < 1).
+
+    Warns
+    -----
+    DataWarning
+        Names the collinear columns that were dropped.
+    """
+    if covariates is None:
+        given = np.empty((n, 0))
+    else:
+        given = np.asarray(covariates, dtype=np.float64)
+        if given.ndim == 1:
+            given = given[:, None]
+    if given.ndim != 2 or given.shape[0] != n:
+        raise CovariateError(
+            f"covariates: expected {n} rows, one per sample, found shape {given.shape}"
+        )
+    if not np.isfinite(given).all():
+        i, j = np.argwhere(~np.isfinite(given))[0]
+        raise CovariateError(
+            f"covariates: expected finite numbers, found {given[i, j]} in row {i + 1}, column "
+            f"{j + 1}; drop the sample or fill the value in"
+        )
+    labels = [f"covariate{j + 1}" for j in range(given.shape[1])] if names is None else list(names)
+    if len(labels) != given.shape[1]:
+        raise CovariateError(
+            f"covariates: expected {given.shape[1]} names, found {len(labels)}"
+        )
+    if intercept:
+        given = np.column_stack([np.ones(n), given])
+        labels = ["intercept", *labels]
+    keep = independent_columns(given)
+    dropped = tuple(labels[j] for j in range(len(labels)) if j not in set(keep))
+    if dropped:
+        warnings.warn(
+            f"covariates: {', '.join(dropped)} dropped: constant, or collinear with the "
+            "covariates before",
+            DataWarning,
+            stacklevel=3,
+        )
+    if n - len(keep) < 1:
+        raise CovariateError(
+            f"covariates: expected fewer independent columns than samples, found {len(keep)} "
+            f"and {n}"
+        )
+    return Design(
+        np.ascontiguousarray(given[:, keep]), tuple(labels[j] for j in keep), dropped
+    )
+
+
+def independent_columns(A: np.ndarray) -> list[int]:
+    """Return the columns of A that are not in the span of the ones before them.
+
+    Gram-Schmidt, twice over, on columns scaled to length one.
+    """
+    keep: list[int] = []
+    basis = np.empty((A.shape[0], 0))
+    for j in range(A.shape[1]):
+        largest = np.abs(A[:, j]).max(initial=0.0)
+        if largest == 0:
+            continue
+        column = A[:, j] / largest
+        column = column / np.linalg.norm(column)
+        rest = column - basis @ (basis.T @ column)
+        rest = rest - basis @ (basis.T @ rest)
+        length = np.linalg.norm(rest)
+        if length > _COLLINEAR and len(keep) < A.shape[0]:
+            keep.append(j)
+            basis = np.column_stack([basis, rest / length])
+    return keep

@@ -1,0 +1,186 @@
+"""Genotypes held as an array of any real numbers (dosages, standardised SNPs, features)."""
+
+import numpy as np
+
+from lmmlasso_fast.errors import GenotypeError
+from lmmlasso_fast.genotypes import _CODE, Genotypes, as_sample_index, inverse_or_zero
+
+#: Bytes of float64 that a pass over the array converts at a time.
+_BLOCK_BYTES = 1 << 25
+
+
+def as_matrix(X) -> np.ndarray:
+    """Return X as a two-dimensional array of real numbers, without copying one.
+
+    Raises
+    ------
+    TypeError
+        Complex numbers, text, other objects, sparse matrices.
+    GenotypeError
+        Not two-dimensional, or without samples or SNPs.
+    """
+    if hasattr(X, "tocsc"):
+        raise TypeError("X: expected a dense array, found a sparse matrix; use X.toarray()")
+    X = X if isinstance(X, np.ma.MaskedArray) else np.asarray(X)
+    if X.dtype.kind == "O":
+        X = X.astype(np.float64)
+    if X.dtype.kind not in "fiub":
+        raise TypeError(f"X: expected real numbers, found dtype {X.dtype}")
+    if X.ndim != 2:
+        raise GenotypeError(
+            f"X: expected a two-dimensional array (samples x SNPs), found {X.ndim} dimension(s)"
+        )
+    if 0 in X.shape:
+        raise GenotypeError(f"X: expected samples and SNPs, found shape {X.shape}")
+    return X
+
+
+class DenseGenotypes(Genotypes):
+    """An array of numbers behind the Genotypes protocol; the array is referred to, not copied.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, p)
+    samples, variants : polars.DataFrame, optional
+    standardize : bool, default True
+        False uses the columns as they are (mean 0, sd 1): no intercept is absorbed.
+    """
+
+    def __init__(self, X, samples=None, variants=None, *, standardize=True, reasons=None):
+        X = as_matrix(X)
+        super().__init__(X.shape[0], X.shape[1], samples, variants)
+        self._X = X
+        self._standardize = bool(standardize)
+        self.reasons = (
+            np.zeros(self.n_variants, dtype=np.uint8) if reasons is None else reasons.copy()
+        )
+        self.frequency = np.full(self.n_variants, np.nan)
+        self._set_statistics()
+
+    def _set_statistics(self) -> None:
+        p = self.n_variants
+        self.n_missing = np.zeros(p, dtype=np.int32)
+        self.mean = np.zeros(p)
+        self.sd = np.zeros(p)
+        free = self.reasons == 0
+        for start, stop in self._ranges():
+            block, missing = self._block(slice(start, stop))
+            present = self.n_samples - missing.sum(axis=0)
+            if np.isinf(block).any():
+                raise GenotypeError("X: expected finite numbers or NaN for missing, found infinity")
+            low = np.where(missing, np.inf, block).min(axis=0)
+            high = np.where(missing, -np.inf, block).max(axis=0)
+            constant = low >= high  # the numbers themselves decide, never a rounded sd
+            where = slice(start, stop)
+            self.n_missing[where] = self.n_samples - present
+            reasons = self.reasons[where]
+            reasons[free[where] & (present == 0)] = _CODE["all_missing"]
+            if not self._standardize:
+                zero = free[where] & (low == 0) & (high == 0)
+                reasons[zero] = _CODE["monomorphic"]
+                self.sd[where] = reasons == 0
+                continue
+            reasons[free[where] & (present > 0) & constant] = _CODE["monomorphic"]
+            use = reasons == 0
+            filled = np.where(missing, 0.0, block)
+            with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+                mean = filled.sum(axis=0) / np.maximum(present, 1)
+                centred = np.where(missing, 0.0, block - mean)
+                variance = np.einsum("ij,ij->j", centred, centred) / np.maximum(present, 1)
+            bad = use & ~((variance > np.finfo(np.float64).tiny) & np.isfinite(variance))
+            if bad.any():
+                j = start + int(np.flatnonzero(bad)[0])
+                raise GenotypeError(
+                    f"X: the variance of column {j} overflows or underflows; expected numbers "
+                    f"whose squares are representable, found a range of {low[j - start]!r} to "
+                    f"{high[j - start]!r}; rescale the column"
+                )
+            self.mean[where] = np.where(use, mean, 0.0)
+            self.sd[where] = np.where(use, np.sqrt(variance), 0.0)
+
+    def _ranges(self):
+        width = max(1, _BLOCK_BYTES // (8 * self.n_samples))
+        return [(a, min(a + width, self.n_variants)) for a in range(0, self.n_variants, width)]
+
+    def _block(self, columns):
+        """Return the numbers of some columns as float64 and where they are missing."""
+        part = self._X[:, columns]
+        values = np.asarray(np.ma.getdata(part), dtype=np.float64)
+        missing = np.isnan(values) | np.ma.getmaskarray(part)
+        return values, missing
+
+    def _standardised(self, values, missing, mean, sd):
+        """(values - mean) / sd, 0 where missing or not offered; always a new array."""
+        out = (np.where(missing, 0.0, values) - mean) * inverse_or_zero(sd)
+        out[missing] = 0.0
+        return out
+
+    # -- the protocol ------------------------------------------------------------------------------
+
+    def gradient(self, v, *, screening=False, n_threads=1):
+        v = np.asarray(v, dtype=np.float64)
+        if v.shape[:1] != (self.n_samples,) or v.ndim > 2:
+            raise ValueError(f"v: expected {self.n_samples} rows, found shape {v.shape}")
+        out = np.empty((self.n_variants, *v.shape[1:]))
+        for start, stop in self._ranges():
+            block = self._standardised(
+                *self._block(slice(start, stop)), self.mean[start:stop], self.sd[start:stop]
+            )
+            out[start:stop] = block.T @ v
+        return out
+
+    def columns(self, index, dtype=np.float64, statistics=None):
+        index = np.asarray(index, dtype=np.int64)
+        mean, sd = (self.mean, self.sd) if statistics is None else statistics
+        block = self._standardised(*self._block(index), mean[index], sd[index])
+        return np.asfortranarray(block, dtype=dtype)
+
+    def subset(self, samples):
+        chosen = as_sample_index(samples, self.n_samples)
+        reasons = self.reasons.copy()
+        reasons[(reasons == _CODE["monomorphic"]) | (reasons == _CODE["all_missing"])] = 0
+        return DenseGenotypes(
+            self._X[chosen],
+            None if self._samples is None else self._samples[chosen],
+            self._variants,
+            standardize=self._standardize,
+            reasons=reasons,
+        )
+
+    def sample_missing_rate(self):
+        missing = np.zeros(self.n_samples)
+        use = self.included
+        for start, stop in self._ranges():
+            missing += self._block(slice(start, stop))[1][:, use[start:stop]].sum(axis=1)
+        return missing / max(int(use.sum()), 1)
+
+    def duplicate_pairs(self):
+        """Return pairs of columns that are equal, or equal with the other sign, number by number."""
+        seen: dict[bytes, int] = {}
+        duplicate, kept, sign = [], [], []
+        for start, stop in self._ranges():
+            values, missing = self._block(slice(start, stop))
+            values = np.where(missing, np.nan, values) + 0.0  # one kind of NaN and of zero
+            for j in range(start, stop):
+                if not self.included[j]:
+                    continue
+                column = np.ascontiguousarray(values[:, j - start])
+                flipped = np.where(np.isnan(column), np.nan, 0.0 - column)
+                for key, s in ((column.tobytes(), 1), (flipped.tobytes(), -1)):
+                    if key in seen:
+                        duplicate.append(j)
+                        kept.append(seen[key])
+                        sign.append(s)
+                        break
+                else:
+                    seen[column.tobytes()] = j
+        return tuple(np.array(values, dtype=np.int64) for values in (duplicate, kept, sign))
+
+    def _with_reasons(self, reasons):
+        return DenseGenotypes(
+            self._X,
+            self._samples,
+            self._variants,
+            standardize=self._standardize,
+            reasons=reasons,
+        )

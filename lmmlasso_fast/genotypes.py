@@ -1,0 +1,304 @@
+"""The Genotypes protocol: everything above it works on `gradient`, `columns` and a few vectors.
+
+Two kinds implement it: packed 2-bit genotypes (`lmmlasso_fast.packed`) and dense arrays
+(`lmmlasso_fast.dense`). SNPs are standardised over the analysed samples, missing genotypes are at
+the mean, and a SNP that is not offered to the model (monomorphic, filtered out, ...) keeps its
+place: its mean and column are zero, so that p means the same everywhere.
+"""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from lmmlasso_fast.errors import GenotypeError
+
+#: Why a SNP is not offered to the model; index 0 means that it is.
+REASONS = (
+    "",
+    "chr",
+    "extract",
+    "exclude",
+    "all_missing",
+    "monomorphic",
+    "geno",
+    "maf",
+    "duplicate",
+)
+_CODE = {reason: code for code, reason in enumerate(REASONS)}
+
+
+class Genotypes(ABC):
+    """SNPs of n samples, column-standardised on demand.
+
+    Attributes
+    ----------
+    n_samples, n_variants : int
+        n, and p: all SNPs, those not offered to the model included.
+    mean, sd, frequency : ndarray of float64, shape (p,)
+        Mean dosage, standard deviation (divisor: the number of genotypes that are there) and
+        frequency of A1 over the analysed samples; zero for SNPs that are not offered (frequency:
+        NaN where there is none to speak of).
+    n_missing : ndarray of int32, shape (p,)
+        Missing genotypes among the analysed samples.
+    included : ndarray of bool, shape (p,)
+        The SNPs that are offered to the model.
+    reasons : ndarray of uint8, shape (p,)
+        Indices into `lmmlasso_fast.genotypes.REASONS`.
+    """
+
+    n_samples: int
+    n_variants: int
+    mean: np.ndarray
+    sd: np.ndarray
+    frequency: np.ndarray
+    n_missing: np.ndarray
+    reasons: np.ndarray
+
+    def __init__(self, n_samples, n_variants, samples, variants):
+        self.n_samples = int(n_samples)
+        self.n_variants = int(n_variants)
+        self._samples = samples
+        self._variants = variants
+        for frame, n, what in ((samples, n_samples, "samples"), (variants, n_variants, "variants")):
+            if frame is not None and len(frame) != n:
+                raise GenotypeError(
+                    f"{what}: expected a table of {n} rows, one for each of the genotypes' "
+                    f"{what}, found {len(frame)}"
+                )
+
+    # -- tables ------------------------------------------------------------------------------
+
+    @property
+    def has_sample_ids(self) -> bool:
+        """Whether the samples came with ids (arrays may not)."""
+        return self._samples is not None
+
+    @property
+    def samples(self):
+        """polars DataFrame FID, IID; made-up ids when none were given."""
+        if self._samples is not None:
+            return self._samples
+        import polars as pl
+
+        ids = [f"sample{i}" for i in range(self.n_samples)]
+        return pl.DataFrame({"FID": ids, "IID": ids})
+
+    @property
+    def variants(self):
+        """polars DataFrame CHROM, ID, POS, A1, A2; A1 is the counted (effect) allele."""
+        if self._variants is None:
+            import polars as pl
+
+            p = self.n_variants
+            self._variants = pl.DataFrame(
+                {
+                    "CHROM": ["0"] * p,
+                    "ID": [f"snp{j}" for j in range(p)],
+                    "POS": np.zeros(p, dtype=np.int64),
+                    "A1": ["A"] * p,
+                    "A2": ["B"] * p,
+                }
+            )
+        return self._variants
+
+    @property
+    def included(self) -> np.ndarray:
+        return self.reasons == 0
+
+    @property
+    def excluded(self):
+        """polars DataFrame CHROM, POS, ID, REASON of the SNPs not offered to the model."""
+        import polars as pl
+
+        rows = np.flatnonzero(self.reasons)
+        names = np.array(REASONS, dtype=object)[self.reasons[rows]]
+        return self.variants[rows].select(
+            "CHROM", "POS", "ID", pl.Series("REASON", names, dtype=pl.String)
+        )
+
+    @property
+    def duplicates(self):
+        """polars DataFrame ID, KEPT_ID, SIGN: exact duplicates over the analysed samples.
+
+        KEPT_ID is the first of the group, SIGN is -1 when the alleles are swapped.
+        """
+        import polars as pl
+
+        rows, kept, sign = self.duplicate_pairs()
+        ids = self.variants["ID"]
+        return pl.DataFrame({"ID": ids[rows], "KEPT_ID": ids[kept], "SIGN": sign})
+
+    # -- what implementations provide ----------------------------------------------------------
+
+    @abstractmethod
+    def gradient(self, v, *, screening: bool = False, n_threads: int = 1) -> np.ndarray:
+        """Return X'v for v of shape (n,) or (n, m).
+
+        `screening` allows float32's accuracy (relative to the largest entry of v); the default is
+        float64's. SNPs that are not offered have 0.
+        """
+
+    @abstractmethod
+    def columns(self, index, dtype=np.float64, statistics=None) -> np.ndarray:
+        """Return the standardised SNPs `index` as an n x k array (Fortran-ordered).
+
+        `statistics` = (mean, sd) of all p SNPs standardises by another sample's instead.
+        """
+
+    @abstractmethod
+    def subset(self, samples) -> "Genotypes":
+        """Return the genotypes of the chosen samples (integer index or boolean mask)."""
+
+    @abstractmethod
+    def duplicate_pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return (duplicate, kept, sign): indices of SNPs equal to an earlier one, which, how."""
+
+    @abstractmethod
+    def _with_reasons(self, reasons: np.ndarray) -> "Genotypes":
+        """Return the same genotypes with these exclusion reasons."""
+
+    @abstractmethod
+    def sample_missing_rate(self) -> np.ndarray:
+        """Return each sample's share of missing genotypes among the offered SNPs."""
+
+    # -- filters ---------------------------------------------------------------------------------
+
+    def filter(
+        self, *, chromosomes=None, extract=None, exclude=None, mind=None, geno=None, maf=None
+    ) -> "Genotypes":
+        """Return genotypes with fewer SNPs (and, with `mind`, samples) offered to the model.
+
+        Applied in this order, as PLINK does; the first reason that applies is recorded.
+
+        Parameters
+        ----------
+        chromosomes, extract, exclude : collection of str, optional
+            Chromosome names to keep, SNP ids to keep, SNP ids to drop.
+        mind : float, optional
+            Largest share of missing genotypes of a sample.
+        geno : float, optional
+            Largest share of missing genotypes of a SNP.
+        maf : float, optional
+            Smallest minor allele frequency.
+
+        Raises
+        ------
+        GenotypeError
+            A share outside [0, 1], a chromosome that does not occur, or `maf` on genotypes that
+            are not dosages.
+        """
+        for name, value, top in (("mind", mind, 1), ("geno", geno, 1), ("maf", maf, 0.5)):
+            if value is not None and not 0 <= value <= top:
+                raise GenotypeError(f"{name}: expected a number in [0, {top}], found {value!r}")
+        result = self
+        if chromosomes is not None:
+            wanted = {str(name) for name in chromosomes}
+            present = set(self.variants["CHROM"].unique())
+            if wanted - present:
+                raise GenotypeError(
+                    f"chromosomes: expected names among {', '.join(sorted(present)[:30])}, "
+                    f"found {', '.join(sorted(wanted - present))}"
+                )
+            result = result._exclude(~_is_in(self.variants["CHROM"], wanted), "chr")
+        if extract is not None:
+            result = result._exclude(~_is_in(self.variants["ID"], extract), "extract")
+        if exclude is not None:
+            result = result._exclude(_is_in(self.variants["ID"], exclude), "exclude")
+        if mind is not None:
+            keep = result.sample_missing_rate() <= mind
+            if not keep.all():
+                result = result.subset(keep)
+        if geno is not None:
+            result = result._exclude(result.n_missing > geno * result.n_samples, "geno")
+        if maf is not None:
+            frequency = result.frequency
+            if np.isnan(frequency[result.included]).any():
+                raise GenotypeError("maf: expected dosages 0, 1, 2; found other numbers")
+            minor = np.minimum(frequency, 1 - frequency)
+            result = result._exclude(minor < maf, "maf")
+        return result
+
+    def collapse_duplicates(self) -> "Genotypes":
+        """Return genotypes that offer the first SNP of every group of exact duplicates only."""
+        drop = np.zeros(self.n_variants, dtype=bool)
+        drop[self.duplicate_pairs()[0]] = True
+        return self._exclude(drop, "duplicate")
+
+    def _exclude(self, drop: np.ndarray, reason: str) -> "Genotypes":
+        reasons = self.reasons.copy()
+        reasons[drop & (reasons == 0)] = _CODE[reason]
+        return self._with_reasons(reasons)
+
+    # -- construction ------------------------------------------------------------------------------
+
+    @staticmethod
+    def from_array(X, samples=None, variants=None) -> "Genotypes":
+        """Make genotypes of a numpy array (samples x SNPs).
+
+        Dosages 0, 1, 2 (NaN or a mask for missing) are packed into two bits each; any other
+        numbers are kept as they are, by reference, and standardised on demand.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, p)
+            Numbers of any real type and memory order; never written to.
+        samples, variants : polars.DataFrame, optional
+            FID, IID; CHROM, ID, POS, A1, A2 (A1 is what the dosage counts).
+
+        Raises
+        ------
+        GenotypeError
+            Not two-dimensional, empty, infinite, or of a magnitude whose squares overflow.
+        TypeError
+            Complex numbers, text, sparse matrices.
+        """
+        from lmmlasso_fast.dense import DenseGenotypes, as_matrix
+        from lmmlasso_fast.packed import PackedGenotypes, pack
+
+        X = as_matrix(X)
+        packed = pack(X)
+        if packed is not None:
+            return PackedGenotypes(packed, X.shape[0], samples=samples, variants=variants)
+        return DenseGenotypes(X, samples=samples, variants=variants)
+
+
+def as_sample_index(samples, n_samples: int) -> np.ndarray:
+    """Return an int64 index of distinct samples from an integer index or a boolean mask.
+
+    Raises
+    ------
+    GenotypeError
+        Wrong length of the mask, an index out of range, a repeated or no sample.
+    """
+    samples = np.asarray(samples)
+    if samples.dtype == bool:
+        if samples.shape != (n_samples,):
+            raise GenotypeError(
+                f"samples: expected a mask of length {n_samples}, found shape {samples.shape}"
+            )
+        index = np.flatnonzero(samples)
+    else:
+        if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.integer):
+            raise GenotypeError(
+                f"samples: expected a one-dimensional integer index or boolean mask, found "
+                f"{samples.dtype} of shape {samples.shape}"
+            )
+        index = samples
+        if len(index) and (index.min() < 0 or index.max() >= n_samples):
+            raise GenotypeError(f"samples: expected indices in [0, {n_samples})")
+        if len(np.unique(index)) != len(index):
+            raise GenotypeError("samples: expected every sample at most once")
+    if len(index) == 0:
+        raise GenotypeError("samples: none is left; check --keep, --remove and the phenotype's ids")
+    return np.ascontiguousarray(index, dtype=np.int64)
+
+
+def inverse_or_zero(sd: np.ndarray) -> np.ndarray:
+    """1 / sd; 0 where sd is 0, which takes a SNP out of every product."""
+    return np.divide(1.0, sd, out=np.zeros(np.shape(sd)), where=np.asarray(sd) > 0)
+
+
+def _is_in(column, names) -> np.ndarray:
+    import polars as pl
+
+    return column.is_in(pl.Series(list(names), dtype=pl.String).implode()).to_numpy()

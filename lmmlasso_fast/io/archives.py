@@ -1,0 +1,76 @@
+"""Arrays in .npz files: written with the same bytes for the same content, read without pickle."""
+
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from lmmlasso_fast.errors import InputError
+from lmmlasso_fast.io.atomic import atomic_write
+from lmmlasso_fast.io.text import failure
+
+
+def save_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays of numbers and text. NumPy stamps every member with the zip format's earliest
+    date, never with the time.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    with atomic_write(path, "wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def load_arrays(
+    path: str | os.PathLike,
+    entries: Mapping[str, tuple[str, int]],
+    error: type[InputError],
+    what: str,
+) -> dict[str, np.ndarray]:
+    """Read the arrays `entries`: name -> (type, or "U" for text; number of dimensions).
+
+    The entry "format" must be among them and hold the text `what`.
+
+    Raises
+    ------
+    error
+        The file cannot be read, is damaged, lacks an entry or has one of the wrong kind.
+    """
+    name = os.fspath(path)
+
+    def damaged(expected: str, found: str) -> InputError:
+        return failure(
+            error,
+            name,
+            f"not a file of the format {what!r}",
+            expected=expected,
+            found=found,
+            advice="check the name, or write the file again",
+        )
+
+    try:
+        # numpy leaves a file open that it has opened itself and finds damaged.
+        with open(name, "rb") as file:
+            if file.read(4) != b"PK\x03\x04":
+                raise ValueError("another kind of file")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                content = {key: archive[key] for key in entries}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
+        found = getattr(problem, "strerror", None) or str(problem).strip("\"'")
+        raise damaged(f"an .npz with {', '.join(entries)}", found) from problem
+    for key, (dtype, n_dimensions) in entries.items():
+        array = content[key]
+        matches = array.dtype.kind == "U" if dtype == "U" else array.dtype == dtype
+        if not (matches and array.ndim == n_dimensions):
+            raise damaged(
+                f"{key} of the type {dtype} in {n_dimensions} dimensions",
+                f"{array.dtype.str} in {array.ndim}",
+            )
+    if str(content["format"]) != what:
+        raise damaged(f"the format {what!r}", repr(str(content["format"])))
+    return content

@@ -1,0 +1,65 @@
+"""Files that appear whole or not at all."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from lmmlasso_fast.errors import OutputError
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
+    """Open a file for writing that replaces `path` only when everything went well.
+
+    The content goes to a temporary file in the same directory, whose name starts with a dot and
+    the name of the target; at the end of the block it is flushed, synced to disk, closed and
+    renamed over the target. After any exception the temporary file is gone and an older file at
+    `path` is as it was. A symbolic link stays a link: the file that it points to is replaced.
+
+    Parameters
+    ----------
+    path : path
+        The file to write; its directory must exist.
+    mode : {"w", "wb"}, default "w"
+        Text (UTF-8, lines end with a bare newline on every platform) or bytes.
+
+    Yields
+    ------
+    file object
+
+    Raises
+    ------
+    OutputError
+        The file cannot be created, written, synced, closed or renamed, or `path` is something
+        other than a regular file (a directory, a device, a pipe).
+    """
+    if mode not in ("w", "wb"):
+        raise ValueError(f"mode must be 'w' or 'wb', found {mode!r}")
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+    as_text = {} if mode == "wb" else {"encoding": "utf-8", "newline": "\n"}
+    try:
+        # A rename would put a plain file in the place of a device such as /dev/null.
+        if target.exists() and not target.is_file():
+            raise OutputError(
+                f"{path}: cannot be written: expected a regular file or a new name, found "
+                "something else (a directory, a device or a pipe); choose another output name"
+            )
+        # "x" refuses to follow or truncate anything that is there already.
+        with open(temporary, mode.replace("w", "x"), **as_text) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written: expected a writable directory with enough space, found "
+            f"{error.strerror or error}; the file is as it was before"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)

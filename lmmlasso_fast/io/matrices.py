@@ -1,0 +1,104 @@
+"""Matrices of numbers in files, whatever they mean."""
+
+import os
+from math import isfinite, nan
+
+import numpy as np
+
+from lmmlasso_fast.errors import KinshipError
+from lmmlasso_fast.io.text import BLANKS, Text, failure, quote, read_text
+
+GRM_DTYPE = np.dtype("<f4")
+
+
+def read_triangle(path: str, n: int) -> np.ndarray:
+    """The n (n + 1) / 2 float32 values of a lower triangle."""
+    n_bytes = n * (n + 1) // 2 * GRM_DTYPE.itemsize
+    try:
+        n_found = os.path.getsize(path)
+        if n_found == n_bytes:
+            return np.fromfile(path, dtype=GRM_DTYPE)
+    except OSError as problem:
+        raise failure(
+            KinshipError,
+            path,
+            "the file cannot be read",
+            expected="a readable file",
+            found=problem.strerror or str(problem),
+            advice="check its name",
+        ) from problem
+    raise failure(
+        KinshipError,
+        path,
+        "wrong size",
+        expected=f"{n_bytes} bytes: the lower triangle of the {n} samples of the .grm.id file, in "
+        "float32",
+        found=f"{n_found} bytes",
+        advice="copy the files again, and check that they are of one matrix",
+    )
+
+
+def symmetric_from_triangle(entries: np.ndarray, n: int) -> np.ndarray:
+    """The symmetric (n, n) float64 matrix of a lower triangle, row by row with its diagonal."""
+    matrix = np.empty((n, n))
+    start = 0
+    for row in range(n):
+        matrix[row, : row + 1] = entries[start : start + row + 1]
+        start += row + 1
+    _mirror_lower(matrix)
+    return matrix
+
+
+def read_text_matrix(path: str, n: int | None, *, triangle: bool) -> np.ndarray:
+    """A square matrix in text, or with `triangle` also the lower triangle of a symmetric one."""
+    text = read_text(path, KinshipError)
+    rows = [(number, line) for number, line in enumerate(text.lines(), 1) if line.strip(BLANKS)]
+    if len(rows) != (n or len(rows)) or not rows:
+        raise text.failure(
+            "wrong number of lines",
+            expected="at least one" if n is None else f"{n}, one for each sample of the .id file",
+            found=str(len(rows)),
+            advice="check that the file is complete",
+        )
+    n = len(rows)
+    matrix = np.empty((n, n))
+    triangle = triangle and n > 1 and len(rows[0][1].split()) == 1
+    for row, (number, line) in enumerate(rows):
+        values = line.split()
+        expected = row + 1 if triangle else n
+        if len(values) != expected:
+            raise text.failure(
+                "not a lower triangle" if triangle else "not a square matrix",
+                expected=f"{expected} values (the file has {n} lines)",
+                found=str(len(values)),
+                advice="check that the file is complete",
+                line=number,
+            )
+        matrix[row, :expected] = _finite_numbers(text, values, number)
+    if triangle:
+        _mirror_lower(matrix)
+    return matrix
+
+
+def _mirror_lower(matrix: np.ndarray) -> None:
+    for row in range(1, len(matrix)):
+        matrix[:row, row] = matrix[row, :row]
+
+
+def _finite_numbers(text: Text, values: list[bytes], line: int) -> list[float]:
+    numbers = []
+    for column, value in enumerate(values, 1):
+        try:
+            number = float(value)
+        except ValueError:
+            number = nan
+        if not isfinite(number):
+            raise text.failure(
+                f"column {column}",
+                expected="a finite number",
+                found=quote(value.decode()),
+                advice="make the matrix again without the samples that cause it",
+                line=line,
+            )
+        numbers.append(number)
+    return numbers

@@ -1,0 +1,185 @@
+"""Fitted models in files (.npz, no pickle)."""
+
+import json
+import os
+
+import numpy as np
+
+from lmmlasso_fast.errors import ModelError
+from lmmlasso_fast.io.archives import load_arrays, save_arrays
+from lmmlasso_fast.prediction import Model
+from lmmlasso_fast.preprocessing import Transform
+
+FORMAT = "lmmlasso_fast model 1"
+_ENTRIES = {
+    "format": ("U", 0),
+    "phenotype": ("U", 0),
+    "transform": ("U", 0),
+    "chrom": ("U", 1),
+    "id": ("U", 1),
+    "pos": ("<i8", 1),
+    "a1": ("U", 1),
+    "a2": ("U", 1),
+    "mean": ("<f8", 1),
+    "sd": ("<f8", 1),
+    "alphas": ("<f8", 1),
+    "coef_values": ("<f8", 1),
+    "coef_rows": ("<i8", 1),
+    "coef_starts": ("<i8", 1),
+    "gammas": ("<f8", 2),
+    "covariate_names": ("U", 1),
+    "random": ("U", 0),
+    "random_effects": ("<f8", 2),
+    "fid": ("U", 1),
+    "iid": ("U", 1),
+    "kinship_scale": ("<f8", 0),
+    "log_delta": ("<f8", 0),
+    "h2": ("<f8", 0),
+    "n_samples": ("<i8", 0),
+}
+
+
+def save_model(model: Model, path: str | os.PathLike) -> None:
+    """Write a model; the same model gives the same bytes.
+
+    The .npz holds numbers and text only; `numpy.load` reads it with allow_pickle=False. A missing
+    log_delta or h2 (no random effect) is NaN.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    coefs = model.coefs.tocsc()
+    coefs.sort_indices()
+    fid = iid = []
+    if model.samples is not None:
+        fid, iid = (model.samples[name].fill_null("").to_list() for name in ("FID", "IID"))
+
+    def text(values):
+        return np.array(values, dtype=np.str_)
+
+    def number(value):
+        return np.array(np.nan if value is None else value, dtype="<f8")
+
+    save_arrays(
+        path,
+        {
+            "format": text(FORMAT),
+            "phenotype": text(model.phenotype),
+            "transform": text(json.dumps(model.transform.to_dict())),
+            "chrom": text(model.variants["CHROM"].to_list()),
+            "id": text(model.variants["ID"].to_list()),
+            "pos": model.variants["POS"].to_numpy().astype("<i8"),
+            "a1": text(model.variants["A1"].to_list()),
+            "a2": text(model.variants["A2"].to_list()),
+            "mean": model.mean,
+            "sd": model.sd,
+            "alphas": model.alphas,
+            "coef_values": coefs.data,
+            "coef_rows": coefs.indices.astype("<i8"),
+            "coef_starts": coefs.indptr.astype("<i8"),
+            "gammas": np.ascontiguousarray(model.gammas),
+            "covariate_names": text(list(model.covariate_names)),
+            "random": text(model.random),
+            "random_effects": np.ascontiguousarray(model.random_effects),
+            "fid": text(fid),
+            "iid": text(iid),
+            "kinship_scale": number(model.kinship_scale),
+            "log_delta": number(model.log_delta),
+            "h2": number(model.h2),
+            "n_samples": np.array(model.n_samples, dtype="<i8"),
+        },
+    )
+
+
+def load_model(path: str | os.PathLike) -> Model:
+    """Read what `save_model` wrote. Nothing is unpickled.
+
+    Raises
+    ------
+    ModelError
+        The file cannot be read, is damaged, or its parts do not fit together.
+    """
+    import polars as pl
+    from scipy.sparse import csc_array
+
+    name = os.fspath(path)
+    content = load_arrays(name, _ENTRIES, ModelError, FORMAT)
+    _check(name, content)
+    try:
+        transform = Transform.from_dict(json.loads(str(content["transform"])))
+    except (json.JSONDecodeError, ModelError) as problem:
+        raise ModelError(f"{name}: {problem}; fit the model again") from problem
+    q, m = len(content["mean"]), len(content["alphas"])
+    samples = None
+    if content["iid"].size:
+        samples = pl.DataFrame({"FID": content["fid"].tolist(), "IID": content["iid"].tolist()})
+        samples = samples.with_columns(pl.col("FID").replace("", None))
+
+    def optional(key):
+        return None if np.isnan(content[key]) else float(content[key])
+
+    return Model(
+        variants=pl.DataFrame(
+            {
+                "CHROM": pl.Series(content["chrom"].tolist(), dtype=pl.String),
+                "ID": pl.Series(content["id"].tolist(), dtype=pl.String),
+                "POS": content["pos"],
+                "A1": pl.Series(content["a1"].tolist(), dtype=pl.String),
+                "A2": pl.Series(content["a2"].tolist(), dtype=pl.String),
+            }
+        ),
+        mean=content["mean"],
+        sd=content["sd"],
+        alphas=content["alphas"],
+        coefs=csc_array(
+            (content["coef_values"], content["coef_rows"], content["coef_starts"]), shape=(q, m)
+        ),
+        gammas=content["gammas"],
+        covariate_names=tuple(content["covariate_names"].tolist()),
+        random=str(content["random"]),
+        random_effects=content["random_effects"],
+        samples=samples,
+        kinship_scale=float(content["kinship_scale"]),
+        transform=transform,
+        log_delta=optional("log_delta"),
+        h2=optional("h2"),
+        n_samples=int(content["n_samples"]),
+        phenotype=str(content["phenotype"]),
+    )
+
+
+def _check(name: str, content: dict[str, np.ndarray]) -> None:
+    """Sizes that fit together, finite numbers, indices in range: nothing crashes later."""
+    q, m = len(content["mean"]), len(content["alphas"])
+    values, rows, starts = (content[f"coef_{part}"] for part in ("values", "rows", "starts"))
+    random = str(content["random"])
+    n_effects = {"none": 0, "snp": q, "sample": int(content["n_samples"])}.get(random)
+    numbers = ("mean", "sd", "alphas", "coef_values", "gammas", "random_effects", "kinship_scale")
+    conditions = {
+        "as many chrom, id, pos, a1, a2 and sd as mean": all(
+            len(content[key]) == q for key in ("chrom", "id", "pos", "a1", "a2", "sd")
+        ),
+        "one alpha or more, decreasing": m > 0 and bool((np.diff(content["alphas"]) < 0).all()),
+        "finite numbers": all(np.isfinite(content[key]).all() for key in numbers),
+        "a valid sparse matrix of coefficients": (
+            len(starts) == m + 1
+            and starts[0] == 0
+            and bool((np.diff(starts) >= 0).all())
+            and starts[-1] == len(values) == len(rows)
+            and bool(((rows >= 0) & (rows < q)).all())
+        ),
+        "one row of gammas per covariate": content["gammas"].shape
+        == (len(content["covariate_names"]), m),
+        "random to be none, snp or sample": n_effects is not None,
+        "random effects to match": content["random_effects"].shape == (n_effects, m),
+        "as many fid as iid": len(content["fid"]) == len(content["iid"]),
+        "a positive kinship scale": bool(content["kinship_scale"] > 0),
+    }
+    for expected, holds in conditions.items():
+        if not holds:
+            raise ModelError(
+                f"{name}: expected {expected}, found otherwise; the file is damaged, fit the "
+                "model again"
+            )

@@ -1,0 +1,165 @@
+"""Kinship between samples: the covariance of the random effect."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from lmmlasso_fast.errors import KinshipError
+from lmmlasso_fast.genotypes import Genotypes, as_sample_index
+from lmmlasso_fast.spectral import Spectrum, decompose
+from lmmlasso_fast.threads import blas_cap, blas_threads_for
+
+#: SNPs summed in float32 before they are added to the float64 matrix: fixed, so that bits are.
+_BLOCK = 2048
+#: Largest asymmetry, relative to the largest entry, that is taken for rounding and averaged away.
+_SYMMETRIC = 1e-6
+
+
+@dataclass(frozen=True)
+class Kinship:
+    """A kinship matrix with what is needed to know where it came from.
+
+    Attributes
+    ----------
+    matrix : ndarray of float64, shape (n, n)
+        Symmetric, scaled to mean diagonal 1 (so that h2 is a share of the variance), read-only.
+    samples : polars.DataFrame or None
+        FID, IID in the order of the rows; None if the matrix came without ids.
+    estimator : str
+        "rrm", or what the file or caller says.
+    n_variants : int or None
+        SNPs that it was computed from.
+    scale : float
+        The matrix as computed or given is `matrix * scale`.
+    """
+
+    matrix: np.ndarray = field(repr=False)
+    samples: object = field(default=None, repr=False)
+    estimator: str = "given"
+    n_variants: int | None = None
+    scale: float = 1.0
+
+    @classmethod
+    def from_matrix(cls, A, samples=None, estimator="given", n_variants=None) -> "Kinship":
+        """Check a symmetric matrix and scale it to mean diagonal 1.
+
+        Raises
+        ------
+        KinshipError
+            Not square, not finite, not symmetric, a mean diagonal that is not positive, or
+            another number of sample ids than rows.
+        """
+        A = np.asarray(A)
+        if A.dtype.kind not in "fiu":
+            raise KinshipError(f"kinship: expected real numbers, found dtype {A.dtype}")
+        A = A.astype(np.float64)  # a copy: it is scaled below
+        if A.ndim != 2 or A.shape[0] != A.shape[1] or A.shape[0] == 0:
+            raise KinshipError(
+                f"kinship: expected a square matrix (samples x samples), found shape {A.shape}"
+            )
+        if samples is not None and len(samples) != len(A):
+            raise KinshipError(
+                f"kinship: expected one sample id per row, found {len(A)} rows and "
+                f"{len(samples)} ids"
+            )
+        if not np.isfinite(A).all():
+            i, j = np.argwhere(~np.isfinite(A))[0]
+            raise KinshipError(
+                f"kinship: expected finite numbers, found {A[i, j]} in row {i + 1}, column {j + 1}"
+            )
+        asymmetry = np.abs(A - A.T)
+        largest = np.abs(A).max()
+        if asymmetry.max() > _SYMMETRIC * largest:
+            i, j = np.unravel_index(asymmetry.argmax(), A.shape)
+            raise KinshipError(
+                f"kinship: expected a symmetric matrix, found {A[i, j]!r} in row {i + 1}, column "
+                f"{j + 1} and {A[j, i]!r} in row {j + 1}, column {i + 1}"
+            )
+        A = (A + A.T) / 2
+        scale = float(np.mean(np.diag(A)))
+        if not scale > 0:
+            raise KinshipError(
+                f"kinship: expected a positive mean diagonal, found {scale!r}; without a random "
+                "effect pass no kinship (null=None is the plain Lasso)"
+            )
+        return cls(_frozen(A / scale), samples, estimator, n_variants, scale)
+
+    @property
+    def n_samples(self) -> int:
+        return len(self.matrix)
+
+    def subset(self, index) -> "Kinship":
+        """Return K[index, index], rescaled to mean diagonal 1."""
+        index = as_sample_index(index, self.n_samples)
+        part = self.matrix[np.ix_(index, index)]
+        scale = float(np.mean(np.diag(part)))
+        if not scale > 0:
+            raise KinshipError(
+                f"kinship: the chosen {len(index)} samples have mean diagonal {scale!r}; "
+                "expected a positive one"
+            )
+        samples = None if self.samples is None else self.samples[index]
+        return Kinship(
+            _frozen(part / scale), samples, self.estimator, self.n_variants, self.scale * scale
+        )
+
+    @cached_property
+    def spectrum(self) -> Spectrum:
+        """Eigendecomposition, computed once (see `lmmlasso_fast.decompose`)."""
+        return decompose(self.matrix)
+
+
+def kinship(genotypes: Genotypes, method: str = "rrm", *, n_threads: int | None = None) -> Kinship:
+    """Compute the kinship matrix of the analysed samples from their genotypes.
+
+    Realised relationship matrix: K = X X' / p over the p SNPs offered to the model, X
+    column-standardised over the analysed samples with missing genotypes at the mean (VanRaden
+    2008; Hayes et al. 2009), then scaled to mean diagonal 1.
+
+    Parameters
+    ----------
+    genotypes : Genotypes, n samples
+    method : {"rrm"}
+    n_threads : int, optional
+        BLAS threads from 3,000 samples on (default: all that the process may use); below that one
+        is used, so that the bits do not depend on the machine.
+
+    Returns
+    -------
+    Kinship
+
+    Raises
+    ------
+    KinshipError
+        Unknown method, or no SNP offered to the model.
+    """
+    if method != "rrm":
+        raise KinshipError(f"method: expected 'rrm', found {method!r}")
+    offered = np.flatnonzero(genotypes.included)
+    if len(offered) == 0:
+        raise KinshipError(
+            "kinship: no SNP is left to compute it from; see genotypes.excluded for the reasons"
+        )
+    n = genotypes.n_samples
+    total = np.zeros((n, n))
+    with blas_cap(blas_threads_for(n, n_threads)):
+        for start in range(0, len(offered), _BLOCK):
+            block = genotypes.columns(offered[start : start + _BLOCK], dtype=np.float32)
+            total += block @ block.T  # NumPy sees A A' and calls SYRK, without the GIL
+    return Kinship.from_matrix(
+        total / len(offered),
+        samples=genotypes.samples if genotypes.has_sample_ids else None,
+        estimator=method,
+        n_variants=len(offered),
+    )
+
+
+def as_kinship(K) -> Kinship:
+    """Return K as a Kinship: one is passed through, an array is checked and scaled."""
+    return K if isinstance(K, Kinship) else Kinship.from_matrix(K)
+
+
+def _frozen(A: np.ndarray) -> np.ndarray:
+    A.flags.writeable = False
+    return A

@@ -1,0 +1,332 @@
+"""The null model: how the variance splits between kinship and noise before any SNP is fitted."""
+
+import math
+import warnings
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lmmlasso_fast.covariates import Design, as_design
+from lmmlasso_fast.errors import DataWarning, InputError, PhenotypeError
+from lmmlasso_fast.kinship import Kinship, as_kinship
+
+#: Doubles in the stack of whitened covariates that one block of the grid may take.
+_STACK = 1 << 23
+#: A profile that varies by less than this (in log-likelihood) does not identify delta.
+_FLAT = 1e-6
+#: A second local optimum this close in log-likelihood is inside the 95 % interval (3.84 / 2); the
+#: far end of the interval, where the profile only levels off, seldom is.
+_RIVAL = 1.92
+
+
+@dataclass(frozen=True)
+class LikelihoodProfile:
+    """Negative log-likelihood over the grid, for plots: `log_delta` and `nll`, same length."""
+
+    log_delta: np.ndarray
+    nll: np.ndarray
+
+
+@dataclass(frozen=True)
+class NullModel:
+    """y = C gamma + u + e with u ~ N(0, sigma_g2 K), e ~ N(0, sigma_e2 I), K of mean diagonal 1.
+
+    Attributes
+    ----------
+    method : {"ml", "reml", "given"}
+        How log_delta was chosen; variances are ML's unless REML was asked for.
+    log_delta, delta : float
+        delta = sigma_e2 / sigma_g2.
+    sigma_g2, sigma_e2 : float
+        In squared units of y.
+    h2 : float
+        sigma_g2 / (sigma_g2 + sigma_e2) = 1 / (1 + delta).
+    h2_se : float or None
+        Standard error from the curvature of the profile likelihood; None at the boundary, for a
+        flat profile and for a given delta.
+    log_likelihood : float
+        (Restricted) log-likelihood at log_delta, constants included.
+    at_boundary : bool
+        The optimum is an end of the search interval.
+    multimodal, flat : bool
+        Another local optimum within 1.92 units of log-likelihood; a likelihood that does not
+        identify delta (K = I).
+    profile : LikelihoodProfile
+    gamma : ndarray, shape (c,)
+        Fixed effects at beta = 0.
+    design : Design
+        The covariates in use, intercept first.
+    kinship : Kinship
+    """
+
+    method: str
+    log_delta: float
+    delta: float
+    sigma_g2: float
+    sigma_e2: float
+    h2: float
+    h2_se: float | None
+    log_likelihood: float
+    at_boundary: bool
+    multimodal: bool
+    flat: bool
+    profile: LikelihoodProfile = field(repr=False)
+    gamma: np.ndarray = field(repr=False)
+    design: Design = field(repr=False)
+    kinship: Kinship = field(repr=False)
+
+    @property
+    def n_samples(self) -> int:
+        return self.kinship.n_samples
+
+
+def fit_null(
+    y,
+    K,
+    covariates=None,
+    method: str = "ml",
+    log_delta: float | None = None,
+    *,
+    intercept: bool = True,
+    covariate_names=None,
+    n_grid: int = 100,
+    log_delta_min: float = -5.0,
+    log_delta_max: float = 5.0,
+) -> NullModel:
+    """Fit the variance components without SNPs, by maximum likelihood or REML.
+
+    Minimises the profiled negative log-likelihood over log delta; with V = K + delta I, RSS the
+    generalised residual sum of squares and C the covariates,
+
+        ML    n/2 log(2 pi RSS / n) + n/2 + 1/2 log|V|
+        REML  (n-c)/2 log(2 pi RSS / (n-c)) + (n-c)/2 + 1/2 log|V| + 1/2 log|C'V^-1 C|
+              - 1/2 log|C'C|
+
+    on an even grid, then finds the zero of its derivative by Brent's method in every interval
+    where that changes from minus to plus.
+
+    Parameters
+    ----------
+    y : array_like, shape (n,)
+        Phenotype, finite.
+    K : Kinship or array_like, shape (n, n)
+        An array is scaled to mean diagonal 1; so K and 7 K give the same model.
+    covariates : array_like, shape (n, k), optional
+        Fixed effects; collinear ones are dropped with a warning.
+    method : {"ml", "reml"}
+    log_delta : float, optional
+        Fix log(sigma_e2 / sigma_g2) instead of searching for it.
+    intercept : bool, default True
+    covariate_names : sequence of str, optional
+    n_grid : int, default 100
+        Intervals of the grid.
+    log_delta_min, log_delta_max : float, default -5 and 5
+        The interval searched.
+
+    Returns
+    -------
+    NullModel
+
+    Raises
+    ------
+    PhenotypeError, CovariateError, KinshipError
+        What cannot be used, and why.
+    InputError
+        An option out of range.
+
+    References
+    ----------
+    Lippert et al. 2011, Nature Methods 8:833 (the spectral form); Rakitsch et al. 2013,
+    Bioinformatics 29:206 (grid and Brent search).
+    """
+    K = as_kinship(K)
+    y = as_phenotype(y, K.n_samples)
+    if method not in ("ml", "reml"):
+        raise InputError(f"method: expected 'ml' or 'reml', found {method!r}")
+    if n_grid < 1 or not log_delta_min < log_delta_max:
+        raise InputError(
+            f"grid: expected n_grid >= 1 and log_delta_min < log_delta_max, found {n_grid}, "
+            f"{log_delta_min}, {log_delta_max}"
+        )
+    design = as_design(covariates, len(y), intercept=intercept, names=covariate_names)
+    # Scaling y by a power of two is exact and keeps its squares away from over- and underflow.
+    exponent = int(np.frexp(np.abs(y).max())[1])
+    likelihood = _Likelihood(K, np.ldexp(y, -exponent), design, reml=method == "reml")
+
+    grid = np.linspace(log_delta_min, log_delta_max, n_grid + 1)
+    nll, slope = likelihood.profile(grid)
+    # every value carries the factor 2^exponent of y
+    shift = likelihood.degrees * exponent * math.log(2.0)
+    flat = bool(np.ptp(nll) < _FLAT)
+    given = log_delta is not None
+    if given:
+        if not np.isfinite(log_delta):
+            raise InputError(f"log_delta: expected a finite number, found {log_delta!r}")
+        best, at_boundary, multimodal = float(log_delta), False, False
+    else:
+        best, at_boundary, multimodal = _minimise(likelihood, grid, nll, slope)
+    if flat and not given:
+        best, at_boundary, multimodal = 0.5 * (log_delta_min + log_delta_max), False, False
+        warnings.warn(
+            "null model: the likelihood does not depend on delta (is the kinship a multiple of "
+            f"the identity?); log delta was set to {best:g}",
+            DataWarning,
+            stacklevel=2,
+        )
+
+    delta = float(np.exp(best))
+    rss, gamma = likelihood.fit(best)
+    sigma_g2 = float(np.ldexp(rss / likelihood.degrees, 2 * exponent))
+    value = float(likelihood.profile(np.array([best]))[0][0])
+    return NullModel(
+        method="given" if given else method,
+        log_delta=best,
+        delta=delta,
+        sigma_g2=sigma_g2,
+        sigma_e2=delta * sigma_g2,
+        h2=1.0 / (1.0 + delta),
+        h2_se=None if given or flat or at_boundary else _h2_standard_error(likelihood, best),
+        log_likelihood=-(value + shift),
+        at_boundary=at_boundary,
+        multimodal=multimodal,
+        flat=flat,
+        profile=LikelihoodProfile(grid, nll + shift),
+        gamma=np.ldexp(gamma, exponent),
+        design=design,
+        kinship=K,
+    )
+
+
+def as_phenotype(y, n: int | None = None) -> np.ndarray:
+    """Return y as float64, shape (n,).
+
+    Raises
+    ------
+    PhenotypeError
+        Wrong shape, not numeric, not finite, or constant.
+    """
+    try:
+        y = np.array(y, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise PhenotypeError(f"phenotype: expected numbers, found {error}") from error
+    if y.ndim != 1 or (n is not None and len(y) != n):
+        raise PhenotypeError(
+            f"phenotype: expected {'one dimension' if n is None else f'{n} values'}, found shape "
+            f"{y.shape}"
+        )
+    if not np.isfinite(y).all():
+        i = int(np.flatnonzero(~np.isfinite(y))[0])
+        raise PhenotypeError(
+            f"phenotype: expected finite numbers, found {y[i]} at position {i} "
+            f"({int((~np.isfinite(y)).sum())} in all); drop those samples first"
+        )
+    if len(y) < 3:
+        raise PhenotypeError(f"phenotype: expected at least 3 samples, found {len(y)}")
+    if y.min() == y.max():
+        raise PhenotypeError(f"phenotype: expected at least two values, found only {y[0]!r}")
+    return y
+
+
+class _Likelihood:
+    """The profiled negative log-likelihood in the eigenbasis of K."""
+
+    def __init__(self, K: Kinship, y: np.ndarray, design: Design, *, reml: bool):
+        self.s = K.spectrum.s
+        self.Uy = K.spectrum.U.T @ y
+        self.UC = K.spectrum.U.T @ design.matrix
+        self.reml = reml
+        n, c = self.UC.shape
+        self.degrees = n - c if reml else n
+        self.log_det_CC = 0.0
+        if reml and c:
+            R = np.linalg.qr(design.matrix, mode="r")
+            self.log_det_CC = 2.0 * float(np.log(np.abs(np.diag(R))).sum())
+
+    def _whitened(self, log_delta: np.ndarray):
+        """For each delta: variances s + delta, whitened covariates' QR, residual."""
+        variance = self.s[None, :] + np.exp(log_delta)[:, None]
+        if not (variance > 0).all():
+            raise InputError(
+                f"log_delta: {log_delta.min():g} leaves no variance along the null directions of "
+                "the kinship matrix; expected a larger value"
+            )
+        root = np.sqrt(variance)
+        z = self.Uy / root
+        Q, R = np.linalg.qr(self.UC[None, :, :] / root[:, :, None])
+        b = np.einsum("gic,gi->gc", Q, z)
+        residual = z - np.einsum("gic,gc->gi", Q, b)
+        return variance, Q, R, b, residual
+
+    def profile(self, log_delta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Value and derivative with respect to log delta at every entry."""
+        n, c = self.UC.shape
+        width = max(1, _STACK // (n * (c + 1)))
+        parts = [
+            self._profile(log_delta[start : start + width])
+            for start in range(0, len(log_delta), width)
+        ]
+        return tuple(np.concatenate(values) for values in zip(*parts, strict=True))
+
+    def _profile(self, log_delta):
+        variance, Q, R, _, residual = self._whitened(log_delta)
+        rss = np.einsum("gi,gi->g", residual, residual)
+        if not (rss > 0).all():
+            raise PhenotypeError(
+                "phenotype: the covariates explain it completely; nothing is left to model"
+            )
+        m = self.degrees
+        nll = 0.5 * (m * np.log(2 * np.pi * rss / m) + m + np.log(variance).sum(axis=1))
+        # d RSS / d delta = -sum r_i^2 / (s_i + delta): gamma is at its optimum
+        slope = 0.5 * (
+            (1 / variance).sum(axis=1) - m * (residual**2 / variance).sum(axis=1) / rss
+        )
+        if self.reml:
+            diagonal = np.abs(np.einsum("gcc->gc", R))
+            nll += np.log(diagonal).sum(axis=1) - 0.5 * self.log_det_CC
+            slope -= 0.5 * np.einsum("gic,gic,gi->g", Q, Q, 1 / variance)
+        return nll, slope * np.exp(log_delta)
+
+    def fit(self, log_delta: float) -> tuple[float, np.ndarray]:
+        """Return RSS and the fixed effects at one delta."""
+        _, _, R, b, residual = self._whitened(np.array([log_delta]))
+        gamma = np.linalg.solve(R[0], b[0]) if b.size else np.empty(0)
+        return float(residual[0] @ residual[0]), gamma
+
+
+def _minimise(likelihood, grid, nll, slope) -> tuple[float, bool, bool]:
+    """Return (log delta, at the boundary?, several local minima?)."""
+    from scipy.optimize import brentq
+
+    candidates = []
+    if slope[0] >= 0:
+        candidates.append((nll[0], grid[0], True))
+    if slope[-1] <= 0:
+        candidates.append((nll[-1], grid[-1], True))
+    for k in np.flatnonzero((slope[:-1] < 0) & (slope[1:] > 0)):
+        root = brentq(
+            lambda x: float(likelihood.profile(np.array([x]))[1][0]),
+            grid[k],
+            grid[k + 1],
+            xtol=1e-13,
+            rtol=4 * np.finfo(np.float64).eps,
+        )
+        value = float(likelihood.profile(np.array([root]))[0][0])
+        candidates.append((value, root, False))
+    if not candidates:  # a minimum exactly on a grid point: its slope is zero
+        k = int(nll.argmin())
+        candidates.append((nll[k], grid[k], False))
+    candidates.sort()
+    lowest, best, at_boundary = candidates[0]
+    rivals = [value for value, _, _ in candidates[1:] if value - lowest < _RIVAL]
+    return float(best), at_boundary, bool(rivals)
+
+
+def _h2_standard_error(likelihood, log_delta: float) -> float | None:
+    """From the curvature in log delta: dh2 / d log delta = -delta / (1 + delta)^2."""
+    step = 1e-4
+    slopes = likelihood.profile(np.array([log_delta - step, log_delta + step]))[1]
+    curvature = (slopes[1] - slopes[0]) / (2 * step)
+    if not curvature > 0:
+        return None
+    delta = np.exp(log_delta)
+    return float(delta / (1 + delta) ** 2 / np.sqrt(curvature))

@@ -1,0 +1,181 @@
+"""Genotypes in two bits: PLINK's .bed, mapped or in memory, never expanded."""
+
+import numpy as np
+
+from lmmlasso_fast import _core
+from lmmlasso_fast.genotypes import _CODE, Genotypes, as_sample_index, inverse_or_zero
+from lmmlasso_fast.threads import over_ranges
+
+#: X'v over fewer genotypes than this is not worth a second thread.
+_THREADS_FROM = 1 << 24
+#: Two-bit codes by dosage; the last one is missing.
+_CODE_OF_DOSAGE = np.array([3, 2, 0, 1], dtype=np.uint8)
+
+
+class PackedGenotypes(Genotypes):
+    """Two-bit genotypes of a file or an array, seen through a choice of samples.
+
+    X'v is summed in integers (v in base-256 digits): the same bits for any number of threads,
+    chunk, instruction set, and whether or not the samples are all that the file has.
+    """
+
+    def __init__(self, data, n_file, index=None, samples=None, variants=None, reasons=None):
+        index = np.arange(n_file, dtype=np.int64) if index is None else index
+        super().__init__(len(index), data.shape[0], samples, variants)
+        self._data = data
+        self._n_file = int(n_file)
+        self._index = index
+        self._mask = _core.mask(index, self._n_file)
+        self._duplicate_pairs = None
+        counts = np.empty((self.n_variants, 4), dtype=np.int32)
+        _core.counts(data, self._n_file, self._mask, 0, counts)
+        self._set_statistics(counts, reasons)
+
+    def _set_statistics(self, counts: np.ndarray, reasons: np.ndarray | None) -> None:
+        """Mean, sd and what cannot be used, from integer counts: no rounding decides."""
+        two, missing, one, _ = (counts[:, k].astype(np.int64) for k in range(4))
+        present = self.n_samples - missing
+        allele_count = 2 * two + one
+        # n^2 times the variance, exactly: n sum d^2 - (sum d)^2
+        spread = present * (4 * two + one) - allele_count**2
+        self.reasons = (
+            np.zeros(self.n_variants, dtype=np.uint8) if reasons is None else reasons.copy()
+        )
+        free = self.reasons == 0
+        self.reasons[free & (present == 0)] = _CODE["all_missing"]
+        self.reasons[free & (present > 0) & (spread == 0)] = _CODE["monomorphic"]
+        self.n_missing = counts[:, 1].copy()
+        divisor = np.maximum(present, 1)
+        with np.errstate(invalid="ignore"):
+            self.frequency = np.where(present > 0, allele_count / (2 * divisor), np.nan)
+        use = self.reasons == 0
+        self.mean = np.where(use, allele_count / divisor, 0.0)
+        self.sd = np.where(use, np.sqrt(spread.astype(np.float64)) / divisor, 0.0)
+        self._inverse_sd = inverse_or_zero(self.sd)
+
+    # -- the protocol ------------------------------------------------------------------------------
+
+    def gradient(self, v, *, screening=False, n_threads=1):
+        v = np.asarray(v, dtype=np.float64)
+        if v.ndim == 2:
+            out = np.empty((self.n_variants, v.shape[1]), order="F")
+            for k in range(v.shape[1]):
+                out[:, k] = self.gradient(v[:, k], screening=screening, n_threads=n_threads)
+            return out
+        if v.shape != (self.n_samples,):
+            raise ValueError(f"v: expected {self.n_samples} entries, found shape {v.shape}")
+        n_limbs = _core.SCREENING if screening else _core.CERTIFICATE
+        digits, unit = _core.limbs(np.ascontiguousarray(v), self._index, self._n_file, n_limbs)
+        out = np.empty(self.n_variants)
+
+        def part(start, stop):
+            _core.gradient(
+                self._data,
+                self._n_file,
+                self.mean,
+                self._inverse_sd,
+                self.n_missing,
+                digits,
+                n_limbs,
+                unit,
+                start,
+                out[start:stop],
+            )
+
+        worth = self.n_variants * self._n_file >= _THREADS_FROM
+        over_ranges(part, self.n_variants, n_threads if worth else 1)
+        return out
+
+    def columns(self, index, dtype=np.float64, statistics=None):
+        index = np.ascontiguousarray(index, dtype=np.int64)
+        mean, inverse_sd = self.mean, self._inverse_sd
+        if statistics is not None:
+            mean, inverse_sd = statistics[0], inverse_or_zero(statistics[1])
+        out = np.empty((len(index), self.n_samples), dtype=dtype)
+        _core.decode(self._data, self._n_file, index, mean, inverse_sd, self._index, out)
+        return out.T
+
+    def dosages(self, index) -> np.ndarray:
+        """Return the dosages of the SNPs `index` as n x k int8, -1 for missing."""
+        index = np.ascontiguousarray(index, dtype=np.int64)
+        codes = np.empty((len(index), self.n_samples), dtype=np.uint8)
+        _core.decode_codes(self._data, self._n_file, index, self._index, codes)
+        return np.array([2, -1, 1, 0], dtype=np.int8)[codes].T
+
+    def subset(self, samples):
+        chosen = as_sample_index(samples, self.n_samples)
+        reasons = self.reasons.copy()
+        # these two depend on the samples and are found again
+        reasons[(reasons == _CODE["monomorphic"]) | (reasons == _CODE["all_missing"])] = 0
+        return PackedGenotypes(
+            self._data,
+            self._n_file,
+            self._index[chosen],
+            None if self._samples is None else self._samples[chosen],
+            self._variants,
+            reasons,
+        )
+
+    def sample_missing_rate(self):
+        use = self.included.astype(np.uint8)
+        missing = _core.sample_missing(self._data, self._n_file, use)[self._index]
+        return missing / max(int(use.sum()), 1)
+
+    def duplicate_pairs(self):
+        if self._duplicate_pairs is None:
+            self._duplicate_pairs = self._find_duplicates()
+        return self._duplicate_pairs
+
+    def _find_duplicates(self):
+        hashes = _core.hashes(self._data, self._n_file, self._mask)
+        rows = np.flatnonzero(self.included)
+        rows = rows[np.argsort(hashes[rows], kind="stable")]
+        starts = np.flatnonzero(np.diff(hashes[rows], prepend=~hashes[rows[:1]]))
+        duplicate, kept, sign = [], [], []
+        for group in np.split(rows, starts[1:]):
+            representatives = [group[0]]  # more than one only if two hashes collide
+            for j in group[1:]:
+                for i in representatives:
+                    equal = _core.compare(self._data, self._n_file, self._mask, i, j)
+                    if equal:
+                        duplicate.append(j)
+                        kept.append(i)
+                        sign.append(equal)
+                        break
+                else:
+                    representatives.append(j)
+        order = np.argsort(duplicate, kind="stable")
+        return tuple(
+            np.array(values, dtype=np.int64)[order] for values in (duplicate, kept, sign)
+        )
+
+    def _with_reasons(self, reasons):
+        return PackedGenotypes(
+            self._data, self._n_file, self._index, self._samples, self._variants, reasons
+        )
+
+
+def pack(X: np.ndarray) -> np.ndarray | None:
+    """Return the packed rows of a dosage matrix (n x p), or None if X holds other numbers.
+
+    Missing is NaN or, in a masked array, masked. Works through blocks of SNPs.
+    """
+    n, p = X.shape
+    stride = (n + 3) // 4
+    data = np.empty((p, stride), dtype=np.uint8)
+    block = max(1, (1 << 22) // max(n, 1))
+    for start in range(0, p, block):
+        part = X[:, start : start + block]
+        dosage = np.ma.getdata(part)
+        missing = np.ma.getmaskarray(part).copy()
+        if dosage.dtype.kind == "f":
+            missing |= np.isnan(dosage)
+        known = missing | (dosage == 0) | (dosage == 1) | (dosage == 2)
+        if not known.all():
+            return None
+        codes = np.zeros((4 * stride, part.shape[1]), dtype=np.uint8)
+        codes[:n] = _CODE_OF_DOSAGE[np.where(missing, 3, dosage).astype(np.int64)]
+        quads = codes.reshape(stride, 4, -1)
+        packed = quads[:, 0] | quads[:, 1] << 2 | quads[:, 2] << 4 | quads[:, 3] << 6
+        data[start : start + block] = packed.T
+    return data

@@ -1,0 +1,546 @@
+"""The Lasso path on whitened data, without rotating the genotypes.
+
+For every alpha: predict which SNPs can be active (sequential strong rule), solve on those
+(`working_set`), take the gradient X'v of *all* SNPs from the packed genotypes, admit those that
+violate optimality, and stop when none does and the duality gap is certified.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lmmlasso_fast.certificate import Penalty, relative_gap
+from lmmlasso_fast.covariates import Design, as_design, independent_columns
+from lmmlasso_fast.errors import (
+    ConvergenceWarning,
+    DataWarning,
+    GenotypeError,
+    InputError,
+    PhenotypeError,
+    SampleMatchError,
+)
+from lmmlasso_fast.genotypes import Genotypes
+from lmmlasso_fast.null_model import NullModel, as_phenotype
+from lmmlasso_fast.threads import blas_cap, blas_threads_for
+from lmmlasso_fast.whitening import Precision
+from lmmlasso_fast.working_set import WorkingSet
+
+#: |x_j'v| may exceed n alpha pi_j by this share before SNP j is admitted: far below what any gap
+#: can see, far above rounding.
+_VIOLATION = 1e-9
+#: An alpha this close to alpha_max has the zero solution, whatever rounding says.
+_AT_MAX = 1e-12
+
+
+@dataclass(frozen=True)
+class LassoPath:
+    """Solutions for a decreasing sequence of alphas, each with its certificate.
+
+    Attributes
+    ----------
+    alphas : ndarray, shape (m,)
+        Decreasing, in units of y (scikit-learn's and glmnet's scale).
+    mus : ndarray, shape (m,)
+        n alphas: the unnormalised penalty of the original publication.
+    coefs : scipy.sparse.csc_array, shape (p, m)
+        Effects of the column-standardised SNPs.
+    intercepts : ndarray, shape (m,)
+        Coefficient of the constant column, SNPs being standardised; 0 without an intercept.
+    gammas : ndarray, shape (c, m)
+        Coefficients of the covariates, the intercept included.
+    n_active : ndarray of int, shape (m,)
+        Non-zero SNP effects.
+    dual_gaps : ndarray, shape (m,)
+        Relative to the null deviance y'Py / (2n).
+    converged : ndarray of bool, shape (m,)
+        dual_gaps <= tol.
+    n_passes : ndarray of int, shape (m,)
+        Gradients X'v of all SNPs that the alpha took; 1, the one at zero, where none is active.
+    alpha_entry : ndarray, shape (p,)
+        The largest alpha at which the SNP is active, NaN if it never is.
+    alpha_max : float
+        The smallest alpha without an active penalised SNP.
+    l1_ratio, tol : float
+    n_samples : int
+    null : NullModel or None
+        None: no random effect (plain Lasso).
+    design : Design
+        The covariates.
+    dual : ndarray, shape (n, m)
+        V^-1 (y - C gamma - X beta): K V^-1 (...) is the random part of a prediction.
+    """
+
+    alphas: np.ndarray
+    mus: np.ndarray
+    coefs: object = field(repr=False)
+    intercepts: np.ndarray = field(repr=False)
+    gammas: np.ndarray = field(repr=False)
+    n_active: np.ndarray
+    dual_gaps: np.ndarray = field(repr=False)
+    converged: np.ndarray = field(repr=False)
+    n_passes: np.ndarray = field(repr=False)
+    alpha_entry: np.ndarray = field(repr=False)
+    alpha_max: float
+    l1_ratio: float
+    tol: float
+    n_samples: int
+    null: NullModel | None = field(repr=False)
+    design: Design = field(repr=False)
+    dual: np.ndarray = field(repr=False)
+
+    def at(self, alpha: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return (coef, gamma, dual) at an alpha on or between grid points (`interpolate`)."""
+        weights = interpolation(self.alphas, alpha)
+
+        def coef(k):
+            return self.coefs[:, [k]].toarray()[:, 0]
+
+        return (
+            interpolate(weights, coef),
+            interpolate(weights, lambda k: self.gammas[:, k]),
+            interpolate(weights, lambda k: self.dual[:, k]),
+        )
+
+
+def interpolation(alphas: np.ndarray, alpha: float) -> dict[int, float]:
+    """Return {grid index: weight} for any alpha down to the last of decreasing `alphas`.
+
+    Linear between grid points, which for the Lasso is exact as long as no SNP enters or leaves
+    in between; above the first alpha the first counts.
+
+    Raises
+    ------
+    InputError
+        alpha is not a number, or below the last.
+    """
+    alpha = float(alpha)
+    if not alpha >= alphas[-1]:
+        raise InputError(
+            f"alpha: expected at least {float(alphas[-1])!r}, the path's last, found {alpha!r}; "
+            "fit a longer path (smaller eps, or this alpha among alphas)"
+        )
+    k = int(np.searchsorted(-alphas, -alpha))  # alphas[k - 1] > alpha >= alphas[k]
+    if k == 0 or alphas[k] == alpha:
+        return {k: 1.0}
+    weight = float((alpha - alphas[k]) / (alphas[k - 1] - alphas[k]))
+    return {k - 1: weight, k: 1.0 - weight}
+
+
+def interpolate(weights: dict[int, float], values: Callable[[int], np.ndarray]) -> np.ndarray:
+    """Return the weighted sum of values(k); one grid point's own numbers come back unchanged."""
+    if len(weights) == 1:
+        return values(next(iter(weights)))
+    return sum(weight * values(k) for k, weight in weights.items())
+
+
+def lasso_path(
+    genotypes: Genotypes,
+    y,
+    null: NullModel | None = None,
+    *,
+    alphas=None,
+    n_alphas: int = 100,
+    eps: float = 0.01,
+    max_active: int | None = None,
+    tol: float = 1e-6,
+    l1_ratio: float = 1.0,
+    penalty_factors=None,
+    covariates=None,
+    intercept: bool = True,
+    max_iter: int = 50,
+    gram_limit: int = 16384,
+    n_threads: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> LassoPath:
+    """Minimise, for every alpha of a path,
+
+        1/(2n) || M W (y - X beta) ||^2 + alpha sum_j pi_j (l1_ratio |beta_j|
+                                                         + (1 - l1_ratio) beta_j^2 / 2)
+
+    with X the standardised SNPs, W'W = (K + delta I)^-1 and M the projection off the whitened
+    covariates (Rakitsch et al. 2013). Without a null model W = I: the plain Lasso.
+
+    Parameters
+    ----------
+    genotypes : Genotypes, n samples x p SNPs
+    y : array_like, shape (n,)
+        Phenotype; alphas and coefficients are in its units.
+    null : NullModel, optional
+        From `fit_null` on the same samples in the same order; brings delta and the covariates.
+    alphas : array_like, optional
+        The penalties, used in decreasing order. Default: `n_alphas` values, evenly spaced on the
+        log scale, from alpha_max down to `eps` alpha_max.
+    n_alphas : int, default 100
+    eps : float, default 0.01
+    max_active : int, optional
+        The path ends with the last alpha before more SNPs than this are active.
+    tol : float, default 1e-6
+        Duality gap, relative to the null deviance, at which an alpha counts as converged.
+    l1_ratio : float in (0, 1], default 1
+        Share of the l1 penalty (glmnet's alpha).
+    penalty_factors : array_like, shape (p,), optional
+        pi_j >= 0; 0 = unpenalised (fitted as a covariate, its effect reported in `coefs`),
+        infinity = left out. Default 1.
+    covariates : array_like, shape (n, k), optional
+        Only without a null model, which brings its own.
+    intercept : bool, default True
+        Only without a null model.
+    max_iter : int, default 50
+        Full passes over the genotypes per alpha.
+    gram_limit : int, default 16384
+        Largest working set whose Gram matrix (8 w^2 bytes) is kept; beyond it coordinate descent
+        updates the residual instead.
+    n_threads : int, default 1
+        Threads of the passes over the genotypes. The result does not depend on it.
+    progress : callable, optional
+        Called with (alphas done, alphas in all).
+
+    Returns
+    -------
+    LassoPath
+
+    Raises
+    ------
+    InputError
+        An option out of range; GenotypeError, PhenotypeError, SampleMatchError for data that do
+        not fit.
+
+    Warns
+    -----
+    ConvergenceWarning
+        An alpha's gap stayed above `tol` after `max_iter` passes (see `converged`).
+
+    Notes
+    -----
+    Stopping rule: no SNP outside the working set violates |x_j'P(y - X beta)| <= n alpha pi_j,
+    and the duality gap, from the gradient of all SNPs in float64's accuracy, is at most `tol`.
+
+    References
+    ----------
+    Rakitsch, Lippert, Stegle, Borgwardt 2013, Bioinformatics 29:206. Tibshirani et al. 2012,
+    JRSS B 74:245 (strong rules). Friedman, Hastie, Tibshirani 2010, J. Stat. Softw. 33:1
+    (covariance updates).
+    """
+    y = as_phenotype(y, genotypes.n_samples)
+    _check_options(n_alphas, eps, max_active, tol, l1_ratio, max_iter, gram_limit)
+    design = _design_of(genotypes, null, covariates, intercept)
+    problem = _Problem(genotypes, y, null, design, penalty_factors, l1_ratio, gram_limit, n_threads)
+    requested = _grid(problem.alpha_max, alphas, n_alphas, eps)
+
+    solver = _PathSolver(problem, l1_ratio, tol, max_iter)
+    solutions = []
+    with blas_cap(blas_threads_for(problem.n)):
+        for k, alpha in enumerate(requested):
+            solution = solver.step(alpha)
+            n_active = len(solution.support) + len(problem.unpenalised)
+            if max_active is not None and n_active > max_active:
+                break
+            solutions.append(solution)
+            if progress is not None:
+                progress(k + 1, len(requested))
+    if not solutions:
+        raise InputError(
+            f"max_active: already the first alpha has more than {max_active} active SNPs; give "
+            "larger alphas"
+        )
+    path = _assemble(problem, null, design, requested[: len(solutions)], solutions, l1_ratio, tol)
+    if not path.converged.all():
+        worst = int(path.dual_gaps.argmax())
+        warnings.warn(
+            f"{int((~path.converged).sum())} of {len(path.alphas)} alphas did not reach the "
+            f"relative duality gap {tol:g}; the worst, {path.dual_gaps[worst]:.3g}, at alpha = "
+            f"{path.alphas[worst]:.6g}",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return path
+
+
+# ---- the problem ----------------------------------------------------------------------------------
+
+
+class _Problem:
+    """Everything that does not change along the path; y scaled by a power of two (exactly)."""
+
+    def __init__(
+        self, genotypes, y, null, design, penalty_factors, l1_ratio, gram_limit, n_threads
+    ):
+        self.genotypes = genotypes
+        self.n = genotypes.n_samples
+        self.n_threads = n_threads
+        self.y = y
+        self.exponent = int(np.frexp(np.abs(y).max())[1])
+        self.factors = _penalty_factors(genotypes, penalty_factors)
+        free = np.flatnonzero(self.factors == 0)
+        C = design.matrix
+        if len(free):
+            C, free = _with_unpenalised(C, genotypes, free)
+        self.unpenalised = free
+        # Unpenalised SNPs are covariates of the Lasso; out of the penalised problem they are gone.
+        self.factors = np.where(self.factors == 0, np.inf, self.factors)
+        if null is None:
+            self.precision = Precision(C)
+        else:
+            self.precision = Precision(C, null.kinship.spectrum, null.delta)
+        scaled = np.ldexp(y, -self.exponent)
+        self.working = WorkingSet(genotypes, self.precision, scaled, gram_limit)
+        if not self.working.yPy > 1e-20 * float(scaled @ scaled):
+            raise PhenotypeError(
+                "phenotype: the covariates explain it completely; nothing is left to model"
+            )
+        self.gradient_at_zero = self.gradient(self.working.Py)
+        largest = float((np.abs(self.gradient_at_zero) / self.factors).max(initial=0.0))
+        #: in units of the scaled y
+        self.scaled_alpha_max = largest / (self.n * l1_ratio)
+
+    @property
+    def alpha_max(self) -> float:
+        return float(np.ldexp(self.scaled_alpha_max, self.exponent))
+
+    def gradient(self, v: np.ndarray) -> np.ndarray:
+        return self.genotypes.gradient(v, n_threads=self.n_threads)
+
+
+def _design_of(genotypes, null, covariates, intercept) -> Design:
+    if null is None:
+        return as_design(covariates, genotypes.n_samples, intercept=intercept)
+    if covariates is not None or not intercept:
+        raise InputError(
+            "covariates, intercept: the null model brings its own; give them to fit_null"
+        )
+    if null.n_samples != genotypes.n_samples:
+        raise SampleMatchError(
+            f"null model: expected the {genotypes.n_samples} samples of the genotypes, found "
+            f"{null.n_samples}; take the same subset of both"
+        )
+    check_same_samples(genotypes, null.kinship)
+    return null.design
+
+
+def check_same_samples(genotypes: Genotypes, kinship) -> None:
+    """Raise SampleMatchError unless both have the same ids in the same order (if both have ids)."""
+    if not genotypes.has_sample_ids or kinship.samples is None:
+        return
+    same = genotypes.samples.select("FID", "IID").equals(kinship.samples.select("FID", "IID"))
+    if not same:
+        ids = genotypes.samples.select("FID", "IID").rows()
+        others = kinship.samples.select("FID", "IID").rows()
+        k = next(i for i in range(len(ids)) if ids[i] != others[i])
+        raise SampleMatchError(
+            f"kinship: its samples are not those of the genotypes in the same order; sample "
+            f"{k + 1} is {' '.join(ids[k])} in the genotypes and {' '.join(others[k])} in the "
+            "kinship; reorder with Kinship.subset"
+        )
+
+
+def _penalty_factors(genotypes, factors) -> np.ndarray:
+    p = genotypes.n_variants
+    factors = np.ones(p) if factors is None else np.array(factors, dtype=np.float64)
+    if factors.shape != (p,):
+        raise InputError(
+            f"penalty_factors: expected {p} numbers, one per SNP, found shape {factors.shape}"
+        )
+    if np.isnan(factors).any() or (factors < 0).any():
+        j = int(np.flatnonzero(~(factors >= 0))[0])
+        raise InputError(
+            f"penalty_factors: expected numbers from 0 to infinity, found {factors[j]} for SNP {j}"
+        )
+    factors[~genotypes.included] = np.inf
+    return factors
+
+
+def _with_unpenalised(C, genotypes, snps):
+    """Append unpenalised SNPs to the covariates; those collinear with what is there stay at 0."""
+    both = np.column_stack([C, genotypes.columns(snps)])
+    keep = [j for j in independent_columns(both) if j >= C.shape[1]]
+    kept = snps[[j - C.shape[1] for j in keep]]
+    if len(kept) < len(snps):
+        warnings.warn(
+            f"{len(snps) - len(kept)} unpenalised SNPs are collinear with covariates or with each "
+            "other; their effects are set to zero",
+            DataWarning,
+            stacklevel=4,
+        )
+    if C.shape[1] + len(kept) >= len(C):
+        raise InputError(
+            f"penalty_factors: {len(kept)} unpenalised SNPs and {C.shape[1]} covariates leave no "
+            f"degree of freedom for {len(C)} samples"
+        )
+    return np.column_stack([C, both[:, keep]]), kept
+
+
+def _check_options(n_alphas, eps, max_active, tol, l1_ratio, max_iter, gram_limit) -> None:
+    def integer(name, value, low):
+        if not isinstance(value, (int, np.integer)) or value < low:
+            raise InputError(f"{name}: expected an integer of at least {low}, found {value!r}")
+
+    integer("n_alphas", n_alphas, 1)
+    integer("max_iter", max_iter, 1)
+    integer("gram_limit", gram_limit, 0)
+    if max_active is not None:
+        integer("max_active", max_active, 0)
+    if not 0 < eps < 1:
+        raise InputError(f"eps: expected a number in (0, 1), found {eps!r}")
+    if not 0 <= tol < np.inf:
+        raise InputError(f"tol: expected a finite number of at least 0, found {tol!r}")
+    if not 0 < l1_ratio <= 1:
+        raise InputError(
+            f"l1_ratio: expected a number in (0, 1] (0 would be BLUP: no path), found {l1_ratio!r}"
+        )
+
+
+def _grid(alpha_max: float, alphas, n_alphas: int, eps: float) -> np.ndarray:
+    if alphas is None:
+        if not alpha_max > 0:
+            raise GenotypeError(
+                "no SNP is left that could enter the model: none is offered, or all lie in the "
+                "span of the covariates; see genotypes.excluded"
+            )
+        if n_alphas == 1:
+            return np.array([alpha_max])
+        return alpha_max * eps ** (np.arange(n_alphas) / (n_alphas - 1))
+    grid = np.atleast_1d(np.array(alphas, dtype=np.float64))
+    if grid.ndim != 1 or len(grid) == 0:
+        raise InputError(f"alphas: expected a list of numbers, found shape {grid.shape}")
+    if not ((grid > 0) & np.isfinite(grid)).all():
+        raise InputError(f"alphas: expected positive finite numbers, found {grid.min()!r}")
+    return np.sort(grid)[::-1].copy()
+
+
+# ---- one alpha after the other -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Solution:
+    support: np.ndarray
+    beta: np.ndarray
+    v: np.ndarray
+    gap: float
+    n_passes: int
+
+
+class _PathSolver:
+    """Carries the working set and the last full gradient from one alpha to the next."""
+
+    def __init__(self, problem: _Problem, l1_ratio: float, tol: float, max_iter: int):
+        self._problem = problem
+        self._working = problem.working
+        self._l1_ratio = l1_ratio
+        self._tol = tol
+        self._max_iter = max_iter
+        self._gradient = problem.gradient_at_zero
+        self._last_alpha = problem.scaled_alpha_max
+        self._in_working = np.zeros(problem.genotypes.n_variants, dtype=bool)
+
+    def step(self, alpha: float) -> _Solution:
+        problem, working = self._problem, self._working
+        alpha = float(np.ldexp(alpha, -problem.exponent))
+        penalty = Penalty(alpha, self._l1_ratio, problem.factors)
+        if alpha >= problem.scaled_alpha_max * (1 - _AT_MAX):
+            return self._certify(penalty, working.Py, problem.gradient_at_zero, n_passes=1)
+        l1 = problem.n * self._l1_ratio
+        self._admit(l1 * (2 * alpha - min(self._last_alpha, problem.scaled_alpha_max)))
+        cd_tol = 1e-9
+        for iteration in range(self._max_iter):
+            threshold, ridge = penalty.at(working.index)
+            exact = working.solve(threshold, ridge, cd_tol=cd_tol, new_alpha=iteration == 0)
+            v = working.dual_vector()
+            self._gradient = problem.gradient(v)
+            n_new = self._admit(l1 * alpha * (1 + _VIOLATION))
+            solution = self._certify(penalty, v, self._gradient, n_passes=iteration + 1)
+            if n_new == 0:
+                if solution.gap <= self._tol or (exact and cd_tol < 1e-13):
+                    break
+                cd_tol = max(cd_tol * 1e-2, 1e-16)
+        self._last_alpha = alpha
+        return solution
+
+    def _admit(self, threshold: float) -> int:
+        """Let SNPs with |x_j'v| >= pi_j threshold into the working set, the largest first.
+
+        At most as many as are in it already (at least 100): a far jump in alpha would otherwise
+        admit everything. Those left out come in the next round.
+        """
+        magnitude = np.abs(self._gradient)
+        found = np.flatnonzero(
+            (magnitude >= self._problem.factors * threshold)
+            & ~self._in_working
+            & np.isfinite(self._problem.factors)
+        )
+        room = max(100, np.count_nonzero(self._working.beta))
+        if len(found) > room:
+            score = magnitude[found] / self._problem.factors[found]
+            found = np.sort(found[np.argsort(-score, kind="stable")[:room]])
+        if len(found):
+            self._working.add(found)
+            self._in_working[found] = True
+        return len(found)
+
+    def _certify(
+        self, penalty: Penalty, v: np.ndarray, gradient: np.ndarray, n_passes: int
+    ) -> _Solution:
+        support, beta = self._working.solution()
+        gap = relative_gap(
+            gradient,
+            support,
+            beta,
+            float(self._working.y @ v),
+            self._working.yPy,
+            self._problem.n,
+            penalty,
+        )
+        return _Solution(support, beta, v, gap, n_passes)
+
+
+# ---- the result -----------------------------------------------------------------------------------------
+
+
+def _assemble(problem, null, design, alphas, solutions, l1_ratio, tol) -> LassoPath:
+    from scipy.sparse import csc_array
+
+    p, m = problem.genotypes.n_variants, len(solutions)
+    ever = np.unique(np.concatenate([s.support for s in solutions]))
+    dense = np.zeros((len(ever), m))
+    for k, solution in enumerate(solutions):
+        dense[np.searchsorted(ever, solution.support), k] = solution.beta
+    dense = np.ldexp(dense, problem.exponent)
+    # Fixed effects given the SNPs: those of y minus those of each SNP times its effect.
+    X = problem.genotypes.columns(ever)
+    fixed = problem.precision.fixed_effects(problem.y)[:, None]
+    fixed = fixed - problem.precision.fixed_effects(X) @ dense
+    c = design.matrix.shape[1]
+    gammas = fixed[:c]
+
+    rows = np.concatenate([ever, problem.unpenalised])
+    values = np.vstack([dense, fixed[c:]])
+    order = np.argsort(rows, kind="stable")
+    rows, values = rows[order], values[order]
+    column, row = np.nonzero(values.T)
+    indptr = np.concatenate([[0], np.cumsum((values != 0).sum(axis=0))])
+    coefs = csc_array((values[row, column], rows[row], indptr), shape=(p, m))
+
+    alpha_entry = np.full(p, np.nan)
+    active = values != 0
+    alpha_entry[rows[active.any(axis=1)]] = alphas[active.argmax(axis=1)[active.any(axis=1)]]
+    gaps = np.array([s.gap for s in solutions])
+    return LassoPath(
+        alphas=alphas,
+        mus=problem.n * alphas,
+        coefs=coefs,
+        intercepts=gammas[0] if design.has_intercept else np.zeros(m),
+        gammas=gammas,
+        n_active=active.sum(axis=0),
+        dual_gaps=gaps,
+        converged=gaps <= tol,
+        n_passes=np.array([s.n_passes for s in solutions]),
+        alpha_entry=alpha_entry,
+        alpha_max=problem.alpha_max,
+        l1_ratio=l1_ratio,
+        tol=tol,
+        n_samples=problem.n,
+        null=null,
+        design=design,
+        dual=np.ldexp(np.column_stack([s.v for s in solutions]), problem.exponent),
+    )

@@ -1,0 +1,358 @@
+"""Prediction: covariates, SNPs selected by the Lasso, and the random effect.
+
+    y_hat = C* gamma + X* beta + K* V^-1 (y - C gamma - X beta)
+
+With beta = 0 this is BLUP. X* is standardised by the training mean and sd; for the realised
+relationship matrix K* = X* X' / (p scale), so that the random part is X* u with one vector of SNP
+effects u = X' V^-1 (y - C gamma - X beta) / (p scale).
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lmmlasso_fast.errors import CovariateError, KinshipError, ModelError
+from lmmlasso_fast.genotypes import Genotypes
+from lmmlasso_fast.path import LassoPath, interpolate, interpolation
+from lmmlasso_fast.preprocessing import Transform
+
+#: SNPs decoded at a time.
+_BLOCK = 1024
+#: Random SNP effects are kept for every alpha of the path up to this many numbers (256 MB).
+_ALL_ALPHAS_UP_TO = 1 << 25
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Predicted phenotypes of n* samples.
+
+    Attributes
+    ----------
+    total : ndarray, shape (n*,)
+        On the phenotype's own scale: the sum of the parts with the transform undone.
+    covariates, snp, random : ndarray, shape (n*,)
+        The parts, on the scale of the analysed (transformed) phenotype.
+    """
+
+    total: np.ndarray
+    covariates: np.ndarray
+    snp: np.ndarray
+    random: np.ndarray
+
+
+@dataclass(frozen=True)
+class Model:
+    """All that prediction needs, without the training genotypes.
+
+    Attributes
+    ----------
+    variants : polars.DataFrame
+        CHROM, ID, POS, A1, A2 of the q SNPs that were offered to the model; fresh from
+        `build_model` also ROW, their places among all p.
+    mean, sd : ndarray, shape (q,)
+        Training mean dosage and standard deviation.
+    alphas : ndarray, shape (m,)
+        Where the model can predict, and everywhere in between; decreasing.
+    coefs : ndarray, shape (q, m)
+        scipy.sparse.csc_array of standardised SNP effects.
+    gammas : ndarray, shape (c, m)
+    covariate_names : tuple of str
+        "intercept" first, if there is one.
+    random : {"none", "snp", "sample"}
+        No random effect, one SNP effect per SNP (realised relationship matrix), or one number per
+        training sample, which needs the kinship of new with training samples.
+    random_effects : ndarray, shape (q, m), (n, m) or (0, m)
+    samples : polars.DataFrame or None
+        Training samples (random = "sample", if they have ids).
+    kinship_scale : float
+        What a given kinship matrix was divided by.
+    transform : Transform
+    log_delta, h2 : float or None
+    n_samples : int
+    phenotype : str
+    """
+
+    variants: object = field(repr=False)
+    mean: np.ndarray = field(repr=False)
+    sd: np.ndarray = field(repr=False)
+    alphas: np.ndarray
+    coefs: object = field(repr=False)
+    gammas: np.ndarray = field(repr=False)
+    covariate_names: tuple[str, ...]
+    random: str
+    random_effects: np.ndarray = field(repr=False)
+    samples: object = field(repr=False)
+    kinship_scale: float
+    transform: Transform
+    log_delta: float | None
+    h2: float | None
+    n_samples: int
+    phenotype: str = "phenotype"
+
+    def predict(
+        self,
+        genotypes: Genotypes,
+        *,
+        alpha: float | None = None,
+        covariates=None,
+        kinship=None,
+        allow_missing: bool = False,
+    ) -> Prediction:
+        """Predict the samples of `genotypes`.
+
+        Parameters
+        ----------
+        genotypes : Genotypes
+            SNPs in any order, matched by id and alleles; an allele counted the other way round is
+            flipped, other SNPs are ignored.
+        alpha : float, optional
+            On or between the model's alphas; default the last.
+        covariates : array_like, shape (n*, k), optional
+            The columns `covariate_names` but for the intercept, in that order.
+        kinship : array_like, shape (n*, n), optional
+            Kinship of new (rows) with training samples (columns), on the scale of the matrix that
+            was given for training; needed unless that was the realised relationship matrix.
+        allow_missing : bool, default False
+            Put SNPs that the new genotypes lack at the training mean instead of refusing.
+
+        Raises
+        ------
+        ModelError
+            A SNP of the model that is absent, has other alleles, or cannot be told apart.
+        CovariateError, KinshipError
+            Missing, superfluous or of the wrong shape.
+        InputError
+            alpha below the model's last.
+        """
+        where, flip = match_variants(self.variants, genotypes.variants, allow_missing)
+        return self._predict(genotypes, where, flip, alpha, covariates, kinship)
+
+    def predict_in_order(
+        self, genotypes: Genotypes, *, alpha=None, covariates=None, kinship=None
+    ) -> Prediction:
+        """Predict from genotypes whose SNPs are, place by place, the training ones.
+
+        For arrays, which have no ids: `genotypes` has p columns, and the model remembers which of
+        them were offered to it. The parameters are those of `predict`.
+
+        Raises
+        ------
+        ModelError
+            The model was loaded from a file, which has no places, only ids.
+        """
+        if "ROW" not in self.variants.columns:
+            raise ModelError(
+                "a model from a file knows its SNPs by id, not by place; expected predict(...)"
+            )
+        where = self.variants["ROW"].to_numpy()
+        flip = np.zeros(len(where), dtype=bool)
+        return self._predict(genotypes, where, flip, alpha, covariates, kinship)
+
+    def _weights(self, alpha: float | None) -> dict[int, float]:
+        return interpolation(self.alphas, self.alphas[-1] if alpha is None else alpha)
+
+    def coef_at(self, alpha: float | None = None) -> np.ndarray:
+        """Return the q standardised SNP effects at an alpha (default: the last)."""
+        return interpolate(self._weights(alpha), lambda k: self.coefs[:, [k]].toarray()[:, 0])
+
+    def _predict(self, genotypes, where, flip, alpha, covariates, kinship) -> Prediction:
+        n = genotypes.n_samples
+        weights = self._weights(alpha)
+        beta = self.coef_at(alpha)
+        gamma = interpolate(weights, lambda k: self.gammas[:, k])
+        effect = interpolate(weights, lambda k: self.random_effects[:, k])
+
+        effects = np.column_stack([beta, effect if self.random == "snp" else np.zeros_like(beta)])
+        parts = self._snp_products(genotypes, where, flip, effects)
+        random = parts[:, 1]
+        if self.random == "sample":
+            random = self._kinship_rows(kinship, n) @ effect
+        elif kinship is not None:
+            raise KinshipError(
+                "kinship: this model computes the kinship of new samples from their genotypes; "
+                "expected none, found one"
+            )
+        fixed = self._covariate_rows(covariates, n) @ gamma
+        total = self.transform.inverse(fixed + parts[:, 0] + random)
+        return Prediction(total, fixed, parts[:, 0], random)
+
+    def _snp_products(self, genotypes, where, flip, effects) -> np.ndarray:
+        """X* effects, X* standardised by the training statistics, absent SNPs at the mean."""
+        p = genotypes.n_variants
+        there = where >= 0
+        mean, sd = np.zeros(p), np.zeros(p)
+        # copies of the other allele: ((2 - d) - mean) / sd = -(d - (2 - mean)) / sd
+        mean[where[there]] = np.where(flip, 2 - self.mean, self.mean)[there]
+        sd[where[there]] = self.sd[there]
+        effects = np.where(flip[:, None], -effects, effects)
+        used = np.flatnonzero(there & effects.any(axis=1))
+        out = np.zeros((genotypes.n_samples, effects.shape[1]))
+        for start in range(0, len(used), _BLOCK):
+            rows = used[start : start + _BLOCK]
+            block = genotypes.columns(where[rows], statistics=(mean, sd))
+            out += block @ effects[rows]
+        return out
+
+    def _covariate_rows(self, covariates, n: int) -> np.ndarray:
+        has_intercept = self.covariate_names[:1] == ("intercept",)
+        names = self.covariate_names[has_intercept:]
+        given = np.empty((n, 0)) if covariates is None else np.asarray(covariates, dtype=np.float64)
+        if given.ndim == 1:
+            given = given[:, None]
+        if given.shape != (n, len(names)) or not np.isfinite(given).all():
+            raise CovariateError(
+                f"covariates: expected {n} finite rows of {len(names)} columns "
+                f"({', '.join(names) or 'none'}), found shape {given.shape}"
+            )
+        return np.column_stack([np.ones(n), given]) if has_intercept else given
+
+    def _kinship_rows(self, kinship, n: int) -> np.ndarray:
+        if kinship is None:
+            raise KinshipError(
+                "kinship: this model was trained with a given kinship matrix; expected the "
+                f"kinship of the {n} new with the {self.n_samples} training samples, found none"
+            )
+        rows = np.asarray(kinship, dtype=np.float64)
+        if rows.shape != (n, self.n_samples) or not np.isfinite(rows).all():
+            raise KinshipError(
+                f"kinship: expected finite numbers of shape ({n}, {self.n_samples}), new by "
+                f"training samples, found shape {rows.shape}"
+            )
+        return rows / self.kinship_scale
+
+
+def build_model(
+    path: LassoPath,
+    genotypes: Genotypes,
+    *,
+    transform: Transform | None = None,
+    alphas=None,
+    phenotype: str = "phenotype",
+    n_threads: int = 1,
+) -> Model:
+    """Make a model that predicts from new genotypes alone (realised relationship matrix).
+
+    Parameters
+    ----------
+    path : LassoPath
+    genotypes : Genotypes
+        What the path was fitted on.
+    transform : Transform, optional
+        What was done to the phenotype before (`transform_phenotype`); predictions undo it.
+    alphas : array_like, optional
+        Keep these alphas (on or between grid points). Default: those of the path; if SNP effects
+        of the random part at all of them would take more than 256 MB, the last alone.
+    phenotype : str
+    n_threads : int
+        Threads of the passes over the genotypes.
+
+    Raises
+    ------
+    ModelError
+        The kinship was computed from other SNPs than the genotypes offer.
+    """
+    offered = np.flatnonzero(genotypes.included)
+    null = path.null
+    kind = "none" if null is None else "snp" if null.kinship.estimator == "rrm" else "sample"
+    if kind == "snp" and null.kinship.n_variants != len(offered):
+        raise ModelError(
+            f"kinship: expected one computed from the {len(offered)} SNPs that the genotypes "
+            f"offer, found {null.kinship.n_variants}"
+        )
+    if alphas is None:
+        too_large = kind == "snp" and len(offered) * len(path.alphas) > _ALL_ALPHAS_UP_TO
+        alphas = path.alphas[-1:] if too_large else path.alphas
+    alphas = np.sort(np.atleast_1d(np.asarray(alphas, dtype=np.float64)))[::-1].copy()
+
+    from scipy.sparse import csc_array
+
+    coefs, gammas, duals = zip(*(path.at(alpha) for alpha in alphas), strict=True)
+    dual = np.column_stack(duals)
+    effects = np.empty((0, len(alphas)))
+    if kind == "snp":
+        scale = len(offered) * null.kinship.scale
+        effects = genotypes.gradient(dual, n_threads=n_threads)[offered] / scale
+    elif kind == "sample":
+        effects = dual
+    from polars import Series
+
+    return Model(
+        variants=genotypes.variants[offered].with_columns(Series("ROW", offered)),
+        mean=genotypes.mean[offered],
+        sd=genotypes.sd[offered],
+        alphas=alphas,
+        coefs=csc_array(np.column_stack([coef[offered] for coef in coefs])),
+        gammas=np.column_stack(gammas),
+        covariate_names=path.design.names,
+        random=kind,
+        random_effects=effects,
+        samples=null.kinship.samples if kind == "sample" else None,
+        kinship_scale=1.0 if null is None else null.kinship.scale,
+        transform=Transform("none") if transform is None else transform,
+        log_delta=None if null is None else null.log_delta,
+        h2=None if null is None else null.h2,
+        n_samples=path.n_samples,
+        phenotype=phenotype,
+    )
+
+
+def match_variants(wanted, offered, allow_missing: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Find SNPs by id and alleles.
+
+    Parameters
+    ----------
+    wanted, offered : polars.DataFrame
+        CHROM, ID, POS, A1, A2. Ids that occur twice are told apart by chromosome and position.
+    allow_missing : bool
+        Give -1 for SNPs that are not there instead of raising.
+
+    Returns
+    -------
+    where : ndarray of int64
+        For each wanted SNP its row in `offered`, or -1.
+    flip : ndarray of bool
+        A1 and A2 are the other way round.
+
+    Raises
+    ------
+    ModelError
+        Absent SNPs, other alleles, or ids that do not identify a SNP.
+    """
+    import polars as pl
+
+    keys = ["ID"]
+    if wanted["ID"].n_unique() < len(wanted) or offered["ID"].n_unique() < len(offered):
+        keys = ["CHROM", "POS", "ID"]
+    right = offered.select(
+        *keys, pl.col("A1").alias("B1"), pl.col("A2").alias("B2"), pl.row_index("where")
+    )
+    doubled = right.join(wanted.select(keys), on=keys, how="semi").select(keys).is_duplicated()
+    if doubled.any():
+        raise ModelError(
+            f"SNP ids: expected ids that identify a SNP, found {int(doubled.sum())} rows that "
+            "share chromosome, position and id; make the ids unique"
+        )
+    joined = wanted.join(right, on=keys, how="left", maintain_order="left")
+    if len(joined) != len(wanted):
+        raise ModelError("SNP ids: the model itself has SNPs that share chromosome, position and id")
+    where = joined["where"].fill_null(-1).to_numpy().astype(np.int64)
+    absent = where < 0
+    same = joined.select((pl.col("A1") == pl.col("B1")) & (pl.col("A2") == pl.col("B2")))
+    swapped = joined.select((pl.col("A1") == pl.col("B2")) & (pl.col("A2") == pl.col("B1")))
+    same = same.to_series().fill_null(False).to_numpy()
+    flip = swapped.to_series().fill_null(False).to_numpy() & ~same
+    other = ~absent & ~same & ~flip
+    if other.any():
+        row = joined.row(int(np.flatnonzero(other)[0]), named=True)
+        raise ModelError(
+            f"SNP {row['ID']}: expected the alleles {row['A1']}/{row['A2']} of the model, found "
+            f"{row['B1']}/{row['B2']} ({int(other.sum())} SNPs in all)"
+        )
+    if absent.any() and not allow_missing:
+        first = wanted["ID"][int(np.flatnonzero(absent)[0])]
+        raise ModelError(
+            f"{int(absent.sum())} of the model's {len(wanted)} SNPs are not in the genotypes, the "
+            f"first is {first}; pass --allow-missing (allow_missing=True) to put them at the "
+            "training mean"
+        )
+    return where, flip

@@ -1,0 +1,76 @@
+"""Eigendecomposition of the kinship matrix."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from lmmlasso_fast.errors import DataWarning, KinshipError
+from lmmlasso_fast.threads import blas_cap, blas_threads_for
+
+#: An eigenvalue below minus this share of the largest means that the matrix is not a covariance;
+#: above it (float32 or pairwise-complete kinship files) it is clipped to zero ...
+_INDEFINITE = 1e-3
+#: ... with a warning from here on.
+_WORTH_A_WARNING = 1e-6
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """K = U diag(s) U', s ascending and not negative.
+
+    Attributes
+    ----------
+    U : ndarray, shape (n, n)
+    s : ndarray, shape (n,)
+    """
+
+    U: np.ndarray
+    s: np.ndarray
+
+
+def decompose(K, *, n_threads: int | None = None) -> Spectrum:
+    """Decompose a symmetric matrix: K = U diag(s) U'.
+
+    NumPy's eigh (LAPACK dsyevd) releases the GIL; SciPy's holds it. Below 3,000 samples one BLAS
+    thread is used, so that the bits do not depend on the machine's number of processors.
+
+    Parameters
+    ----------
+    K : Kinship or array_like, shape (n, n)
+    n_threads : int, optional
+        BLAS threads from 3,000 samples on.
+
+    Raises
+    ------
+    KinshipError
+        An eigenvalue below -0.001 times the largest: K is no covariance matrix.
+
+    Warns
+    -----
+    DataWarning
+        Eigenvalues below -1e-6 times the largest were set to zero.
+    """
+    A = np.asarray(getattr(K, "matrix", K), dtype=np.float64)
+    if A.ndim != 2 or A.shape[0] != A.shape[1]:
+        raise KinshipError(f"kinship: expected a square matrix, found shape {A.shape}")
+    with blas_cap(blas_threads_for(len(A), n_threads)):
+        s, U = np.linalg.eigh(A)
+    largest = s[-1]
+    if not largest > 0:
+        raise KinshipError("kinship: expected a positive eigenvalue, found none")
+    share = -s[0] / largest
+    if share > _INDEFINITE:
+        raise KinshipError(
+            f"kinship: expected a positive semi-definite matrix, found the eigenvalue {s[0]:.4g} "
+            f"beside a largest one of {largest:.4g}; check that the file is a kinship matrix of "
+            "these samples"
+        )
+    if share > _WORTH_A_WARNING:
+        warnings.warn(
+            f"kinship: {int((s < 0).sum())} negative eigenvalues (the lowest {s[0]:.4g}, the "
+            f"largest {largest:.4g}) were set to zero",
+            DataWarning,
+            stacklevel=2,
+        )
+    return Spectrum(U, np.maximum(s, 0.0))

@@ -1,0 +1,86 @@
+"""Threads: how many there are, work on ranges, and one cap on BLAS threads for the process."""
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import contextmanager
+
+#: Below this many samples LAPACK gains nothing from a second thread on a busy machine, and one
+#: thread gives the same bits everywhere.
+SINGLE_THREAD_BELOW = 3000
+
+_cap_lock = threading.Lock()
+_cap_depth = 0
+_cap = None
+_controller = None
+
+
+def available_threads() -> int:
+    """Return the number of processors that this process may use (affinity respected)."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS, Windows
+        return os.cpu_count() or 1
+
+
+def blas_threads_for(n_samples: int, n_threads: int | None = None) -> int:
+    """Return the BLAS threads used for matrices of `n_samples`: fixed, so that bits are."""
+    if n_samples < SINGLE_THREAD_BELOW:
+        return 1
+    return n_threads or available_threads()
+
+
+@contextmanager
+def blas_cap(n_threads: int):
+    """Cap BLAS at `n_threads` within the block.
+
+    The limit of a BLAS library belongs to the process, not to the thread that sets it. So the
+    regions are counted: the first one to enter sets the cap, the last one to leave restores what
+    was there before; regions that overlap or nest share the cap of the first.
+    """
+    global _cap_depth, _cap, _controller
+    with _cap_lock:
+        if _cap_depth == 0:
+            if _controller is None:  # finding the libraries costs milliseconds: once
+                from threadpoolctl import ThreadpoolController
+
+                _controller = ThreadpoolController()
+            _cap = _controller.limit(limits=n_threads, user_api="blas")
+        _cap_depth += 1
+    try:
+        yield
+    finally:
+        with _cap_lock:
+            _cap_depth -= 1
+            if _cap_depth == 0:
+                _cap.restore_original_limits()
+                _cap = None
+
+
+def over_ranges(function: Callable[[int, int], None], n: int, n_threads: int) -> None:
+    """Call `function(start, stop)` on `n_threads` contiguous parts of range(n), one per thread.
+
+    The function releases the GIL. The first exception is raised here once every part has ended.
+    """
+    if n_threads <= 1 or n < 2 * n_threads:
+        function(0, n)
+        return
+    bounds = [n * k // n_threads for k in range(n_threads + 1)]
+    errors: list[BaseException] = []
+
+    def run(start: int, stop: int) -> None:
+        try:
+            function(start, stop)
+        except BaseException as error:
+            errors.append(error)
+
+    workers = [
+        threading.Thread(target=run, args=(bounds[k], bounds[k + 1])) for k in range(1, n_threads)
+    ]
+    for worker in workers:
+        worker.start()
+    run(bounds[0], bounds[1])
+    for worker in workers:
+        worker.join()
+    if errors:
+        raise errors[0]

@@ -1,0 +1,60 @@
+"""How the variance of the phenotype splits along the path."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lmmlasso_fast.genotypes import Genotypes
+from lmmlasso_fast.null_model import as_phenotype
+from lmmlasso_fast.path import LassoPath
+
+
+@dataclass(frozen=True)
+class VarianceSplit:
+    """Shares of the variance at every alpha; snp + random + noise = 1.
+
+    Attributes
+    ----------
+    snp : ndarray, shape (m,)
+        var(X beta).
+    random : ndarray, shape (m,)
+        sigma_g2(beta) = (y - X beta)'P (y - X beta) / n, the kinship's variance given the SNPs.
+    noise : ndarray, shape (m,)
+        sigma_e2(beta) = delta sigma_g2(beta), delta being the null model's.
+    total : ndarray, shape (m,)
+        The sum of the three variances, in squared units of y.
+    """
+
+    snp: np.ndarray
+    random: np.ndarray
+    noise: np.ndarray
+    total: np.ndarray
+
+
+def variance_split(path: LassoPath, genotypes: Genotypes, y) -> VarianceSplit:
+    """Split the variance of the analysed samples at every alpha of a path.
+
+    Without active SNPs this is the null model's split by maximum likelihood: random = h2.
+
+    Parameters
+    ----------
+    path : LassoPath
+    genotypes, y
+        What the path was fitted on.
+
+    Raises
+    ------
+    PhenotypeError
+        Another number of samples than the path has.
+    """
+    y = as_phenotype(y, path.n_samples)
+    effects = path.coefs.tocsr()
+    rows = np.flatnonzero(np.diff(effects.indptr))
+    snp_part = genotypes.columns(rows) @ effects[rows].toarray()
+    snp = snp_part.var(axis=0)
+    scale = np.einsum("ik,ik->k", y[:, None] - snp_part, path.dual) / path.n_samples
+    random, noise = (
+        (np.zeros_like(scale), scale) if path.null is None else (scale, path.null.delta * scale)
+    )
+    total = snp + random + noise
+    return VarianceSplit(snp / total, random / total, noise / total, total)

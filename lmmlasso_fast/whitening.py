@@ -1,0 +1,64 @@
+"""The metric of the whitened problem, without whitening anything.
+
+With W'W = V^-1, V = K + delta I, and M the projection off W C (DESIGN: section 2), the Lasso
+on M W X and M W y needs X, y and only
+
+    P = W'M W = V^-1 - H H',   H = W'Q,   Q R = W C,
+
+since x~_j'x~_k = x_j'P x_k and X~'r~ = X'P (y - X beta).
+"""
+
+import numpy as np
+
+from lmmlasso_fast.spectral import Spectrum
+from lmmlasso_fast.threads import blas_cap, blas_threads_for
+
+
+class Precision:
+    """P of the module's docstring, for given covariates; `null=None` means V = I.
+
+    Parameters
+    ----------
+    C : ndarray, shape (n, c)
+        Linearly independent covariates.
+    spectrum : Spectrum, optional
+    delta : float, optional
+        With the spectrum: V = K + delta I.
+    """
+
+    def __init__(self, C: np.ndarray, spectrum: Spectrum | None = None, delta: float | None = None):
+        self.n_samples = len(C)
+        self._blas_threads = blas_threads_for(self.n_samples)
+        self._inverse = None
+        with blas_cap(self._blas_threads):
+            if spectrum is None:
+                self.H, self._R = np.linalg.qr(C)
+            else:
+                scaled = spectrum.U / np.sqrt(spectrum.s + delta)  # W'
+                self._inverse = scaled @ scaled.T
+                Q, self._R = np.linalg.qr(scaled.T @ C)
+                self.H = scaled @ Q
+
+    def apply_rows(self, X: np.ndarray) -> np.ndarray:
+        """Return P x for every row x of X (k x n), as rows.
+
+        A row in the span of the covariates gives exactly zero: what rounding leaves of it must
+        not be mistaken for a SNP.
+        """
+        with blas_cap(self._blas_threads):
+            full = X if self._inverse is None else X @ self._inverse
+            rows = full - (X @ self.H) @ self.H.T
+            before = np.einsum("ij,ij->i", X, full)
+            after = np.einsum("ij,ij->i", X, rows)
+        rows[after <= 1e-10 * before] = 0.0
+        return rows
+
+    def apply(self, y: np.ndarray) -> np.ndarray:
+        """Return P y for one vector y."""
+        return self.apply_rows(y[None, :])[0]
+
+    def fixed_effects(self, y: np.ndarray) -> np.ndarray:
+        """Return the generalised least-squares fit (C'V^-1 C)^-1 C'V^-1 y; y may be n x k."""
+        if self.H.shape[1] == 0:
+            return np.zeros((0, *y.shape[1:]))
+        return np.linalg.solve(self._R, self.H.T @ y)

@@ -1,0 +1,139 @@
+"""The SNPs that the Lasso is solved on: whitened once, with their Gram matrix.
+
+Nothing here looks at SNPs outside the working set; `lmmlasso_fast.path` decides who enters.
+"""
+
+import numpy as np
+
+from lmmlasso_fast import _core
+from lmmlasso_fast.genotypes import Genotypes
+from lmmlasso_fast.threads import blas_cap, blas_threads_for
+from lmmlasso_fast.whitening import Precision
+
+#: SNPs whitened at a time.
+_BLOCK = 1024
+
+
+class WorkingSet:
+    """min 1/2 beta' G beta - c' beta + penalties over a growing list of SNPs.
+
+    Attributes
+    ----------
+    index : ndarray of int64, shape (w,)
+        The SNPs, in order of entry.
+    beta : ndarray, shape (w,)
+        The current coefficients; kept as the warm start of the next solution.
+    """
+
+    def __init__(self, genotypes: Genotypes, precision: Precision, y: np.ndarray, gram_limit: int):
+        self._genotypes = genotypes
+        self._precision = precision
+        self._gram_limit = gram_limit
+        self._solver = _core.GramSolver()
+        self._blas_threads = blas_threads_for(genotypes.n_samples)
+        self.y = y
+        self.Py = precision.apply(y)
+        self.yPy = float(y @ self.Py)
+        self.index = np.empty(0, dtype=np.int64)
+        self.beta = np.empty(0)
+        n = genotypes.n_samples
+        self._Z = np.empty((0, n))  # rows P x_j
+        self._gram = np.empty((0, 0))
+        self._c = np.empty(0)
+        self._q = np.empty(0)
+        self._X = None  # rows x_j, kept once the Gram matrix would not fit
+
+    @property
+    def uses_gram(self) -> bool:
+        """False once the working set has outgrown `gram_limit`."""
+        return self._X is None
+
+    def add(self, snps: np.ndarray) -> None:
+        """Append SNPs with coefficient zero."""
+        for start in range(0, len(snps), _BLOCK):
+            self._add(snps[start : start + _BLOCK])
+
+    def _add(self, snps: np.ndarray) -> None:
+        old, w = len(self.index), len(self.index) + len(snps)
+        X = np.ascontiguousarray(self._genotypes.columns(snps).T)
+        self._Z = _with_rows(self._Z, old, w)
+        Z = self._precision.apply_rows(X)
+        self._Z[old:w] = Z
+        self._c = _with_rows(self._c, old, w)
+        self._c[old:w] = X @ self.Py
+        if self.uses_gram and w > self._gram_limit:
+            self._X = np.ascontiguousarray(self._genotypes.columns(self.index).T)
+            self._gram = None
+        if self.uses_gram:
+            self._gram = _with_square(self._gram, old, w)
+            with blas_cap(self._blas_threads):
+                cross = X @ self._Z[:w].T
+            cross[Z.any(axis=1) == 0] = 0.0
+            own = cross[:, old:]
+            cross[:, old:] = (own + own.T) / 2
+            self._gram[old:w, :w] = cross
+            self._gram[:old, old:w] = cross[:, :old].T
+        else:
+            self._X = _with_rows(self._X, old, w)
+            self._X[old:w] = X
+        self.index = np.concatenate([self.index, snps])
+        self.beta = np.concatenate([self.beta, np.zeros(len(snps))])
+
+    def solve(self, threshold, ridge, *, cd_tol: float, new_alpha: bool) -> bool:
+        """Solve from the current coefficients; threshold and ridge are per SNP of the set, per n.
+
+        Returns whether the solution is exact on the working set (signs and optimality hold).
+        """
+        w, n = len(self.index), self._genotypes.n_samples
+        threshold = n * threshold
+        ridge = None if ridge is None else n * ridge
+        if w == 0:
+            return True
+        if self.uses_gram:
+            if ridge is not None and new_alpha:
+                self._solver.reset()
+            if len(self._q) < w:
+                self._q = np.empty(2 * w)
+            _, _, exact = self._solver.solve(
+                self._gram, self._c, threshold, ridge, self.yPy, self.beta, self._q, cd_tol
+            )
+            return exact
+        norms = np.einsum("ij,ij->i", self._X[:w], self._Z[:w])
+        v = self.dual_vector()
+        _core.residual_descent(
+            self._X[:w], self._Z[:w], norms, threshold, ridge, self.yPy, self.beta, v, cd_tol, 1000
+        )
+        return False
+
+    def dual_vector(self) -> np.ndarray:
+        """Return v = P (y - X beta), so that X'v is the gradient."""
+        active = np.flatnonzero(self.beta)
+        if len(active) == 0:
+            return self.Py.copy()
+        with blas_cap(self._blas_threads):
+            return self.Py - self.beta[active] @ self._Z[active]
+
+    def solution(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return (SNPs, coefficients) of the non-zero ones, by SNP."""
+        active = np.flatnonzero(self.beta)
+        order = np.argsort(self.index[active])
+        return self.index[active][order], self.beta[active][order]
+
+
+def _with_rows(array: np.ndarray, used: int, rows: int) -> np.ndarray:
+    """Return an array of at least `rows` rows that starts with the `used` ones of `array`."""
+    if len(array) >= rows:
+        return array
+    larger = np.empty((max(rows, 2 * len(array), 64), *array.shape[1:]))
+    larger[:used] = array[:used]
+    return larger
+
+
+def _with_square(array: np.ndarray, used: int, size: int) -> np.ndarray:
+    """The same for the leading block of a square matrix."""
+    if len(array) >= size:
+        return array
+    room = max(size, 2 * len(array), 64)
+    larger = np.empty((room, room))
+    larger[:used, :used] = array[:used, :used]
+    return larger

@@ -1,0 +1,363 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: freethreading_compatible=True
+"""The C core, converted: check shapes, one C call without the GIL, map the return code.
+
+Nothing here computes. Shapes, types and finiteness of what users pass are validated by the
+Python modules that call these functions.
+"""
+
+import os
+
+import numpy as np
+
+from libc.stddef cimport size_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
+
+from lmmlasso_fast.errors import LMMLassoError
+
+
+cdef extern from "lmml.h" nogil:
+    ctypedef struct lmml_kernels:
+        pass
+    ctypedef struct lmml_packed:
+        const uint8_t *data
+        int64_t n_variants
+        int64_t n_samples
+        int64_t stride
+    ctypedef struct lmml_lasso:
+        int64_t w
+        int64_t ld
+        const double *G
+        const double *c
+        const double *threshold
+        const double *ridge
+        double scale
+    ctypedef struct lmml_options:
+        double cd_tol
+        int64_t max_sweeps
+        int64_t max_events
+    ctypedef struct lmml_info:
+        int64_t n_sweeps
+        int64_t n_events
+        int64_t n_active
+        int exact
+    ctypedef struct lmml_factor:
+        pass
+    enum:
+        LMML_OK
+        LMML_ERR_MEMORY
+        LMML_LIMBS_SCREENING
+        LMML_LIMBS_CERTIFICATE
+    const char *lmml_strerror(int)
+    int lmml_kernels_select(const char *, const lmml_kernels **)
+    const char *lmml_kernels_name(const lmml_kernels *)
+    int64_t lmml_limbs_size(int64_t, int)
+    int lmml_limbs_fill(const double *, const int64_t *, int64_t, int64_t, int, int8_t *, double *)
+    int lmml_gradient(const lmml_kernels *, const lmml_packed *, const double *, const double *,
+                      const int32_t *, const int8_t *, int, double, int64_t, int64_t, double *)
+    int lmml_mask_fill(const int64_t *, int64_t, int64_t, uint8_t *)
+    int lmml_counts(const lmml_kernels *, const lmml_packed *, const uint8_t *, int64_t, int64_t,
+                    int32_t *)
+    int lmml_hash(const lmml_packed *, const uint8_t *, int64_t, int64_t, uint64_t *)
+    int lmml_compare(const lmml_packed *, const uint8_t *, int64_t, int64_t, int *)
+    int lmml_sample_missing(const lmml_packed *, const uint8_t *, int64_t, int64_t, int64_t *)
+    int lmml_decode_f32(const lmml_packed *, const int64_t *, int64_t, const double *,
+                        const double *, const int64_t *, int64_t, float *)
+    int lmml_decode_f64(const lmml_packed *, const int64_t *, int64_t, const double *,
+                        const double *, const int64_t *, int64_t, double *)
+    int lmml_decode_codes(const lmml_packed *, const int64_t *, int64_t, const int64_t *, int64_t,
+                          uint8_t *)
+    void lmml_options_default(lmml_options *)
+    int lmml_factor_init(lmml_factor *)
+    void lmml_factor_free(lmml_factor *)
+    void lmml_factor_reset(lmml_factor *)
+    int lmml_lasso_solve(const lmml_kernels *, const lmml_lasso *, const lmml_options *,
+                         lmml_factor *, double *, double *, lmml_info *)
+    int lmml_residual_descent(const lmml_kernels *, int64_t, int64_t, const double *,
+                              const double *, const double *, const double *, const double *,
+                              double, const lmml_options *, double *, double *, lmml_info *)
+
+
+SCREENING = LMML_LIMBS_SCREENING
+CERTIFICATE = LMML_LIMBS_CERTIFICATE
+
+cdef const lmml_kernels *KERNELS = NULL
+
+
+cdef int check(int code) except -1:
+    if code == LMML_OK:
+        return 0
+    if code == LMML_ERR_MEMORY:
+        raise MemoryError(lmml_strerror(code).decode())
+    raise LMMLassoError(f"the C core refused its input: {lmml_strerror(code).decode()}")
+
+
+def select_kernels(name=None):
+    """Use the kernels of instruction set `name` from here on (None: the best of this machine).
+
+    Meant for tests and bug reports; not to be called while another thread computes.
+    """
+    global KERNELS
+    cdef const lmml_kernels *found = NULL
+    encoded = None if name is None else name.encode()
+    cdef int code = lmml_kernels_select(NULL if encoded is None else <const char *>encoded, &found)
+    if code != LMML_OK:
+        raise ValueError(
+            f"LMMLASSO_FAST_ISA: expected one of {', '.join(available_kernels())} on this "
+            f"machine, found {name!r}"
+        )
+    KERNELS = found
+
+
+def kernels_name():
+    """The instruction set in use."""
+    return lmml_kernels_name(KERNELS).decode()
+
+
+def available_kernels():
+    """The instruction sets that this machine can run, best first."""
+    cdef const lmml_kernels *found = NULL
+    return [
+        name
+        for name in ("avx512", "avx2", "generic")
+        if lmml_kernels_select(name.encode(), &found) == LMML_OK
+    ]
+
+
+select_kernels(os.environ.get("LMMLASSO_FAST_ISA") or None)
+
+
+cdef lmml_packed packed_view(const uint8_t[:, ::1] data, int64_t n_samples) except *:
+    cdef lmml_packed packed
+    if data.shape[1] != (n_samples + 3) // 4:
+        raise ValueError("packed rows do not have (n_samples + 3) / 4 bytes")
+    packed.data = &data[0, 0] if data.shape[0] and data.shape[1] else NULL
+    packed.n_variants = data.shape[0]
+    packed.n_samples = n_samples
+    packed.stride = data.shape[1]
+    return packed
+
+
+def limbs(const double[::1] v, const int64_t[::1] index, int64_t n_samples, int n_limbs):
+    """v as the digits that `gradient` reads: (buffer, value of the lowest digit)."""
+    cdef int64_t size = lmml_limbs_size(n_samples, n_limbs)
+    storage = np.empty(size + 64, dtype=np.int8)
+    offset = -storage.ctypes.data % 64
+    buffer = storage[offset : offset + size]
+    cdef int8_t[::1] view = buffer
+    cdef double unit = 0
+    cdef int code
+    with nogil:
+        code = lmml_limbs_fill(&v[0], &index[0], v.shape[0], n_samples, n_limbs, &view[0], &unit)
+    check(code)
+    return buffer, unit
+
+
+def gradient(
+    const uint8_t[:, ::1] data,
+    int64_t n_samples,
+    const double[::1] mean,
+    const double[::1] inverse_sd,
+    const int32_t[::1] n_missing,
+    const int8_t[::1] digits,
+    int n_limbs,
+    double unit,
+    int64_t start,
+    double[::1] out,
+):
+    """out[k] = x_j'v for j = start + k."""
+    cdef lmml_packed packed = packed_view(data, n_samples)
+    cdef int64_t stop = start + out.shape[0]
+    cdef int code
+    if out.shape[0] == 0:
+        return
+    with nogil:
+        code = lmml_gradient(KERNELS, &packed, &mean[0], &inverse_sd[0], &n_missing[0],
+                             &digits[0], n_limbs, unit, start, stop, &out[0])
+    check(code)
+
+
+def mask(const int64_t[::1] index, int64_t n_samples):
+    """The packed row with 01 at the analysed samples."""
+    row = np.empty((n_samples + 3) // 4, dtype=np.uint8)
+    cdef uint8_t[::1] view = row
+    check(lmml_mask_fill(&index[0], index.shape[0], n_samples, &view[0]))
+    return row
+
+
+def counts(const uint8_t[:, ::1] data, int64_t n_samples, const uint8_t[::1] mask, int64_t start,
+           int32_t[:, ::1] out):
+    """out[k, g] = analysed samples with code g at SNP start + k (0: two A1, 1: missing, 2, 3)."""
+    cdef lmml_packed packed = packed_view(data, n_samples)
+    cdef int64_t stop = start + out.shape[0]
+    cdef int code
+    if out.shape[0] == 0:
+        return
+    with nogil:
+        code = lmml_counts(KERNELS, &packed, &mask[0], start, stop, &out[0, 0])
+    check(code)
+
+
+def hashes(const uint8_t[:, ::1] data, int64_t n_samples, const uint8_t[::1] mask):
+    """One number per SNP, equal for duplicates whichever allele is counted."""
+    cdef lmml_packed packed = packed_view(data, n_samples)
+    result = np.empty(packed.n_variants, dtype=np.uint64)
+    cdef uint64_t[::1] view = result
+    cdef int code
+    if packed.n_variants == 0:
+        return result
+    with nogil:
+        code = lmml_hash(&packed, &mask[0], 0, packed.n_variants, &view[0])
+    check(code)
+    return result
+
+
+def compare(const uint8_t[:, ::1] data, int64_t n_samples, const uint8_t[::1] mask, int64_t a,
+            int64_t b):
+    """1 if SNPs a and b are equal over the mask, -1 with alleles swapped, 0 if they differ."""
+    cdef lmml_packed packed = packed_view(data, n_samples)
+    cdef int sign = 0
+    check(lmml_compare(&packed, &mask[0], a, b, &sign))
+    return sign
+
+
+def sample_missing(const uint8_t[:, ::1] data, int64_t n_samples, const uint8_t[::1] use_variant):
+    """Missing genotypes of every sample of the file over the SNPs in use."""
+    cdef lmml_packed packed = packed_view(data, n_samples)
+    result = np.zeros(n_samples, dtype=np.int64)
+    cdef int64_t[::1] view = result
+    cdef int code
+    if packed.n_variants == 0:
+        return result
+    with nogil:
+        code = lmml_sample_missing(&packed, &use_variant[0], 0, packed.n_variants, &view[0])
+    check(code)
+    return result
+
+
+ctypedef fused real:
+    float
+    double
+
+
+def decode(
+    const uint8_t[:, ::1] data,
+    int64_t n_samples,
+    const int64_t[::1] variants,
+    const double[::1] mean,
+    const double[::1] inverse_sd,
+    const int64_t[::1] index,
+    real[:, ::1] out,
+):
+    """out[k] = standardised SNP variants[k] at the samples `index`."""
+    cdef lmml_packed packed = packed_view(data, n_samples)
+    cdef int code
+    if out.shape[0] != variants.shape[0] or out.shape[1] != index.shape[0]:
+        raise ValueError("out must have one row per SNP and one column per sample")
+    if out.shape[0] == 0 or out.shape[1] == 0:
+        return
+    with nogil:
+        if real is float:
+            code = lmml_decode_f32(&packed, &variants[0], variants.shape[0], &mean[0],
+                                   &inverse_sd[0], &index[0], index.shape[0], &out[0, 0])
+        else:
+            code = lmml_decode_f64(&packed, &variants[0], variants.shape[0], &mean[0],
+                                   &inverse_sd[0], &index[0], index.shape[0], &out[0, 0])
+    check(code)
+
+
+def decode_codes(const uint8_t[:, ::1] data, int64_t n_samples, const int64_t[::1] variants,
+                 const int64_t[::1] index, uint8_t[:, ::1] out):
+    """out[k] = the two-bit codes of SNP variants[k] at the samples `index`."""
+    cdef lmml_packed packed = packed_view(data, n_samples)
+    cdef int code
+    if out.shape[0] != variants.shape[0] or out.shape[1] != index.shape[0]:
+        raise ValueError("out must have one row per SNP and one column per sample")
+    if out.shape[0] == 0 or out.shape[1] == 0:
+        return
+    with nogil:
+        code = lmml_decode_codes(&packed, &variants[0], variants.shape[0], &index[0],
+                                 index.shape[0], &out[0, 0])
+    check(code)
+
+
+cdef class GramSolver:
+    """The Lasso on a working set, with the Cholesky factor that lives from alpha to alpha."""
+
+    cdef lmml_factor factor
+
+    def __cinit__(self):
+        check(lmml_factor_init(&self.factor))
+
+    def __dealloc__(self):
+        lmml_factor_free(&self.factor)
+
+    def reset(self):
+        """Forget the factor (the Gram matrix or the ridge changed)."""
+        lmml_factor_reset(&self.factor)
+
+    def solve(self, const double[:, ::1] gram, const double[::1] c, const double[::1] threshold,
+              ridge, double scale, double[::1] beta, double[::1] q, double cd_tol=1e-9):
+        """Solve from the warm start in beta; beta and q are overwritten.
+
+        The working set is the first len(beta) rows of `gram`. Returns (sweeps, events, exact).
+        """
+        cdef lmml_lasso problem
+        cdef lmml_options options
+        cdef lmml_info info
+        cdef const double[::1] ridge_view
+        cdef int64_t w = beta.shape[0]
+        cdef int code
+        if w == 0:
+            return 0, 0, True
+        if gram.shape[0] < w or c.shape[0] < w or threshold.shape[0] < w or q.shape[0] < w:
+            raise ValueError("an array is shorter than the working set")
+        lmml_options_default(&options)
+        options.cd_tol = cd_tol
+        problem.w = w
+        problem.ld = gram.shape[1]
+        problem.G = &gram[0, 0]
+        problem.c = &c[0]
+        problem.threshold = &threshold[0]
+        problem.ridge = NULL
+        problem.scale = scale
+        if ridge is not None:
+            ridge_view = ridge
+            if ridge_view.shape[0] < w:
+                raise ValueError("ridge is shorter than the working set")
+            problem.ridge = &ridge_view[0]
+        with nogil:
+            code = lmml_lasso_solve(KERNELS, &problem, &options, &self.factor, &beta[0], &q[0],
+                                    &info)
+        check(code)
+        return info.n_sweeps, info.n_events, bool(info.exact)
+
+
+def residual_descent(const double[:, ::1] X, const double[:, ::1] Z, const double[::1] norms,
+                     const double[::1] threshold, ridge, double scale, double[::1] beta,
+                     double[::1] v, double cd_tol, int64_t max_sweeps):
+    """Coordinate descent with residual updates; beta and v are overwritten. Returns the sweeps."""
+    cdef lmml_options options
+    cdef lmml_info info
+    cdef const double[::1] ridge_view
+    cdef const double *ridge_pointer = NULL
+    cdef int64_t w = beta.shape[0], n = v.shape[0]
+    cdef int code
+    if w == 0:
+        return 0
+    if (X.shape[0] < w or Z.shape[0] < w or X.shape[1] != n or Z.shape[1] != n
+            or norms.shape[0] < w or threshold.shape[0] < w):
+        raise ValueError("an array is shorter than the working set")
+    lmml_options_default(&options)
+    options.cd_tol = cd_tol
+    options.max_sweeps = max_sweeps
+    if ridge is not None:
+        ridge_view = ridge
+        if ridge_view.shape[0] < w:
+            raise ValueError("ridge is shorter than the working set")
+        ridge_pointer = &ridge_view[0]
+    with nogil:
+        code = lmml_residual_descent(KERNELS, w, n, &X[0, 0], &Z[0, 0], &norms[0], &threshold[0],
+                                     ridge_pointer, scale, &options, &beta[0], &v[0], &info)
+    check(code)
+    return info.n_sweeps

@@ -1,0 +1,37 @@
+/* dispatch.c - which kernel table this machine can run. */
+#include <string.h>
+
+#include "kernels.h"
+
+static int is_available(const lmml_kernels *kernels)
+{
+#if defined(LMML_HAVE_X86)
+    __builtin_cpu_init();
+    if (kernels == &lmml_kernels_avx512)
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") &&
+               __builtin_cpu_supports("fma") && __builtin_cpu_supports("popcnt");
+    if (kernels == &lmml_kernels_avx2)
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+               __builtin_cpu_supports("popcnt");
+#endif
+    return kernels == &lmml_kernels_generic;
+}
+
+int lmml_kernels_select(const char *name, const lmml_kernels **kernels)
+{
+    static const lmml_kernels *const tables[] = {/* best first */
+#if defined(LMML_HAVE_X86)
+                                                 &lmml_kernels_avx512, &lmml_kernels_avx2,
+#endif
+                                                 &lmml_kernels_generic};
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        if ((name == NULL || strcmp(name, tables[i]->name) == 0) && is_available(tables[i])) {
+            *kernels = tables[i];
+            return LMML_OK;
+        }
+    }
+    return LMML_ERR_ISA;
+}
+
+const char *lmml_kernels_name(const lmml_kernels *kernels) { return kernels->name; }

@@ -1,0 +1,180 @@
+/* lmml.h - the contract of the C core of lmmlasso_fast.
+ *
+ * Plain C11: no Python.h, no BLAS, no printing, no global state. Every function that can fail
+ * returns 0 or a negative LMML_ERR_* code (lmml_strerror). Not having converged is no error: it
+ * is a field of the info struct.
+ *
+ * Symbols (the same letters as in the documentation)
+ *
+ *   n, p        samples, SNPs                     v      P (y - X beta), an n-vector
+ *   x_j         column-standardised SNP           P      V^-1 - V^-1 C (C'V^-1 C)^-1 C'V^-1
+ *   w           size of the working set           G      X_W' P X_W, the Gram matrix (w x w)
+ *   c           X_W' P y                          q      c - G beta - ridge * beta
+ *   threshold_j n alpha l1_ratio pi_j             ridge_j  n alpha (1 - l1_ratio) pi_j
+ *
+ * Packed genotypes are PLINK's: two bits a sample, four samples a byte, lowest bits first;
+ * 00 two copies of A1, 10 one, 11 none, 01 missing. The dosage is the number of copies of A1.
+ */
+#ifndef LMML_H
+#define LMML_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- errors ---------------------------------------------------------------------------------- */
+
+enum {
+    LMML_OK = 0,
+    LMML_ERR_MEMORY = -1,     /* an allocation failed */
+    LMML_ERR_ARGUMENT = -2,   /* a size or an option is out of range */
+    LMML_ERR_INDEX = -3,      /* a sample or SNP index is out of range */
+    LMML_ERR_NOT_FINITE = -4, /* a vector holds NaN or infinity */
+    LMML_ERR_ISA = -5         /* unknown instruction set, or one that this machine lacks */
+};
+
+/* A sentence for a code, ending with the code's name. */
+const char *lmml_strerror(int code);
+
+/* ---- kernels: one table of functions per instruction set ------------------------------------- */
+
+typedef struct lmml_kernels lmml_kernels;
+
+/* The table called `name` ("generic", "avx2", "avx512"), or the best one of this machine when
+ * name is NULL. LMML_ERR_ISA if there is none. */
+int lmml_kernels_select(const char *name, const lmml_kernels **kernels);
+const char *lmml_kernels_name(const lmml_kernels *kernels);
+
+/* ---- packed genotypes ------------------------------------------------------------------------ */
+
+/* Borrowed, constant, shareable between threads. */
+typedef struct {
+    const uint8_t *data; /* n_variants rows of `stride` bytes */
+    int64_t n_variants;
+    int64_t n_samples; /* samples in the file, analysed or not */
+    int64_t stride;    /* (n_samples + 3) / 4 */
+} lmml_packed;
+
+/* v is held as balanced base-256 digits ("limbs"), so that X'v is summed in integers: exact, the
+ * same bits for any instruction set, chunk, thread count or sample layout. */
+enum {
+    LMML_LIMBS_SCREENING = 3,  /* each v_i to 2^-22 of max |v|: float32's accuracy */
+    LMML_LIMBS_CERTIFICATE = 7 /* each v_i to 2^-54 of max |v|: float64's accuracy */
+};
+
+/* Bytes of the limb buffer for one vector over n_samples. */
+int64_t lmml_limbs_size(int64_t n_samples, int n_limbs);
+
+/* Scatter v (length n_index, sample k of v is sample index[k] of the file; index NULL = identity)
+ * into the limb layout that the kernels read; *unit is the value of the lowest digit. A
+ * 64-byte aligned buffer is read fastest. LMML_ERR_NOT_FINITE if v has such an entry. */
+int lmml_limbs_fill(const double *v, const int64_t *index, int64_t n_index, int64_t n_samples,
+                    int n_limbs, int8_t *limbs, double *unit);
+
+/* out[j - start] = x_j'v for start <= j < stop, x_j = (dosage - mean_j) * inverse_sd_j with
+ * missing = 0. inverse_sd_j = 0 marks an excluded SNP: its entry is 0 and its bytes are not read.
+ * n_missing_j counts missing genotypes among the samples with v != 0 (or an upper bound). */
+int lmml_gradient(const lmml_kernels *kernels, const lmml_packed *packed, const double *mean,
+                  const double *inverse_sd, const int32_t *n_missing, const int8_t *limbs,
+                  int n_limbs, double unit, int64_t start, int64_t stop, double *out);
+
+/* A mask is a packed row with 01 at every analysed sample, 00 elsewhere (lmml_mask_fill).
+ * counts[4 j + g]: analysed samples with genotype code g (0: two A1, 1: missing, 2: one, 3: none),
+ * j from 0 to stop - start - 1. */
+int lmml_mask_fill(const int64_t *index, int64_t n_index, int64_t n_samples, uint8_t *mask);
+int lmml_counts(const lmml_kernels *kernels, const lmml_packed *packed, const uint8_t *mask,
+                int64_t start, int64_t stop, int32_t *counts);
+
+/* A 64-bit hash per SNP of its analysed genotypes that does not change when the alleles are
+ * swapped. Equal hashes are candidates; lmml_compare decides: *sign = 1 equal, -1 equal with the
+ * alleles swapped, 0 different. */
+int lmml_hash(const lmml_packed *packed, const uint8_t *mask, int64_t start, int64_t stop,
+              uint64_t *hash);
+int lmml_compare(const lmml_packed *packed, const uint8_t *mask, int64_t a, int64_t b, int *sign);
+
+/* Per SNP (row) missing genotypes per sample: n_missing_of_sample[i] += 1 for i over the file. */
+int lmml_sample_missing(const lmml_packed *packed, const uint8_t *use_variant, int64_t start,
+                        int64_t stop, int64_t *n_missing_of_sample);
+
+/* Row k of out (length n_index) = standardised SNP variants[k] at the analysed samples. */
+int lmml_decode_f32(const lmml_packed *packed, const int64_t *variants, int64_t n_out,
+                    const double *mean, const double *inverse_sd, const int64_t *index,
+                    int64_t n_index, float *out);
+int lmml_decode_f64(const lmml_packed *packed, const int64_t *variants, int64_t n_out,
+                    const double *mean, const double *inverse_sd, const int64_t *index,
+                    int64_t n_index, double *out);
+
+/* Row k of codes (length n_index) = the 2-bit codes themselves. */
+int lmml_decode_codes(const lmml_packed *packed, const int64_t *variants, int64_t n_out,
+                      const int64_t *index, int64_t n_index, uint8_t *codes);
+
+/* ---- the Lasso on a working set -------------------------------------------------------------- */
+
+/*   minimise 1/2 beta' G beta - c' beta + sum_j threshold_j |beta_j| + 1/2 sum_j ridge_j beta_j^2
+ *
+ * Borrowed and constant. A column with G_jj = 0 keeps beta_j = 0. */
+typedef struct {
+    int64_t w;       /* size of the working set */
+    int64_t ld;      /* row length of G in memory, >= w */
+    const double *G; /* symmetric, full */
+    const double *c;
+    const double *threshold;
+    const double *ridge; /* NULL = none */
+    double scale;        /* y'Py, what objective changes are measured against */
+} lmml_lasso;
+
+typedef struct {
+    double cd_tol;      /* sweeps end when max_j G_jj d_j^2 <= cd_tol * scale */
+    int64_t max_sweeps; /* of coordinate descent */
+    int64_t max_events; /* of the exact finish: variables that enter or leave */
+} lmml_options;
+
+typedef struct {
+    int64_t n_sweeps;
+    int64_t n_events;
+    int64_t n_active;
+    int exact; /* 1: the finish ended with signs and optimality conditions in order */
+} lmml_info;
+
+void lmml_options_default(lmml_options *options);
+
+/* Cholesky factor of G on the active set, kept from one alpha to the next: column-major lower
+ * triangle L, active[i] the working-set index of row i. One per path and thread. */
+typedef struct {
+    int64_t k, capacity, w_capacity;
+    int64_t *active;
+    double *L;    /* column i starts at L + i * capacity */
+    double *work; /* 3 * capacity */
+    int8_t *flag; /* w_capacity */
+} lmml_factor;
+
+int lmml_factor_init(lmml_factor *factor);
+void lmml_factor_free(lmml_factor *factor);
+void lmml_factor_reset(lmml_factor *factor); /* the Gram matrix changed under it */
+
+/* Coordinate descent with covariance updates, then the exact finish. beta (w) is the warm start
+ * and the result; q (w) is written. */
+int lmml_lasso_solve(const lmml_kernels *kernels, const lmml_lasso *problem,
+                     const lmml_options *options, lmml_factor *factor, double *beta, double *q,
+                     lmml_info *info);
+
+/* The parts of it, for tests and for callers with a bound on memory. */
+int lmml_coordinate_descent(const lmml_kernels *kernels, const lmml_lasso *problem,
+                            const lmml_options *options, double *beta, double *q, lmml_info *info);
+int lmml_finish(const lmml_kernels *kernels, const lmml_lasso *problem, const lmml_options *options,
+                lmml_factor *factor, double *beta, double *q, lmml_info *info);
+
+/* Residual updates, for working sets whose Gram matrix would not fit: X and Z = P X as w rows of
+ * n; v (n) = P (y - X beta) is kept up to date. norms_j = x_j'P x_j. */
+int lmml_residual_descent(const lmml_kernels *kernels, int64_t w, int64_t n, const double *X,
+                          const double *Z, const double *norms, const double *threshold,
+                          const double *ridge, double scale, const lmml_options *options,
+                          double *beta, double *v, lmml_info *info);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,277 @@
+/* lmml_packed.c - everything that reads packed genotypes. */
+#include <math.h>
+#include <string.h>
+
+#include "kernels.h"
+#include "lmml.h"
+
+/* ---- limbs ----------------------------------------------------------------------------------- */
+
+int64_t lmml_limbs_size(int64_t n_samples, int n_limbs)
+{
+    const int64_t n_chunks = (n_samples + LMML_CHUNK_SAMPLES - 1) / LMML_CHUNK_SAMPLES;
+    return n_chunks * LMML_CHUNK_SAMPLES * n_limbs;
+}
+
+int lmml_limbs_fill(const double *v, const int64_t *index, int64_t n_index, int64_t n_samples,
+                    int n_limbs, int8_t *limbs, double *unit)
+{
+    double largest = 0;
+    int exponent;
+
+    if (n_limbs != LMML_LIMBS_SCREENING && n_limbs != LMML_LIMBS_CERTIFICATE)
+        return LMML_ERR_ARGUMENT;
+    if (index == NULL && n_index != n_samples) return LMML_ERR_INDEX;
+    memset(limbs, 0, (size_t)lmml_limbs_size(n_samples, n_limbs));
+    *unit = 1;
+    for (int64_t k = 0; k < n_index; k++) {
+        if (!isfinite(v[k])) return LMML_ERR_NOT_FINITE;
+        largest = fmax(largest, fabs(v[k]));
+    }
+    if (largest == 0) return LMML_OK;
+
+    /* largest < 2^exponent, so the integer below is at most 2^(8 n_limbs - 2) */
+    frexp(largest, &exponent);
+    const int shift = 8 * n_limbs - 2 - exponent;
+    *unit = ldexp(1.0, -shift);
+    if (*unit == 0) return LMML_ERR_ARGUMENT; /* a vector of subnormal numbers */
+    for (int64_t k = 0; k < n_index; k++) {
+        const int64_t i = index ? index[k] : k;
+        if (i < 0 || i >= n_samples) return LMML_ERR_INDEX;
+        const int64_t within = i % LMML_CHUNK_SAMPLES;
+        int8_t *digit = limbs + (i / LMML_CHUNK_SAMPLES) * LMML_CHUNK_SAMPLES * n_limbs +
+                        (within % 4) * LMML_CHUNK_BYTES + within / 4;
+        int64_t q = llrint(ldexp(v[k], shift));
+        for (int l = n_limbs - 1; l >= 0; l--) { /* balanced digits: -128 .. 127 */
+            const int64_t d = ((q + 128) & 255) - 128;
+            digit[(int64_t)l * LMML_CHUNK_SAMPLES] = (int8_t)d;
+            q = (q - d) / 256;
+        }
+    }
+    return LMML_OK;
+}
+
+/* Horner's rule over the digits' sums, highest first. */
+static double limbs_value(const int64_t *sums, int n_limbs)
+{
+    double value = 0;
+    for (int l = 0; l < n_limbs; l++) value = value * 256 + (double)sums[l];
+    return value;
+}
+
+/* ---- X'v ------------------------------------------------------------------------------------- */
+
+enum { BATCH = 48 };
+
+static int range_is_valid(const lmml_packed *packed, int64_t start, int64_t stop)
+{
+    return start >= 0 && start <= stop && stop <= packed->n_variants;
+}
+
+int lmml_gradient(const lmml_kernels *kernels, const lmml_packed *packed, const double *mean,
+                  const double *inverse_sd, const int32_t *n_missing, const int8_t *limbs,
+                  int n_limbs, double unit, int64_t start, int64_t stop, double *out)
+{
+    const uint8_t *rows[BATCH];
+    int64_t variants[BATCH], sums[BATCH * LMML_LIMBS_CERTIFICATE];
+    int64_t total[LMML_LIMBS_CERTIFICATE] = {0}, missing[LMML_LIMBS_CERTIFICATE];
+    const int64_t n_chunks = lmml_limbs_size(packed->n_samples, 1) / LMML_CHUNK_SAMPLES;
+
+    if (n_limbs != LMML_LIMBS_SCREENING && n_limbs != LMML_LIMBS_CERTIFICATE)
+        return LMML_ERR_ARGUMENT;
+    if (!range_is_valid(packed, start, stop)) return LMML_ERR_INDEX;
+    for (int64_t chunk = 0; chunk < n_chunks; chunk++)
+        for (int l = 0; l < n_limbs; l++)
+            for (int k = 0; k < LMML_CHUNK_SAMPLES; k++)
+                total[l] += limbs[(chunk * n_limbs + l) * LMML_CHUNK_SAMPLES + k];
+
+    for (int64_t j = start; j < stop;) {
+        int n_rows = 0;
+        for (; j < stop && n_rows < BATCH; j++) {
+            out[j - start] = 0;
+            if (inverse_sd[j] == 0) continue;
+            variants[n_rows] = j;
+            rows[n_rows++] = packed->data + j * packed->stride;
+        }
+        kernels->dot(rows, n_rows, packed->stride, limbs, n_limbs, 0, sums);
+        for (int a = 0; a < n_rows; a++) {
+            const int64_t variant = variants[a];
+            int64_t *coded = sums + a * n_limbs; /* sum of (2 - dosage) v, 1 for missing */
+            int64_t present[LMML_LIMBS_CERTIFICATE];
+            memcpy(present, total, sizeof present);
+            if (n_missing[variant]) {
+                kernels->dot(rows + a, 1, packed->stride, limbs, n_limbs, 1, missing);
+                for (int l = 0; l < n_limbs; l++) {
+                    coded[l] -= missing[l];
+                    present[l] -= missing[l];
+                }
+            }
+            /* x_j'v = (sum of dosage v - mean * sum of v) / sd over the samples that are there */
+            for (int l = 0; l < n_limbs; l++) coded[l] = 2 * present[l] - coded[l];
+            const double raw = limbs_value(coded, n_limbs), sum = limbs_value(present, n_limbs);
+            out[variant - start] = (raw - mean[variant] * sum) * inverse_sd[variant] * unit;
+        }
+    }
+    return LMML_OK;
+}
+
+/* ---- counts, duplicates ---------------------------------------------------------------------- */
+
+int lmml_mask_fill(const int64_t *index, int64_t n_index, int64_t n_samples, uint8_t *mask)
+{
+    memset(mask, 0, (size_t)((n_samples + 3) / 4));
+    for (int64_t k = 0; k < n_index; k++) {
+        const int64_t i = index[k];
+        if (i < 0 || i >= n_samples) return LMML_ERR_INDEX;
+        mask[i / 4] |= (uint8_t)(1u << (2 * (i % 4)));
+    }
+    return LMML_OK;
+}
+
+int lmml_counts(const lmml_kernels *kernels, const lmml_packed *packed, const uint8_t *mask,
+                int64_t start, int64_t stop, int32_t *counts)
+{
+    if (!range_is_valid(packed, start, stop)) return LMML_ERR_INDEX;
+    for (int64_t j = start; j < stop; j++)
+        kernels->count(packed->data + j * packed->stride, mask, packed->stride,
+                       counts + 4 * (j - start));
+    return LMML_OK;
+}
+
+/* Eight bytes of a row, zero outside the mask and past the row's end. */
+static uint64_t masked_word(const uint8_t *row, const uint8_t *mask, int64_t n_bytes, int64_t b,
+                            uint64_t *low_bits)
+{
+    uint64_t code = 0, m = 0;
+    const size_t step = n_bytes - b < 8 ? (size_t)(n_bytes - b) : 8;
+    memcpy(&code, row + b, step);
+    memcpy(&m, mask + b, step);
+    *low_bits = m;
+    return code & (m | m << 1);
+}
+
+/* 00 <-> 11 where both bits agree; missing and heterozygous stay. */
+static uint64_t swap_alleles(uint64_t code, uint64_t low_bits)
+{
+    const uint64_t equal = ~(code ^ (code >> 1)) & low_bits;
+    return code ^ (equal | equal << 1);
+}
+
+static uint64_t mix(uint64_t hash, uint64_t word)
+{
+    hash = (hash ^ word) * UINT64_C(0x9E3779B97F4A7C15);
+    return hash ^ (hash >> 29);
+}
+
+int lmml_hash(const lmml_packed *packed, const uint8_t *mask, int64_t start, int64_t stop,
+              uint64_t *hash)
+{
+    if (!range_is_valid(packed, start, stop)) return LMML_ERR_INDEX;
+    for (int64_t j = start; j < stop; j++) {
+        const uint8_t *row = packed->data + j * packed->stride;
+        uint64_t as_is = 0, swapped = 0, m;
+        for (int64_t b = 0; b < packed->stride; b += 8) {
+            const uint64_t code = masked_word(row, mask, packed->stride, b, &m);
+            as_is = mix(as_is, code);
+            swapped = mix(swapped, swap_alleles(code, m));
+        }
+        hash[j - start] = as_is < swapped ? as_is : swapped;
+    }
+    return LMML_OK;
+}
+
+int lmml_compare(const lmml_packed *packed, const uint8_t *mask, int64_t a, int64_t b, int *sign)
+{
+    int equal = 1, swapped = 1;
+    if (a < 0 || b < 0 || a >= packed->n_variants || b >= packed->n_variants) return LMML_ERR_INDEX;
+    const uint8_t *x = packed->data + a * packed->stride, *y = packed->data + b * packed->stride;
+    for (int64_t i = 0; i < packed->stride && (equal || swapped); i += 8) {
+        uint64_t m;
+        const uint64_t code_x = masked_word(x, mask, packed->stride, i, &m);
+        const uint64_t code_y = masked_word(y, mask, packed->stride, i, &m);
+        equal = equal && code_x == code_y;
+        swapped = swapped && code_x == swap_alleles(code_y, m);
+    }
+    *sign = equal ? 1 : swapped ? -1 : 0;
+    return LMML_OK;
+}
+
+int lmml_sample_missing(const lmml_packed *packed, const uint8_t *use_variant, int64_t start,
+                        int64_t stop, int64_t *n_missing_of_sample)
+{
+    if (!range_is_valid(packed, start, stop)) return LMML_ERR_INDEX;
+    for (int64_t j = start; j < stop; j++) {
+        const uint8_t *row = packed->data + j * packed->stride;
+        if (!use_variant[j]) continue;
+        for (int64_t b = 0; b < packed->stride; b++) {
+            uint8_t missing = row[b] & ~(row[b] >> 1) & 0x55;
+            for (; missing; missing &= (uint8_t)(missing - 1)) {
+                const int64_t i = 4 * b + __builtin_ctz(missing) / 2;
+                if (i < packed->n_samples) n_missing_of_sample[i]++;
+            }
+        }
+    }
+    return LMML_OK;
+}
+
+/* ---- decoding -------------------------------------------------------------------------------- */
+
+/* Runs the body for every requested row and sample; `code` is the sample's two bits. */
+#define DECODE_ROWS(PREPARE, STORE)                                                                \
+    for (int64_t k = 0; k < n_out; k++) {                                                          \
+        const int64_t j = variants[k];                                                             \
+        if (j < 0 || j >= packed->n_variants) return LMML_ERR_INDEX;                               \
+        const uint8_t *row = packed->data + j * packed->stride;                                    \
+        PREPARE;                                                                                   \
+        for (int64_t i = 0; i < n_index; i++) {                                                    \
+            const int64_t sample = index ? index[i] : i;                                           \
+            const int code = (row[sample >> 2] >> (2 * (sample & 3))) & 3;                         \
+            STORE;                                                                                 \
+        }                                                                                          \
+    }                                                                                              \
+    return LMML_OK
+
+static int index_is_valid(const lmml_packed *packed, const int64_t *index, int64_t n_index)
+{
+    if (index == NULL) return n_index == packed->n_samples;
+    for (int64_t i = 0; i < n_index; i++)
+        if (index[i] < 0 || index[i] >= packed->n_samples) return 0;
+    return 1;
+}
+
+static void standardised_values(double mean, double inverse_sd, double table[4])
+{
+    table[0] = (2 - mean) * inverse_sd;
+    table[1] = 0; /* missing: the mean */
+    table[2] = (1 - mean) * inverse_sd;
+    table[3] = (0 - mean) * inverse_sd;
+}
+
+int lmml_decode_f64(const lmml_packed *packed, const int64_t *variants, int64_t n_out,
+                    const double *mean, const double *inverse_sd, const int64_t *index,
+                    int64_t n_index, double *out)
+{
+    double table[4];
+    if (!index_is_valid(packed, index, n_index)) return LMML_ERR_INDEX;
+    DECODE_ROWS(standardised_values(mean[j], inverse_sd[j], table),
+                out[k * n_index + i] = table[code]);
+}
+
+int lmml_decode_f32(const lmml_packed *packed, const int64_t *variants, int64_t n_out,
+                    const double *mean, const double *inverse_sd, const int64_t *index,
+                    int64_t n_index, float *out)
+{
+    double table[4];
+    float table_f32[4];
+    if (!index_is_valid(packed, index, n_index)) return LMML_ERR_INDEX;
+    DECODE_ROWS(standardised_values(mean[j], inverse_sd[j], table);
+                for (int g = 0; g < 4; g++) table_f32[g] = (float)table[g],
+                out[k * n_index + i] = table_f32[code]);
+}
+
+int lmml_decode_codes(const lmml_packed *packed, const int64_t *variants, int64_t n_out,
+                      const int64_t *index, int64_t n_index, uint8_t *codes)
+{
+    if (!index_is_valid(packed, index, n_index)) return LMML_ERR_INDEX;
+    DECODE_ROWS((void)0, codes[k * n_index + i] = (uint8_t)code);
+}
