@@ -37,3 +37,11 @@ __all__ = [
     "transform_phenotype",
     "variance_split",
 ]
+
+
+def __getattr__(name):
+    if name == "LMMLasso":  # scikit-learn is an extra, and slow to import
+        from lmmlasso_fast.estimators import LMMLasso
+
+        return LMMLasso
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

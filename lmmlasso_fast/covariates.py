@@ -76,9 +76,7 @@ def as_design(covariates, n: int, *, intercept: bool = True, names=None) -> Desi
         )
     labels = [f"covariate{j + 1}" for j in range(given.shape[1])] if names is None else list(names)
     if len(labels) != given.shape[1]:
-        raise CovariateError(
-            f"covariates: expected {given.shape[1]} names, found {len(labels)}"
-        )
+        raise CovariateError(f"covariates: expected {given.shape[1]} names, found {len(labels)}")
     if intercept:
         given = np.column_stack([np.ones(n), given])
         labels = ["intercept", *labels]
@@ -96,9 +94,7 @@ def as_design(covariates, n: int, *, intercept: bool = True, names=None) -> Desi
             f"covariates: expected fewer independent columns than samples, found {len(keep)} "
             f"and {n}"
         )
-    return Design(
-        np.ascontiguousarray(given[:, keep]), tuple(labels[j] for j in keep), dropped
-    )
+    return Design(np.ascontiguousarray(given[:, keep]), tuple(labels[j] for j in keep), dropped)
 
 
 def independent_columns(A: np.ndarray) -> list[int]:

@@ -155,7 +155,7 @@ class DenseGenotypes(Genotypes):
         return missing / max(int(use.sum()), 1)
 
     def duplicate_pairs(self):
-        """Return pairs of columns that are equal, or equal with the other sign, number by number."""
+        """Return pairs of columns whose numbers are equal, or equal with the other sign."""
         seen: dict[bytes, int] = {}
         duplicate, kept, sign = [], [], []
         for start, stop in self._ranges():

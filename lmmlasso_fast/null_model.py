@@ -277,9 +277,7 @@ class _Likelihood:
         m = self.degrees
         nll = 0.5 * (m * np.log(2 * np.pi * rss / m) + m + np.log(variance).sum(axis=1))
         # d RSS / d delta = -sum r_i^2 / (s_i + delta): gamma is at its optimum
-        slope = 0.5 * (
-            (1 / variance).sum(axis=1) - m * (residual**2 / variance).sum(axis=1) / rss
-        )
+        slope = 0.5 * ((1 / variance).sum(axis=1) - m * (residual**2 / variance).sum(axis=1) / rss)
         if self.reml:
             diagonal = np.abs(np.einsum("gcc->gc", R))
             nll += np.log(diagonal).sum(axis=1) - 0.5 * self.log_det_CC

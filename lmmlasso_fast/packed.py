@@ -145,9 +145,7 @@ class PackedGenotypes(Genotypes):
                 else:
                     representatives.append(j)
         order = np.argsort(duplicate, kind="stable")
-        return tuple(
-            np.array(values, dtype=np.int64)[order] for values in (duplicate, kept, sign)
-        )
+        return tuple(np.array(values, dtype=np.int64)[order] for values in (duplicate, kept, sign))
 
     def _with_reasons(self, reasons):
         return PackedGenotypes(

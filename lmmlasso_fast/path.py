@@ -258,7 +258,7 @@ def lasso_path(
     return path
 
 
-# ---- the problem ----------------------------------------------------------------------------------
+# ---- the problem --------------------------------------------------------------------------------
 
 
 class _Problem:
@@ -409,7 +409,7 @@ def _grid(alpha_max: float, alphas, n_alphas: int, eps: float) -> np.ndarray:
     return np.sort(grid)[::-1].copy()
 
 
-# ---- one alpha after the other -----------------------------------------------------------------------
+# ---- one alpha after the other ------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -494,7 +494,7 @@ class _PathSolver:
         return _Solution(support, beta, v, gap, n_passes)
 
 
-# ---- the result -----------------------------------------------------------------------------------------
+# ---- the result ---------------------------------------------------------------------------------
 
 
 def _assemble(problem, null, design, alphas, solutions, l1_ratio, tol) -> LassoPath:

@@ -334,7 +334,10 @@ def match_variants(wanted, offered, allow_missing: bool = False) -> tuple[np.nda
         )
     joined = wanted.join(right, on=keys, how="left", maintain_order="left")
     if len(joined) != len(wanted):
-        raise ModelError("SNP ids: the model itself has SNPs that share chromosome, position and id")
+        raise ModelError(
+            "SNP ids: expected ids that identify a SNP, found SNPs of the model that share "
+            "chromosome, position and id"
+        )
     where = joined["where"].fill_null(-1).to_numpy().astype(np.int64)
     absent = where < 0
     same = joined.select((pl.col("A1") == pl.col("B1")) & (pl.col("A2") == pl.col("B2")))

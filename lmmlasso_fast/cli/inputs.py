@@ -165,9 +165,7 @@ def load(run: Run, options: dict) -> Analysed:
         mask &= ~missing
         covariates = _read_covariates(run, options, genotypes)
         if covariates is not None:
-            complete = covariates.select(
-                ~_any_null(covariates)
-            ).to_series().to_numpy()
+            complete = covariates.select(~_any_null(covariates)).to_series().to_numpy()
             run.say(
                 f"covariates: {int((mask & ~complete).sum())} more samples dropped, which lack one"
             )

@@ -1,7 +1,6 @@
 """One run of a command: log, timings, warnings, result files at the end, exit code."""
 
 import hashlib
-import json
 import os
 import platform
 import signal
@@ -19,7 +18,6 @@ import click
 import lmmlasso_fast
 from lmmlasso_fast import _core
 from lmmlasso_fast.errors import InputError, OutputError
-from lmmlasso_fast.io.atomic import atomic_write
 from lmmlasso_fast.io.results import write_json
 from lmmlasso_fast.threads import available_threads
 

@@ -25,6 +25,12 @@ def save_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> No
         np.savez(file, allow_pickle=False, **arrays)
 
 
+def starts_like_zip(path: str | os.PathLike) -> bool:
+    """Whether a file could be an .npz."""
+    with open(path, "rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+
+
 def load_arrays(
     path: str | os.PathLike,
     entries: Mapping[str, tuple[str, int]],
@@ -54,12 +60,10 @@ def load_arrays(
 
     try:
         # numpy leaves a file open that it has opened itself and finds damaged.
-        with open(name, "rb") as file:
-            if file.read(4) != b"PK\x03\x04":
-                raise ValueError("another kind of file")
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as archive:
-                content = {key: archive[key] for key in entries}
+        if not starts_like_zip(name):
+            raise ValueError("another kind of file")
+        with open(name, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            content = {key: archive[key] for key in entries}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
         found = getattr(problem, "strerror", None) or str(problem).strip("\"'")
         raise damaged(f"an .npz with {', '.join(entries)}", found) from problem

@@ -6,8 +6,6 @@ write the matrix on its original scale. Every defect of a file raises KinshipErr
 
 import os
 import re
-import zipfile
-import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +13,7 @@ import numpy as np
 
 from lmmlasso_fast.errors import KinshipError
 from lmmlasso_fast.io import matrices
+from lmmlasso_fast.io.archives import load_arrays, save_arrays, starts_like_zip
 from lmmlasso_fast.io.atomic import atomic_write
 from lmmlasso_fast.io.ids import read_id_frame
 from lmmlasso_fast.io.text import failure, quote
@@ -75,7 +74,7 @@ def read_kinship(path: str | os.PathLike, samples: "pl.DataFrame | None" = None)
             found="none",
             advice="check the name",
         )
-    if name.endswith(".npz") or _starts_like_zip(name):
+    if name.endswith(".npz") or starts_like_zip(name):
         kinship = load_kinship(name)
         if kinship.samples is None and samples is not None:
             kinship = replace(kinship, samples=_check_samples(name, samples, len(kinship.matrix)))
@@ -240,18 +239,18 @@ def save_kinship(kinship: "Kinship", path: str | os.PathLike) -> None:
         fid = kinship.samples["FID"].fill_null("").to_list()
         iid = kinship.samples["IID"].to_list()
     n_variants = -1 if kinship.n_variants is None else kinship.n_variants
-    with atomic_write(path, "wb") as file:
-        # numpy stamps every member with the zip format's earliest date, never with the time.
-        np.savez(
-            file,
-            format=np.array(NPZ_FORMAT),
-            matrix=np.ascontiguousarray(kinship.matrix, dtype="<f8"),
-            fid=np.array(fid, dtype=np.str_),
-            iid=np.array(iid, dtype=np.str_),
-            estimator=np.array(kinship.estimator),
-            n_variants=np.array(n_variants, dtype="<i8"),
-            scale=np.array(kinship.scale, dtype="<f8"),
-        )
+    save_arrays(
+        path,
+        {
+            "format": np.array(NPZ_FORMAT),
+            "matrix": np.ascontiguousarray(kinship.matrix, dtype="<f8"),
+            "fid": np.array(fid, dtype=np.str_),
+            "iid": np.array(iid, dtype=np.str_),
+            "estimator": np.array(kinship.estimator),
+            "n_variants": np.array(n_variants, dtype="<i8"),
+            "scale": np.array(kinship.scale, dtype="<f8"),
+        },
+    )
 
 
 def load_kinship(path: str | os.PathLike) -> "Kinship":
@@ -265,9 +264,7 @@ def load_kinship(path: str | os.PathLike) -> "Kinship":
     import polars as pl
 
     name = os.fspath(path)
-    content = _load_arrays(name)
-    if content["format"] != NPZ_FORMAT:
-        raise _damaged(name, f"the format {NPZ_FORMAT!r}", quote(str(content["format"])))
+    content = load_arrays(name, NPZ_ENTRIES, KinshipError, NPZ_FORMAT)
     matrix, scale = content["matrix"], float(content["scale"])
     diagonal = matrix.diagonal().mean() if matrix.size else np.nan
     if not (abs(diagonal - 1) < 1e-9 and 0 < scale < np.inf):
@@ -292,29 +289,6 @@ def load_kinship(path: str | os.PathLike) -> "Kinship":
     return replace(kinship, matrix=matrix, scale=scale)
 
 
-def _load_arrays(name: str) -> dict[str, np.ndarray]:
-    """The entries of an .npz of ours, each of the right kind and dimension."""
-    try:
-        if not _starts_like_zip(name):
-            raise ValueError("another kind of file")
-        # numpy leaves a file open that it has opened itself and finds damaged.
-        with open(name, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            content = {key: archive[key] for key in NPZ_ENTRIES}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
-        found = getattr(problem, "strerror", None) or str(problem).strip("\"'")
-        raise _damaged(name, f"an .npz with {', '.join(NPZ_ENTRIES)}", found) from problem
-    for key, (dtype, n_dimensions) in NPZ_ENTRIES.items():
-        array = content[key]
-        matches = array.dtype.kind == "U" if dtype == "U" else array.dtype == dtype
-        if not (matches and array.ndim == n_dimensions):
-            raise _damaged(
-                name,
-                f"{key} of the type {dtype} in {n_dimensions} dimensions",
-                f"{array.dtype.str} in {array.ndim}",
-            )
-    return content
-
-
 def _damaged(name: str, expected: str, found: str) -> KinshipError:
     return failure(
         KinshipError,
@@ -324,11 +298,6 @@ def _damaged(name: str, expected: str, found: str) -> KinshipError:
         found=found,
         advice="write it again with save_kinship",
     )
-
-
-def _starts_like_zip(name: str) -> bool:
-    with open(name, "rb") as file:
-        return file.read(4) == b"PK\x03\x04"
 
 
 def _read_samples(path: str) -> "pl.DataFrame":

@@ -136,8 +136,7 @@ def _check_padding(data, n: int, paths, accept_reference_samples: bool) -> None:
     )
     if p >= _CHANCE_BELOW:
         raise PlinkFormatError(
-            message
-            + "; if they are real, for example the reference accession, pass "
+            message + "; if they are real, for example the reference accession, pass "
             "--accept-reference-samples (accept_reference_samples=True)"
         )
     warnings.warn(message, DataWarning, stacklevel=3)

@@ -30,9 +30,7 @@ def write_table(frame, path: str | os.PathLike) -> None:
 
     frame = frame.with_columns(cs.boolean().cast(pl.Int8), cs.float().fill_nan(None))
     with atomic_write(path, "wb") as file:
-        file.write(
-            frame.write_csv(separator="\t", null_value="NA", quote_style="never").encode()
-        )
+        file.write(frame.write_csv(separator="\t", null_value="NA", quote_style="never").encode())
 
 
 def write_json(content: dict, path: str | os.PathLike) -> None:
