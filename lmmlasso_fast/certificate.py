@@ -7,20 +7,21 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Penalty:
-    """alpha l1_ratio pi_j |beta_j| + alpha (1 - l1_ratio) pi_j beta_j^2 / 2, summed over j.
+    """l1 pi_j |beta_j| + l2 pi_j beta_j^2 / 2, summed over j.
 
-    `factors` are the pi_j > 0 and finite of the penalised SNPs; infinity where a SNP is out.
+    Kept apart because only l1 has the units of y. `factors` are the pi_j > 0 and finite of the
+    penalised SNPs; infinity where a SNP is out.
     """
 
-    alpha: float
-    l1_ratio: float
+    l1: float
+    l2: float
     factors: np.ndarray
 
     def at(self, index) -> tuple[np.ndarray, np.ndarray | None]:
         """Return (threshold, ridge) per n of the SNPs `index`; ridge None for a pure Lasso."""
         factors = self.factors[index]
-        threshold = self.alpha * self.l1_ratio * factors
-        ridge = None if self.l1_ratio == 1 else self.alpha * (1 - self.l1_ratio) * factors
+        threshold = self.l1 * factors
+        ridge = None if self.l2 == 0 else self.l2 * factors
         return threshold, ridge
 
 
@@ -36,7 +37,7 @@ def relative_gap(
     """Duality gap divided by the null deviance 1/(2n) y'Py.
 
     The elastic net is the Lasso on the design augmented by sqrt(n ridge_j) e_j. With r^ its
-    residual, a the l1 part's alpha and theta = s r^ the dual point, s as large as feasibility
+    residual, a = l1 and theta = s r^ the dual point, s as large as feasibility
     max_j |x^_j'theta| / pi_j <= n a allows but not beyond the best scaling y^'r^ / r^'r^,
 
         primal = r^'r^ / (2n) + a sum_j pi_j |beta_j|
@@ -58,10 +59,9 @@ def relative_gap(
         slack[support] = np.abs(gradient[support] - n * ridge * beta)
         residual += n * float(ridge @ beta**2)
     largest = float((slack / penalty.factors).max(initial=0.0))
-    l1 = penalty.alpha * penalty.l1_ratio
     scale = yPv / residual if residual > 0 else 1.0
     if largest > 0:
-        scale = min(scale, n * l1 / largest)
+        scale = min(scale, n * penalty.l1 / largest)
     primal = residual / (2 * n) + float(threshold @ np.abs(beta))
     dual = (2 * scale * yPv - scale**2 * residual) / (2 * n)
     return max(primal - dual, 0.0) / (yPy / (2 * n))

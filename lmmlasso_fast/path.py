@@ -12,20 +12,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lmmlasso_fast.certificate import Penalty, relative_gap
-from lmmlasso_fast.covariates import Design, as_design, independent_columns
+from lmmlasso_fast.covariates import Design
 from lmmlasso_fast.errors import (
     ConvergenceWarning,
-    DataWarning,
     GenotypeError,
     InputError,
-    PhenotypeError,
-    SampleMatchError,
 )
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.null_model import NullModel, as_phenotype
+from lmmlasso_fast.problem import Problem, design_of
 from lmmlasso_fast.threads import blas_cap, blas_threads_for
-from lmmlasso_fast.whitening import Precision
-from lmmlasso_fast.working_set import WorkingSet
 
 #: |x_j'v| may exceed n alpha pi_j by this share before SNP j is admitted: far below what any gap
 #: can see, far above rounding.
@@ -92,7 +88,7 @@ class LassoPath:
 
     def at(self, alpha: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return (coef, gamma, dual) at an alpha on or between grid points (`interpolate`)."""
-        weights = interpolation(self.alphas, alpha)
+        weights = interpolation(self.alphas, alpha, self.alpha_max)
 
         def coef(k):
             return self.coefs[:, [k]].toarray()[:, 0]
@@ -104,22 +100,23 @@ class LassoPath:
         )
 
 
-def interpolation(alphas: np.ndarray, alpha: float) -> dict[int, float]:
-    """Return {grid index: weight} for any alpha down to the last of decreasing `alphas`.
+def interpolation(alphas: np.ndarray, alpha: float, alpha_max: float) -> dict[int, float]:
+    """Return {grid index: weight} for an alpha on or between decreasing `alphas`.
 
     Linear between grid points, which for the Lasso is exact as long as no SNP enters or leaves
-    in between; above the first alpha the first counts.
+    in between; above alpha_max the solution does not change any more.
 
     Raises
     ------
     InputError
-        alpha is not a number, or below the last.
+        alpha is not a number, below the last, or above the first one while that has active SNPs.
     """
     alpha = float(alpha)
-    if not alpha >= alphas[-1]:
+    top = np.inf if alphas[0] >= alpha_max * (1 - _AT_MAX) else float(alphas[0])
+    if not alphas[-1] <= alpha <= top:
         raise InputError(
-            f"alpha: expected at least {float(alphas[-1])!r}, the path's last, found {alpha!r}; "
-            "fit a longer path (smaller eps, or this alpha among alphas)"
+            f"alpha: expected a number from {float(alphas[-1])!r} to {top!r}, which the solutions "
+            f"span, found {alpha!r}; fit a longer path, or this alpha"
         )
     k = int(np.searchsorted(-alphas, -alpha))  # alphas[k - 1] > alpha >= alphas[k]
     if k == 0 or alphas[k] == alpha:
@@ -148,6 +145,7 @@ def lasso_path(
     l1_ratio: float = 1.0,
     penalty_factors=None,
     covariates=None,
+    covariate_names=None,
     intercept: bool = True,
     max_iter: int = 50,
     gram_limit: int = 16384,
@@ -185,6 +183,8 @@ def lasso_path(
         infinity = left out. Default 1.
     covariates : array_like, shape (n, k), optional
         Only without a null model, which brings its own.
+    covariate_names : sequence of str, optional
+        Names of the k columns, for messages and results.
     intercept : bool, default True
         Only without a null model.
     max_iter : int, default 50
@@ -225,8 +225,8 @@ def lasso_path(
     """
     y = as_phenotype(y, genotypes.n_samples)
     _check_options(n_alphas, eps, max_active, tol, l1_ratio, max_iter, gram_limit)
-    design = _design_of(genotypes, null, covariates, intercept)
-    problem = _Problem(genotypes, y, null, design, penalty_factors, l1_ratio, gram_limit, n_threads)
+    design = design_of(genotypes, null, covariates, intercept, covariate_names)
+    problem = Problem(genotypes, y, null, design, penalty_factors, l1_ratio, gram_limit, n_threads)
     requested = _grid(problem.alpha_max, alphas, n_alphas, eps)
 
     solver = _PathSolver(problem, l1_ratio, tol, max_iter)
@@ -256,119 +256,6 @@ def lasso_path(
             stacklevel=2,
         )
     return path
-
-
-# ---- the problem --------------------------------------------------------------------------------
-
-
-class _Problem:
-    """Everything that does not change along the path; y scaled by a power of two (exactly)."""
-
-    def __init__(
-        self, genotypes, y, null, design, penalty_factors, l1_ratio, gram_limit, n_threads
-    ):
-        self.genotypes = genotypes
-        self.n = genotypes.n_samples
-        self.n_threads = n_threads
-        self.y = y
-        self.exponent = int(np.frexp(np.abs(y).max())[1])
-        self.factors = _penalty_factors(genotypes, penalty_factors)
-        free = np.flatnonzero(self.factors == 0)
-        C = design.matrix
-        if len(free):
-            C, free = _with_unpenalised(C, genotypes, free)
-        self.unpenalised = free
-        # Unpenalised SNPs are covariates of the Lasso; out of the penalised problem they are gone.
-        self.factors = np.where(self.factors == 0, np.inf, self.factors)
-        if null is None:
-            self.precision = Precision(C)
-        else:
-            self.precision = Precision(C, null.kinship.spectrum, null.delta)
-        scaled = np.ldexp(y, -self.exponent)
-        self.working = WorkingSet(genotypes, self.precision, scaled, gram_limit)
-        if not self.working.yPy > 1e-20 * float(scaled @ scaled):
-            raise PhenotypeError(
-                "phenotype: the covariates explain it completely; nothing is left to model"
-            )
-        self.gradient_at_zero = self.gradient(self.working.Py)
-        largest = float((np.abs(self.gradient_at_zero) / self.factors).max(initial=0.0))
-        #: in units of the scaled y
-        self.scaled_alpha_max = largest / (self.n * l1_ratio)
-
-    @property
-    def alpha_max(self) -> float:
-        return float(np.ldexp(self.scaled_alpha_max, self.exponent))
-
-    def gradient(self, v: np.ndarray) -> np.ndarray:
-        return self.genotypes.gradient(v, n_threads=self.n_threads)
-
-
-def _design_of(genotypes, null, covariates, intercept) -> Design:
-    if null is None:
-        return as_design(covariates, genotypes.n_samples, intercept=intercept)
-    if covariates is not None or not intercept:
-        raise InputError(
-            "covariates, intercept: the null model brings its own; give them to fit_null"
-        )
-    if null.n_samples != genotypes.n_samples:
-        raise SampleMatchError(
-            f"null model: expected the {genotypes.n_samples} samples of the genotypes, found "
-            f"{null.n_samples}; take the same subset of both"
-        )
-    check_same_samples(genotypes, null.kinship)
-    return null.design
-
-
-def check_same_samples(genotypes: Genotypes, kinship) -> None:
-    """Raise SampleMatchError unless both have the same ids in the same order (if both have ids)."""
-    if not genotypes.has_sample_ids or kinship.samples is None:
-        return
-    same = genotypes.samples.select("FID", "IID").equals(kinship.samples.select("FID", "IID"))
-    if not same:
-        ids = genotypes.samples.select("FID", "IID").rows()
-        others = kinship.samples.select("FID", "IID").rows()
-        k = next(i for i in range(len(ids)) if ids[i] != others[i])
-        raise SampleMatchError(
-            f"kinship: its samples are not those of the genotypes in the same order; sample "
-            f"{k + 1} is {' '.join(ids[k])} in the genotypes and {' '.join(others[k])} in the "
-            "kinship; reorder with Kinship.subset"
-        )
-
-
-def _penalty_factors(genotypes, factors) -> np.ndarray:
-    p = genotypes.n_variants
-    factors = np.ones(p) if factors is None else np.array(factors, dtype=np.float64)
-    if factors.shape != (p,):
-        raise InputError(
-            f"penalty_factors: expected {p} numbers, one per SNP, found shape {factors.shape}"
-        )
-    if np.isnan(factors).any() or (factors < 0).any():
-        j = int(np.flatnonzero(~(factors >= 0))[0])
-        raise InputError(
-            f"penalty_factors: expected numbers from 0 to infinity, found {factors[j]} for SNP {j}"
-        )
-    factors[~genotypes.included] = np.inf
-    return factors
-
-
-def _with_unpenalised(C, genotypes, snps):
-    """Append unpenalised SNPs to the covariates; those collinear with what is there stay at 0."""
-    both = np.column_stack([C, genotypes.columns(snps)])
-    keep = [j for j in independent_columns(both) if j >= C.shape[1]]
-    kept = snps[[j - C.shape[1] for j in keep]]
-    if len(kept) < len(snps):
-        warnings.warn(
-            f"{len(snps) - len(kept)} unpenalised SNPs are collinear with covariates or with each "
-            "other; their effects are set to zero",
-            DataWarning,
-            stacklevel=4,
-        )
-    if C.shape[1] + len(kept) >= len(C):
-        raise InputError(
-            f"penalty_factors: {len(kept)} unpenalised SNPs and {C.shape[1]} covariates leave no "
-            f"degree of freedom for {len(C)} samples"
-        )
-    return np.column_stack([C, both[:, keep]]), kept
 
 
 def _check_options(n_alphas, eps, max_active, tol, l1_ratio, max_iter, gram_limit) -> None:
@@ -424,7 +311,7 @@ class _Solution:
 class _PathSolver:
     """Carries the working set and the last full gradient from one alpha to the next."""
 
-    def __init__(self, problem: _Problem, l1_ratio: float, tol: float, max_iter: int):
+    def __init__(self, problem: Problem, l1_ratio: float, tol: float, max_iter: int):
         self._problem = problem
         self._working = problem.working
         self._l1_ratio = l1_ratio
@@ -436,8 +323,9 @@ class _PathSolver:
 
     def step(self, alpha: float) -> _Solution:
         problem, working = self._problem, self._working
+        l2 = alpha * (1 - self._l1_ratio)  # not in units of y: it does not scale with it
         alpha = float(np.ldexp(alpha, -problem.exponent))
-        penalty = Penalty(alpha, self._l1_ratio, problem.factors)
+        penalty = Penalty(alpha * self._l1_ratio, l2, problem.factors)
         if alpha >= problem.scaled_alpha_max * (1 - _AT_MAX):
             return self._certify(penalty, working.Py, problem.gradient_at_zero, n_passes=1)
         l1 = problem.n * self._l1_ratio

@@ -13,13 +13,14 @@ import numpy as np
 
 from lmmlasso_fast.errors import CovariateError, KinshipError, ModelError
 from lmmlasso_fast.genotypes import Genotypes
+from lmmlasso_fast.kinship import Kinship
 from lmmlasso_fast.path import LassoPath, interpolate, interpolation
 from lmmlasso_fast.preprocessing import Transform
 
 #: SNPs decoded at a time.
 _BLOCK = 1024
-#: Random SNP effects are kept for every alpha of the path up to this many numbers (256 MB).
-_ALL_ALPHAS_UP_TO = 1 << 25
+#: The kinship is summed in float32: two matrices closer than this are the same one.
+_SAME_MATRIX = 1e-5
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Model:
         Training mean dosage and standard deviation.
     alphas : ndarray, shape (m,)
         Where the model can predict, and everywhere in between; decreasing.
+    alpha_max : float
+        Without active SNPs from here on upwards.
     coefs : ndarray, shape (q, m)
         scipy.sparse.csc_array of standardised SNP effects.
     gammas : ndarray, shape (c, m)
@@ -70,12 +73,15 @@ class Model:
     log_delta, h2 : float or None
     n_samples : int
     phenotype : str
+    covariate_levels : dict
+        Levels of each categorical covariate in training; the indicator of one is "column=level".
     """
 
     variants: object = field(repr=False)
     mean: np.ndarray = field(repr=False)
     sd: np.ndarray = field(repr=False)
     alphas: np.ndarray
+    alpha_max: float
     coefs: object = field(repr=False)
     gammas: np.ndarray = field(repr=False)
     covariate_names: tuple[str, ...]
@@ -88,6 +94,7 @@ class Model:
     h2: float | None
     n_samples: int
     phenotype: str = "phenotype"
+    covariate_levels: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     def predict(
         self,
@@ -149,7 +156,9 @@ class Model:
         return self._predict(genotypes, where, flip, alpha, covariates, kinship)
 
     def _weights(self, alpha: float | None) -> dict[int, float]:
-        return interpolation(self.alphas, self.alphas[-1] if alpha is None else alpha)
+        return interpolation(
+            self.alphas, self.alphas[-1] if alpha is None else alpha, self.alpha_max
+        )
 
     def coef_at(self, alpha: float | None = None) -> np.ndarray:
         """Return the q standardised SNP effects at an alpha (default: the last)."""
@@ -210,7 +219,8 @@ class Model:
         if kinship is None:
             raise KinshipError(
                 "kinship: this model was trained with a given kinship matrix; expected the "
-                f"kinship of the {n} new with the {self.n_samples} training samples, found none"
+                f"kinship of the {n} new with the {self.n_samples} training samples, found none; "
+                "give a matrix of both with --kinship or --grm (kinship=...)"
             )
         rows = np.asarray(kinship, dtype=np.float64)
         if rows.shape != (n, self.n_samples) or not np.isfinite(rows).all():
@@ -228,6 +238,7 @@ def build_model(
     transform: Transform | None = None,
     alphas=None,
     phenotype: str = "phenotype",
+    covariate_levels=None,
     n_threads: int = 1,
 ) -> Model:
     """Make a model that predicts from new genotypes alone (realised relationship matrix).
@@ -240,29 +251,26 @@ def build_model(
     transform : Transform, optional
         What was done to the phenotype before (`transform_phenotype`); predictions undo it.
     alphas : array_like, optional
-        Keep these alphas (on or between grid points). Default: those of the path; if SNP effects
-        of the random part at all of them would take more than 256 MB, the last alone.
+        Keep these alphas (on or between grid points). Default: those of the path. With the
+        realised relationship matrix each costs one number per SNP.
     phenotype : str
+    covariate_levels : dict of str to sequence of str, optional
+        Levels of the categorical covariates, kept in the model for whoever encodes new samples.
     n_threads : int
         Threads of the passes over the genotypes.
 
-    Raises
-    ------
-    ModelError
-        The kinship was computed from other SNPs than the genotypes offer.
+    Notes
+    -----
+    A realised relationship matrix of other SNPs, or of a larger set of samples, is not X X' / p of
+    these genotypes: the model then needs the kinship of new samples, as with any given matrix.
     """
     offered = np.flatnonzero(genotypes.included)
     null = path.null
-    kind = "none" if null is None else "snp" if null.kinship.estimator == "rrm" else "sample"
-    if kind == "snp" and null.kinship.n_variants != len(offered):
-        raise ModelError(
-            f"kinship: expected one computed from the {len(offered)} SNPs that the genotypes "
-            f"offer, found {null.kinship.n_variants}"
-        )
-    if alphas is None:
-        too_large = kind == "snp" and len(offered) * len(path.alphas) > _ALL_ALPHAS_UP_TO
-        alphas = path.alphas[-1:] if too_large else path.alphas
-    alphas = np.sort(np.atleast_1d(np.asarray(alphas, dtype=np.float64)))[::-1].copy()
+    kind = "none"
+    if null is not None:
+        kind = "snp" if _is_rrm_of(null.kinship, genotypes, offered) else "sample"
+    alphas = path.alphas if alphas is None else alphas
+    alphas = np.unique(np.asarray(alphas, dtype=np.float64))[::-1].copy()
 
     from scipy.sparse import csc_array
 
@@ -281,6 +289,7 @@ def build_model(
         mean=genotypes.mean[offered],
         sd=genotypes.sd[offered],
         alphas=alphas,
+        alpha_max=path.alpha_max,
         coefs=csc_array(np.column_stack([coef[offered] for coef in coefs])),
         gammas=np.column_stack(gammas),
         covariate_names=path.design.names,
@@ -293,7 +302,22 @@ def build_model(
         h2=None if null is None else null.h2,
         n_samples=path.n_samples,
         phenotype=phenotype,
+        covariate_levels={name: tuple(levels) for name, levels in (covariate_levels or {}).items()},
     )
+
+
+def _is_rrm_of(kinship: Kinship, genotypes: Genotypes, offered: np.ndarray) -> bool:
+    """Whether K = X X' / (p scale) for the offered SNPs, probed by one product with a vector."""
+    if kinship.estimator != "rrm" or kinship.n_variants != len(offered):
+        return False
+    probe = np.random.default_rng(0).standard_normal(genotypes.n_samples)
+    effects = genotypes.gradient(probe)[offered] / (len(offered) * kinship.scale)
+    product = np.zeros(genotypes.n_samples)
+    for start in range(0, len(offered), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        product += genotypes.columns(offered[block]) @ effects[block]
+    expected = kinship.matrix @ probe
+    return float(np.abs(product - expected).max()) <= _SAME_MATRIX * float(np.abs(expected).max())
 
 
 def match_variants(wanted, offered, allow_missing: bool = False) -> tuple[np.ndarray, np.ndarray]:

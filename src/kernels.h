@@ -15,12 +15,18 @@
  * chunk, limb by limb. */
 enum { LMML_CHUNK_BYTES = 64, LMML_CHUNK_SAMPLES = 256 };
 
+/* A sum of products with v in units of the lowest digit: high * 2^24 + low. */
+typedef struct {
+    int64_t high, low;
+} lmml_sum;
+
 struct lmml_kernels {
     const char *name;
-    /* sums[n_limbs * a + l] = sum over samples of f(code of variant a) * digit l, where f is
-     * 2 - dosage with missing = 1 (missing == 0) or the indicator of missing (missing == 1). */
-    void (*dot)(const uint8_t *const *variants, int n_variants, int64_t n_bytes,
-                const int8_t *limbs, int n_limbs, int missing, int64_t *sums);
+    /* sums[a] = sum over samples of f(code of variant a) * v, where f is 2 - dosage with missing =
+     * 1 (missing == 0) or the indicator of missing (missing == 1). Reads n_chunks * 64 bytes of
+     * every variant; what lies past its end meets zero digits. */
+    void (*dot)(const uint8_t *const *variants, int n_variants, int64_t n_chunks,
+                const int8_t *limbs, int n_limbs, int missing, lmml_sum *sums);
     /* counts[g]: samples in the mask with code g */
     void (*count)(const uint8_t *variant, const uint8_t *mask, int64_t n_bytes, int32_t *counts);
     /* y += a * x */

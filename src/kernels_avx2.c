@@ -9,13 +9,16 @@ static inline __m256i vec_dot(__m256i acc, __m256i u, __m256i s)
     return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
-static inline int64_t vec_sum(__m256i acc)
+/* Interleaving and adding leaves (a, b, c, d) in every 128-bit lane. */
+static inline void vec_sum4(int32_t *out, __m256i a, __m256i b, __m256i c, __m256i d)
 {
-    int32_t lane[8];
-    int64_t sum = 0;
-    _mm256_storeu_si256((__m256i *)lane, acc);
-    for (int k = 0; k < 8; k++) sum += lane[k];
-    return sum;
+    const __m256i ab = _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+    const __m256i cd = _mm256_add_epi32(_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
+    const __m256i all =
+        _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
+    const __m128i sum =
+        _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+    _mm_storeu_si128((__m128i *)out, sum);
 }
 
 #define ISA_NAME "avx2"
@@ -31,7 +34,7 @@ static inline int64_t vec_sum(__m256i acc)
 #define ACC __m256i
 #define ACC_ZERO _mm256_setzero_si256()
 #define DOT(acc, u, s) vec_dot(acc, u, s)
-#define ACC_SUM(acc) vec_sum(acc)
+#define ACC_SUM4(out, a, b, c, d) vec_sum4(out, a, b, c, d)
 #define GROUP_SCREENING 2
 #define GROUP_CERTIFICATE 1
 

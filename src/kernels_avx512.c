@@ -3,11 +3,18 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-static inline int64_t vec_sum(__m512i acc)
+/* Interleaving and adding leaves (a, b, c, d) in every 128-bit lane. */
+static inline void vec_sum4(int32_t *out, __m512i a, __m512i b, __m512i c, __m512i d)
 {
-    const __m512i low = _mm512_cvtepi32_epi64(_mm512_castsi512_si256(acc));
-    const __m512i high = _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(acc, 1));
-    return _mm512_reduce_add_epi64(_mm512_add_epi64(low, high));
+    const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+    const __m512i all =
+        _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    const __m256i half =
+        _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
+    const __m128i sum =
+        _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    _mm_storeu_si128((__m128i *)out, sum);
 }
 
 #define ISA_NAME "avx512"
@@ -23,7 +30,7 @@ static inline int64_t vec_sum(__m512i acc)
 #define ACC __m512i
 #define ACC_ZERO _mm512_setzero_si512()
 #define DOT(acc, u, s) _mm512_dpbusd_epi32(acc, u, s)
-#define ACC_SUM(acc) vec_sum(acc)
+#define ACC_SUM4(out, a, b, c, d) vec_sum4(out, a, b, c, d)
 #define GROUP_SCREENING 4
 #define GROUP_CERTIFICATE 3
 

@@ -16,9 +16,9 @@ static inline vec vec_load(const void *p)
 
 static inline vec vec_set1(uint8_t byte) { return byte - (vec){0}; }
 
-static inline int64_t vec_sum(const vec_s32 *acc)
+static inline int32_t vec_sum(const vec_s32 *acc)
 {
-    int64_t sum = 0;
+    int32_t sum = 0;
     for (int k = 0; k < 16; k++) sum += (*acc)[k];
     return sum;
 }
@@ -40,7 +40,11 @@ static inline int64_t vec_sum(const vec_s32 *acc)
 #define ACC vec_s32
 #define ACC_ZERO ((vec_s32){0})
 #define DOT(acc, u, s) ((acc) + __builtin_convertvector(PRODUCT(u, s), vec_s32))
-#define ACC_SUM(acc) vec_sum(&(acc))
+#define ACC_SUM4(out, a, b, c, d)                                                                  \
+    do {                                                                                           \
+        const vec_s32 four[4] = {a, b, c, d};                                                      \
+        for (int i = 0; i < 4; i++) (out)[i] = vec_sum(four + i);                                  \
+    } while (0)
 #define GROUP_SCREENING 1
 #define GROUP_CERTIFICATE 1
 

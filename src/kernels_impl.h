@@ -8,7 +8,7 @@
  *   SUB8, SHR(a, k), SET1   byte-wise subtraction, shift of 16-bit (or byte) lanes, broadcast byte
  *   ACC, ACC_ZERO           an accumulator of 32-bit integers
  *   DOT(acc, u, s)          acc + sums of products of unsigned bytes u <= 2 and signed bytes s
- *   ACC_SUM(acc)            the sum of its lanes as int64_t
+ *   ACC_SUM4(out, a, b, c, d)  out[0..3] = the sums of the lanes of four accumulators (int32_t)
  *   GROUP_SCREENING, GROUP_CERTIFICATE  SNPs handled together: as many as the registers hold
  */
 #include <string.h>
@@ -17,9 +17,9 @@
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-/* A chunk adds at most 256 * 2 * 128 / 8 = 2^13 to a 32-bit lane of ACC (8 lanes or more), so this
- * many chunks (33 million samples) cannot overflow it. */
-enum { MAX_CHUNKS = 1 << 17, MAX_GROUP = 4, MAX_LIMBS = LMML_LIMBS_CERTIFICATE };
+/* 32-bit sums: n samples add at most 2 * 128 n, so that they are taken to 64 bits after this many
+ * chunks (8 million samples). */
+enum { MAX_CHUNKS = 1 << 15, MAX_GROUP = 4, MAX_LIMBS = LMML_LIMBS_CERTIFICATE };
 
 /* One chunk: sub-vectors of 64 bytes; field f of every byte meets digits 64 f .. 64 f + 63. */
 ALWAYS_INLINE void dot_chunk(const uint8_t *const *x, const int group, const int n_limbs,
@@ -51,21 +51,34 @@ ALWAYS_INLINE void dot_chunk(const uint8_t *const *x, const int group, const int
     }
 }
 
-ALWAYS_INLINE void dot_group(const uint8_t *const *variants, const int group, int64_t n_bytes,
-                             const int8_t *limbs, const int n_limbs, const int missing,
-                             int64_t *sums)
+/* The sums of the digits' sums weighted by their place: value = high * 2^24 + low for seven limbs,
+ * low alone for three. */
+ALWAYS_INLINE lmml_sum weigh(const int32_t *sums, const int n_limbs)
 {
-    const int64_t n_chunks = n_bytes / LMML_CHUNK_BYTES, rest = n_bytes % LMML_CHUNK_BYTES;
+    lmml_sum sum = {0, 0};
+    const int n_high = n_limbs > 3 ? n_limbs - 3 : 0;
+#pragma GCC unroll 4
+    for (int l = 0; l < n_high; l++) sum.high = sum.high * 256 + sums[l];
+#pragma GCC unroll 4
+    for (int l = n_high; l < n_limbs; l++) sum.low = sum.low * 256 + sums[l];
+    return sum;
+}
+
+ALWAYS_INLINE void dot_group(const uint8_t *const *variants, const int group, int64_t n_chunks,
+                             const int8_t *limbs, const int n_limbs, const int missing,
+                             lmml_sum *sums)
+{
     const int64_t chunk_digits = (int64_t)n_limbs * LMML_CHUNK_SAMPLES;
     const uint8_t *x[MAX_GROUP];
-    uint8_t tail[MAX_GROUP][LMML_CHUNK_BYTES];
 
+#pragma GCC unroll 4
     for (int a = 0; a < group; a++) {
         x[a] = variants[a];
-        for (int l = 0; l < n_limbs; l++) sums[a * n_limbs + l] = 0;
+        sums[a] = (lmml_sum){0, 0};
     }
-    for (int64_t chunk = 0; chunk < n_chunks || (chunk == n_chunks && rest);) {
+    for (int64_t chunk = 0; chunk < n_chunks;) {
         const int64_t stop = n_chunks - chunk > MAX_CHUNKS ? chunk + MAX_CHUNKS : n_chunks;
+        int32_t lanes[(MAX_GROUP * MAX_LIMBS + 3) / 4 * 4];
         ACC acc[MAX_GROUP][MAX_LIMBS];
 #pragma GCC unroll 4
         for (int a = 0; a < group; a++)
@@ -76,53 +89,46 @@ ALWAYS_INLINE void dot_group(const uint8_t *const *variants, const int group, in
 #pragma GCC unroll 4
             for (int a = 0; a < group; a++) x[a] += LMML_CHUNK_BYTES;
         }
-        if (chunk == n_chunks) {
-            if (rest) { /* never read past a row: the last one ends where the file ends */
-                for (int a = 0; a < group; a++) {
-                    memset(tail[a], 0, sizeof tail[a]);
-                    memcpy(tail[a], x[a], (size_t)rest);
-                    x[a] = tail[a];
-                }
-                dot_chunk(x, group, n_limbs, missing, limbs + chunk * chunk_digits, acc);
-            }
-            chunk = n_chunks + 1;
-        }
-#pragma GCC unroll 4
-        for (int a = 0; a < group; a++)
+#define ACC_AT(k) ((k) < group * n_limbs ? acc[(k) / n_limbs][(k) % n_limbs] : ACC_ZERO)
 #pragma GCC unroll 7
-            for (int l = 0; l < n_limbs; l++) sums[a * n_limbs + l] += ACC_SUM(acc[a][l]);
+        for (int k = 0; k < group * n_limbs; k += 4)
+            ACC_SUM4(lanes + k, ACC_AT(k), ACC_AT(k + 1), ACC_AT(k + 2), ACC_AT(k + 3));
+#pragma GCC unroll 4
+        for (int a = 0; a < group; a++) {
+            const lmml_sum part = weigh(lanes + a * n_limbs, n_limbs);
+            sums[a].high += part.high;
+            sums[a].low += part.low;
+        }
     }
 }
 
-ALWAYS_INLINE void dot_all(const uint8_t *const *variants, int n_variants, int64_t n_bytes,
+ALWAYS_INLINE void dot_all(const uint8_t *const *variants, int n_variants, int64_t n_chunks,
                            const int8_t *limbs, const int n_limbs, const int missing,
-                           const int group, int64_t *sums)
+                           const int group, lmml_sum *sums)
 {
     int a = 0;
     for (; a + group <= n_variants; a += group)
-        dot_group(variants + a, group, n_bytes, limbs, n_limbs, missing, sums + a * n_limbs);
+        dot_group(variants + a, group, n_chunks, limbs, n_limbs, missing, sums + a);
     for (; a < n_variants; a++)
-        dot_group(variants + a, 1, n_bytes, limbs, n_limbs, missing, sums + a * n_limbs);
+        dot_group(variants + a, 1, n_chunks, limbs, n_limbs, missing, sums + a);
 }
 
-static void dot(const uint8_t *const *variants, int n_variants, int64_t n_bytes,
-                const int8_t *limbs, int n_limbs, int missing, int64_t *sums)
+static void dot(const uint8_t *const *variants, int n_variants, int64_t n_chunks,
+                const int8_t *limbs, int n_limbs, int missing, lmml_sum *sums)
 {
-    if (n_limbs == LMML_LIMBS_SCREENING) {
-        if (missing)
-            dot_all(variants, n_variants, n_bytes, limbs, LMML_LIMBS_SCREENING, 1, GROUP_SCREENING,
-                    sums);
-        else
-            dot_all(variants, n_variants, n_bytes, limbs, LMML_LIMBS_SCREENING, 0, GROUP_SCREENING,
-                    sums);
-    } else {
-        if (missing)
-            dot_all(variants, n_variants, n_bytes, limbs, LMML_LIMBS_CERTIFICATE, 1,
-                    GROUP_CERTIFICATE, sums);
-        else
-            dot_all(variants, n_variants, n_bytes, limbs, LMML_LIMBS_CERTIFICATE, 0,
-                    GROUP_CERTIFICATE, sums);
-    }
+    const int screening = n_limbs == LMML_LIMBS_SCREENING;
+    if (screening && missing)
+        dot_all(variants, n_variants, n_chunks, limbs, LMML_LIMBS_SCREENING, 1, GROUP_SCREENING,
+                sums);
+    else if (screening)
+        dot_all(variants, n_variants, n_chunks, limbs, LMML_LIMBS_SCREENING, 0, GROUP_SCREENING,
+                sums);
+    else if (missing)
+        dot_all(variants, n_variants, n_chunks, limbs, LMML_LIMBS_CERTIFICATE, 1, GROUP_CERTIFICATE,
+                sums);
+    else
+        dot_all(variants, n_variants, n_chunks, limbs, LMML_LIMBS_CERTIFICATE, 0, GROUP_CERTIFICATE,
+                sums);
 }
 
 static void count(const uint8_t *variant, const uint8_t *mask, int64_t n_bytes, int32_t *counts)

@@ -60,13 +60,13 @@ int lmml_coordinate_descent(const lmml_kernels *kernels, const lmml_lasso *probl
             largest = fmax(largest, update_coordinate(kernels, problem, j, beta, q));
         n_sweeps++;
         if (largest <= stop) break;
-        do { /* ... then over what is active until that stands still */
-            largest = 0;
+        while (largest > stop && n_sweeps < options->max_sweeps) {
+            largest = 0; /* ... then over what is active until that stands still */
             for (int64_t j = 0; j < w; j++)
                 if (beta[j] != 0)
                     largest = fmax(largest, update_coordinate(kernels, problem, j, beta, q));
             n_sweeps++;
-        } while (largest > stop && n_sweeps < options->max_sweeps);
+        }
     }
     info->n_sweeps = n_sweeps;
     info->n_active = 0;

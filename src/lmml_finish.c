@@ -73,8 +73,8 @@ static int reserve_rows(lmml_factor *factor, int64_t k)
 
 static int reserve_flags(lmml_factor *factor, int64_t w)
 {
-    if (w <= factor->w_capacity) return LMML_OK;
-    int8_t *flag = realloc(factor->flag, (size_t)w);
+    if (w <= factor->w_capacity && factor->flag) return LMML_OK;
+    int8_t *flag = realloc(factor->flag, w > 0 ? (size_t)w : 1);
     if (!flag) return LMML_ERR_MEMORY;
     factor->flag = flag;
     factor->w_capacity = w;

@@ -1,5 +1,6 @@
 /* lmml_packed.c - everything that reads packed genotypes. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "kernels.h"
@@ -26,6 +27,7 @@ int lmml_limbs_fill(const double *v, const int64_t *index, int64_t n_index, int6
     *unit = 1;
     for (int64_t k = 0; k < n_index; k++) {
         if (!isfinite(v[k])) return LMML_ERR_NOT_FINITE;
+        if (index && (index[k] < 0 || index[k] >= n_samples)) return LMML_ERR_INDEX;
         largest = fmax(largest, fabs(v[k]));
     }
     if (largest == 0) return LMML_OK;
@@ -37,7 +39,6 @@ int lmml_limbs_fill(const double *v, const int64_t *index, int64_t n_index, int6
     if (*unit == 0) return LMML_ERR_ARGUMENT; /* a vector of subnormal numbers */
     for (int64_t k = 0; k < n_index; k++) {
         const int64_t i = index ? index[k] : k;
-        if (i < 0 || i >= n_samples) return LMML_ERR_INDEX;
         const int64_t within = i % LMML_CHUNK_SAMPLES;
         int8_t *digit = limbs + (i / LMML_CHUNK_SAMPLES) * LMML_CHUNK_SAMPLES * n_limbs +
                         (within % 4) * LMML_CHUNK_BYTES + within / 4;
@@ -51,15 +52,8 @@ int lmml_limbs_fill(const double *v, const int64_t *index, int64_t n_index, int6
     return LMML_OK;
 }
 
-/* Horner's rule over the digits' sums, highest first. */
-static double limbs_value(const int64_t *sums, int n_limbs)
-{
-    double value = 0;
-    for (int l = 0; l < n_limbs; l++) value = value * 256 + (double)sums[l];
-    return value;
-}
-
-/* ---- X'v ------------------------------------------------------------------------------------- */
+/* ---- X'v ----------------------------------------------------------------------------------------
+ */
 
 enum { BATCH = 48 };
 
@@ -68,50 +62,122 @@ static int range_is_valid(const lmml_packed *packed, int64_t start, int64_t stop
     return start >= 0 && start <= stop && stop <= packed->n_variants;
 }
 
+static double sum_value(lmml_sum sum) { return (double)sum.high * 16777216.0 + (double)sum.low; }
+
+/* The sum of v itself. */
+static lmml_sum sum_of_limbs(const int8_t *limbs, int64_t n_chunks, int n_limbs)
+{
+    lmml_sum total = {0, 0};
+    const int n_high = n_limbs > 3 ? n_limbs - 3 : 0;
+    for (int64_t chunk = 0; chunk < n_chunks; chunk++) {
+        lmml_sum part = {0, 0};
+        for (int l = 0; l < n_limbs; l++) {
+            int64_t digits = 0;
+            for (int k = 0; k < LMML_CHUNK_SAMPLES; k++)
+                digits += limbs[(chunk * n_limbs + l) * LMML_CHUNK_SAMPLES + k];
+            if (l < n_high)
+                part.high = part.high * 256 + digits;
+            else
+                part.low = part.low * 256 + digits;
+        }
+        total.high += part.high;
+        total.low += part.low;
+    }
+    return total;
+}
+
+/* The kernels read whole chunks. Past the end of a row they find the next row, against zero digits;
+ * rows too close to the end of the data are copied to where there is room. */
+typedef struct {
+    uint8_t *copy; /* of the last rows, or NULL */
+    int64_t first; /* the first row that is copied */
+    int64_t chunk_bytes;
+} row_tail;
+
+static int row_tail_init(row_tail *tail, const lmml_packed *packed, int64_t n_chunks)
+{
+    const int64_t p = packed->n_variants, stride = packed->stride;
+    tail->chunk_bytes = n_chunks * LMML_CHUNK_BYTES;
+    const int64_t too_close =
+        stride ? (tail->chunk_bytes - stride + stride - 1) / stride : 0; /* rows, rounded up */
+    const int64_t n_copied = too_close < p ? too_close : p;
+    tail->first = p - n_copied;
+    tail->copy = NULL;
+    if (n_copied == 0) return LMML_OK;
+    tail->copy = calloc((size_t)n_copied, (size_t)tail->chunk_bytes);
+    if (tail->copy == NULL) return LMML_ERR_MEMORY;
+    for (int64_t k = 0; k < n_copied; k++)
+        memcpy(tail->copy + k * tail->chunk_bytes, packed->data + (tail->first + k) * stride,
+               (size_t)stride);
+    return LMML_OK;
+}
+
+static const uint8_t *row_at(const lmml_packed *packed, const row_tail *tail, int64_t j)
+{
+    return j < tail->first ? packed->data + j * packed->stride
+                           : tail->copy + (j - tail->first) * tail->chunk_bytes;
+}
+
+/* Bytes to prefetch ahead: two batches, at most four pages; nothing for data that caches hold. */
+static int64_t prefetch_distance(const lmml_packed *packed)
+{
+    if (packed->n_variants * packed->stride < (int64_t)1 << 23) return 0;
+    const int64_t two_batches = 2 * BATCH * packed->stride;
+    return two_batches < 16384 ? two_batches : 16384;
+}
+
 int lmml_gradient(const lmml_kernels *kernels, const lmml_packed *packed, const double *mean,
                   const double *inverse_sd, const int32_t *n_missing, const int8_t *limbs,
                   int n_limbs, double unit, int64_t start, int64_t stop, double *out)
 {
-    const uint8_t *rows[BATCH];
-    int64_t variants[BATCH], sums[BATCH * LMML_LIMBS_CERTIFICATE];
-    int64_t total[LMML_LIMBS_CERTIFICATE] = {0}, missing[LMML_LIMBS_CERTIFICATE];
+    const uint8_t *rows[BATCH], *rows_missing[BATCH];
+    int64_t variants[BATCH];
+    lmml_sum coded[BATCH], missing[BATCH];
     const int64_t n_chunks = lmml_limbs_size(packed->n_samples, 1) / LMML_CHUNK_SAMPLES;
+    const int64_t ahead = prefetch_distance(packed);
+    row_tail tail;
 
     if (n_limbs != LMML_LIMBS_SCREENING && n_limbs != LMML_LIMBS_CERTIFICATE)
         return LMML_ERR_ARGUMENT;
     if (!range_is_valid(packed, start, stop)) return LMML_ERR_INDEX;
-    for (int64_t chunk = 0; chunk < n_chunks; chunk++)
-        for (int l = 0; l < n_limbs; l++)
-            for (int k = 0; k < LMML_CHUNK_SAMPLES; k++)
-                total[l] += limbs[(chunk * n_limbs + l) * LMML_CHUNK_SAMPLES + k];
+    const int error = row_tail_init(&tail, packed, n_chunks);
+    if (error) return error;
+    const lmml_sum total = sum_of_limbs(limbs, n_chunks, n_limbs);
 
     for (int64_t j = start; j < stop;) {
-        int n_rows = 0;
+        int n_rows = 0, n_incomplete = 0;
         for (; j < stop && n_rows < BATCH; j++) {
             out[j - start] = 0;
             if (inverse_sd[j] == 0) continue;
+            const uint8_t *row = row_at(packed, &tail, j);
+            if (ahead) /* hardware prefetchers stop at the end of a page */
+                for (int64_t b = 0; b < packed->stride; b += 64)
+                    __builtin_prefetch(row + b + ahead);
             variants[n_rows] = j;
-            rows[n_rows++] = packed->data + j * packed->stride;
+            rows[n_rows++] = row;
+            if (n_missing[j]) rows_missing[n_incomplete++] = row;
         }
-        kernels->dot(rows, n_rows, packed->stride, limbs, n_limbs, 0, sums);
-        for (int a = 0; a < n_rows; a++) {
+        kernels->dot(rows, n_rows, n_chunks, limbs, n_limbs, 0, coded);
+        kernels->dot(rows_missing, n_incomplete, n_chunks, limbs, n_limbs, 1, missing);
+        for (int a = 0, incomplete = 0; a < n_rows; a++) {
             const int64_t variant = variants[a];
-            int64_t *coded = sums + a * n_limbs; /* sum of (2 - dosage) v, 1 for missing */
-            int64_t present[LMML_LIMBS_CERTIFICATE];
-            memcpy(present, total, sizeof present);
-            if (n_missing[variant]) {
-                kernels->dot(rows + a, 1, packed->stride, limbs, n_limbs, 1, missing);
-                for (int l = 0; l < n_limbs; l++) {
-                    coded[l] -= missing[l];
-                    present[l] -= missing[l];
-                }
+            lmml_sum present = total, raw = coded[a];
+            if (n_missing[variant]) { /* coded as 1 */
+                present.high -= missing[incomplete].high;
+                present.low -= missing[incomplete].low;
+                raw.high -= missing[incomplete].high;
+                raw.low -= missing[incomplete].low;
+                incomplete++;
             }
-            /* x_j'v = (sum of dosage v - mean * sum of v) / sd over the samples that are there */
-            for (int l = 0; l < n_limbs; l++) coded[l] = 2 * present[l] - coded[l];
-            const double raw = limbs_value(coded, n_limbs), sum = limbs_value(present, n_limbs);
-            out[variant - start] = (raw - mean[variant] * sum) * inverse_sd[variant] * unit;
+            /* sum of dosage v = 2 sum of v - sum of (2 - dosage) v, over the genotypes there are;
+             * x_j'v = (sum of dosage v - mean * sum of v) / sd */
+            raw.high = 2 * present.high - raw.high;
+            raw.low = 2 * present.low - raw.low;
+            out[variant - start] =
+                (sum_value(raw) - mean[variant] * sum_value(present)) * inverse_sd[variant] * unit;
         }
     }
+    free(tail.copy);
     return LMML_OK;
 }
 

@@ -1,7 +1,14 @@
 import os
+import sys
 from pathlib import Path
 
 import pytest
+
+# The installed package is tested. `python -m pytest` and the `python -c` of tests put the current
+# folder first on the path: from the repository root that is the source, without compiled module.
+_ROOT = Path(__file__).resolve().parent.parent
+sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != _ROOT]
+os.environ["PYTHONSAFEPATH"] = "1"
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ Everything is joined by (FID, IID); what is dropped is counted and said.
 """
 
 from dataclasses import dataclass
+from os.path import isfile
 
 import click
 import numpy as np
@@ -18,6 +19,7 @@ from lmmlasso_fast.io.plink import read_plink
 from lmmlasso_fast.io.plink_text import read_fam
 from lmmlasso_fast.io.results import write_table
 from lmmlasso_fast.io.tables import encode_covariates, read_covariates, read_phenotypes
+from lmmlasso_fast.io.text import quote
 from lmmlasso_fast.kinship import Kinship
 from lmmlasso_fast.kinship import kinship as compute_kinship
 from lmmlasso_fast.preprocessing import Transform, transform_phenotype
@@ -37,6 +39,8 @@ class Analysed:
     transform : Transform
     covariates : ndarray, shape (n, k)
     covariate_names : list of str
+    covariate_levels : dict
+        Levels of the categorical ones, by column.
     fam_samples : polars.DataFrame
         All samples of the fileset: the order of a kinship file without ids.
     """
@@ -47,6 +51,7 @@ class Analysed:
     transform: Transform
     covariates: np.ndarray
     covariate_names: list[str]
+    covariate_levels: dict[str, list[str]]
     fam_samples: object
 
 
@@ -111,13 +116,20 @@ def filter_variants(run: Run, options: dict, genotypes: Genotypes) -> tuple[Geno
                 raise TableError(
                     f"--{flag} {path}: expected ids of SNPs in the fileset, found none of them"
                 )
-    genotypes = genotypes.filter(chromosomes=names.split(",") if names else None, **lists)
+    if names is not None:
+        names = [name.strip() for name in names.split(",")]
+    genotypes = genotypes.filter(chromosomes=names, **lists)
     kept = np.ones(genotypes.n_samples, dtype=bool)
     if options["mind"] is not None:
         rates = genotypes.sample_missing_rate()
-        genotypes = genotypes.filter(mind=options["mind"])
         kept = rates <= options["mind"]
         run.say(f"--mind: {int((~kept).sum())} samples dropped")
+        if not kept.any():
+            raise GenotypeError(
+                f"--mind {options['mind']:g}: expected a sample with at most this share of missing "
+                f"genotypes, found none; the smallest is {rates.min():.4g}"
+            )
+        genotypes = genotypes.filter(mind=options["mind"])
     genotypes = genotypes.filter(geno=options["geno"], maf=options["maf"])
     return genotypes, kept
 
@@ -152,6 +164,7 @@ def report_variants(run: Run, options: dict, genotypes: Genotypes) -> Genotypes:
 
 def load(run: Run, options: dict) -> Analysed:
     """Read, join and filter everything that an analysis needs."""
+    given_kinship(options)
     genotypes = open_genotypes(run, options)
     fam_samples = genotypes.samples
     with run.stage("read"):
@@ -179,36 +192,31 @@ def load(run: Run, options: dict) -> Analysed:
         genotypes, kept = filter_variants(run, options, genotypes.subset(mask))
         genotypes = report_variants(run, options, genotypes)
     index = np.flatnonzero(mask)[kept]
-    matrix, names = np.empty((len(index), 0)), []
+    matrix, names, levels = np.empty((len(index), 0)), [], {}
     if covariates is not None:
-        matrix, names = encode_covariates(covariates[index])
+        used = covariates[index]
+        matrix, names = encode_covariates(used)
+        levels = {
+            column.name: column.unique().sort().to_list()
+            for column in used
+            if not column.dtype.is_numeric()
+        }
     values, transform = transform_phenotype(y[index], options["transform"], options["standardize"])
     if transform.lambda_ is not None:
         run.say(f"Box-Cox: lambda {transform.lambda_:.6g}, shift {transform.shift:.6g}")
     run.say(f"{len(index)} samples analysed")
-    return Analysed(genotypes, name, values, transform, matrix, names, fam_samples)
+    return Analysed(genotypes, name, values, transform, matrix, names, levels, fam_samples)
 
 
 def load_kinship(run: Run, options: dict, analysed: Analysed) -> Kinship:
     """The kinship of the analysed samples: computed, or read and put in their order."""
     n = analysed.genotypes.n_samples
-    if options["kinship_file"] and options["grm"]:
-        raise click.UsageError("give --kinship or --grm, not both")
-    given = options["kinship_file"] or options["grm"]
-    seconds, megabytes = estimate(
-        n, int(analysed.genotypes.included.sum()), n_alphas=options.get("n_alphas", 1)
-    )
-    run.say(f"estimated: {seconds:.0f} s and {megabytes:.0f} MB of memory")
+    given = given_kinship(options)
+    say_estimate(run, options, analysed.genotypes)
     with run.stage("kinship"):
         if given is None:
             return compute_kinship(analysed.genotypes, n_threads=run.threads)
-        run.note_input(given if options["kinship_file"] else f"{given}.grm.bin")
-        if options["grm"]:
-            matrix = read_grm(given)
-        else:
-            matrix = read_kinship(given, samples=analysed.fam_samples)
-        if matrix.samples is None:
-            raise SampleMatchError(f"{given}: expected sample ids in the file, found none")
+        matrix = read_given_kinship(run, options, analysed.fam_samples)
         rows = match_samples(analysed.genotypes.samples, matrix.samples, f"kinship {given}")
         absent = np.flatnonzero(rows < 0)
         if len(absent):
@@ -229,11 +237,49 @@ def load_kinship(run: Run, options: dict, analysed: Analysed) -> Kinship:
         )
 
 
+def given_kinship(options: dict) -> str | None:
+    """The name that --kinship or --grm gives."""
+    if options["kinship_file"] and options["grm"]:
+        raise click.UsageError("give --kinship or --grm, not both")
+    return options["kinship_file"] or options["grm"]
+
+
+def read_given_kinship(run: Run, options: dict, fam_samples=None) -> Kinship:
+    """Read what --kinship or --grm names; `fam_samples` are those of a file without ids."""
+    given = given_kinship(options)
+    names = [given]
+    if options["grm"] or given.endswith((".grm.bin", ".rel", ".rel.gz")) or not isfile(given):
+        stem = given.removesuffix(".gz").removesuffix(".grm.bin").removesuffix(".rel")
+        ends = ("grm.bin", "grm.id", "grm.N.bin", "rel", "rel.gz", "rel.id")
+        names = [name for name in (f"{stem}.{end}" for end in ends) if isfile(name)]
+    for name in names:
+        run.note_input(name)
+    matrix = read_grm(given) if options["grm"] else read_kinship(given, samples=fam_samples)
+    if matrix.samples is None:
+        raise SampleMatchError(
+            f"{given}: expected a kinship matrix with sample ids, found none; convert it to .npz, "
+            "or to GCTA's .grm.bin with .grm.id"
+        )
+    return matrix
+
+
+def say_estimate(run: Run, options: dict, genotypes: Genotypes) -> None:
+    """Say what the long part will take."""
+    n_alphas = len(options.get("alphas") or []) or options.get("n_alphas", 0)
+    seconds, megabytes = estimate(
+        genotypes.n_samples, int(genotypes.included.sum()), n_alphas=n_alphas
+    )
+    time = "less than a second" if seconds < 1 else f"{seconds:.0f} s"
+    run.say(f"estimated: {time} and {megabytes:.0f} MB of memory")
+
+
 def _read_phenotype(run, options, genotypes) -> tuple[str, np.ndarray]:
     """Return the name and one value per sample of the fileset, NaN for missing."""
     path = options["pheno"]
     codes = options["missing_code"]
     if path is None:
+        if options["pheno_name"] is not None:
+            raise click.UsageError("--pheno-name names a column of --pheno FILE")
         return "PHENO", _fam_phenotype(fam_path(options), codes)
     run.note_input(path)
     table = read_phenotypes(path, options["pheno_name"], codes)
@@ -252,23 +298,30 @@ def _read_phenotype(run, options, genotypes) -> tuple[str, np.ndarray]:
 def _fam_phenotype(path: str, codes) -> np.ndarray:
     """Column 6 of the .fam: -9 and NA are missing there by definition."""
     values = []
-    for line, text in enumerate(read_fam(path)["PHENO"], start=1):
-        if text in {"-9", "NA", "nan", "."} or text in codes:
-            values.append(np.nan)
-            continue
-        try:
-            values.append(float(text))
-        except ValueError as error:
+    missing = {-9.0} | {number for number in map(_number, codes) if number is not None}
+    for sample, text in enumerate(read_fam(path)["PHENO"], start=1):
+        value = _number(text)
+        if text.lower() in ("na", ".") or text in codes or value in missing:
+            value = np.nan
+        elif value is None or np.isinf(value):
             raise PhenotypeError(
-                f"{path}, sample {line}: expected a number in column 6, found {text!r}; give the "
-                "phenotype with --pheno"
-            ) from error
+                f"{path}, sample {sample}: column 6: expected a finite number, found "
+                f"{quote(text)}; correct it, or give the phenotype with --pheno"
+            )
+        values.append(value)
     y = np.array(values)
     if np.isnan(y).all():
         raise PhenotypeError(
-            f"{path}: expected phenotypes in column 6, found only missing ones; give --pheno FILE"
+            f"{path}: column 6: expected phenotypes, found only missing ones; give --pheno FILE"
         )
     return y
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _read_covariates(run, options, genotypes):

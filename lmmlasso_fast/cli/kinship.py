@@ -8,6 +8,7 @@ from lmmlasso_fast.cli.inputs import (
     keep_samples,
     open_genotypes,
     report_variants,
+    say_estimate,
 )
 from lmmlasso_fast.cli.run import execute
 from lmmlasso_fast.io.kinship_files import save_kinship, write_gemma, write_grm
@@ -39,6 +40,7 @@ def kinship(**flags):
         with run.stage("filter"):
             genotypes, _ = filter_variants(run, flags, genotypes.subset(mask))
             genotypes = report_variants(run, flags, genotypes)
+        say_estimate(run, flags, genotypes)
         with run.stage("kinship"):
             matrix = compute_kinship(genotypes, n_threads=run.threads)
         writers = {

@@ -1,6 +1,7 @@
 """Flags that several commands share, in the words of PLINK, regenie and scikit-learn."""
 
 import functools
+import math
 
 import click
 
@@ -12,6 +13,39 @@ def group(*options):
         return functools.reduce(lambda f, option: option(f), reversed(options), function)
 
     return decorate
+
+
+class Number(click.FloatRange):
+    """A finite number in a range."""
+
+    def convert(self, value, param, ctx):
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
+
+
+class Numbers(click.ParamType):
+    """Positive finite numbers, separated by commas."""
+
+    name = "numbers"
+
+    def convert(self, value, param, ctx):
+        if not isinstance(value, str):
+            return value
+        one = Number(0, min_open=True)
+        return list(
+            dict.fromkeys(one.convert(part.strip(), param, ctx) for part in value.split(","))
+        )
+
+
+def ignored(names, because: str) -> None:
+    """Raise a usage error if one of these flags was given, which would change nothing."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name)
+        if parameter.name in names and given is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{parameter.opts[0]} changes nothing {because}; leave it out")
 
 
 output = group(
@@ -43,9 +77,11 @@ filters = group(
     click.option("--extract", metavar="FILE", help="SNPs to keep (one id a line)."),
     click.option("--exclude", metavar="FILE", help="SNPs to drop (one id a line)."),
     click.option("--chr", "chromosomes", metavar="NAME[,NAME]", help="Chromosomes to keep."),
-    click.option("--maf", type=float, help="Smallest minor allele frequency."),
-    click.option("--geno", type=float, help="Largest share of missing genotypes of a SNP."),
-    click.option("--mind", type=float, help="Largest share of missing genotypes of a sample."),
+    click.option("--maf", type=Number(0, 0.5), help="Smallest minor allele frequency."),
+    click.option("--geno", type=Number(0, 1), help="Largest share of missing genotypes of a SNP."),
+    click.option(
+        "--mind", type=Number(0, 1), help="Largest share of missing genotypes of a sample."
+    ),
     click.option(
         "--collapse-duplicates",
         is_flag=True,
@@ -108,5 +144,7 @@ null_model = group(
         show_default=True,
         help="How the variance ratio delta is fitted.",
     ),
-    click.option("--log-delta", type=float, help="Fix log(sigma_e2 / sigma_g2) instead."),
+    click.option(
+        "--log-delta", type=Number(-40, 40), help="Fix log(sigma_e2 / sigma_g2) instead."
+    ),
 )

@@ -4,14 +4,19 @@ import click
 import numpy as np
 
 from lmmlasso_fast.cli import options
-from lmmlasso_fast.cli.inputs import keep_samples, open_genotypes
+from lmmlasso_fast.cli.inputs import (
+    given_kinship,
+    keep_samples,
+    open_genotypes,
+    read_given_kinship,
+)
 from lmmlasso_fast.cli.run import execute
 from lmmlasso_fast.errors import CovariateError, KinshipError
 from lmmlasso_fast.io import results
 from lmmlasso_fast.io.ids import match_samples
-from lmmlasso_fast.io.kinship_files import read_grm, read_kinship
 from lmmlasso_fast.io.models import load_model
-from lmmlasso_fast.io.tables import read_covariates
+from lmmlasso_fast.io.tables import read_covariates, read_table
+from lmmlasso_fast.io.text import quote
 
 
 @click.command()
@@ -80,36 +85,68 @@ def _covariates(run, flags, model, genotypes) -> np.ndarray | None:
         return None
     if not wanted:
         raise CovariateError("--covar: the model has no covariates; leave the flag out")
-    run.note_input(flags["covar"])
-    sources = list(dict.fromkeys(name.split("=")[0] for name in wanted))
-    table = read_covariates(flags["covar"], sources, flags["missing_code"])
-    rows = match_samples(genotypes.samples, table, f"covariates {flags['covar']}")
-    if (rows < 0).any() or table.select(sources)[rows].null_count().sum_horizontal()[0]:
+    path = flags["covar"]
+    run.note_input(path)
+    indicators = {
+        f"{name}={level}": (name, level)
+        for name, levels in model.covariate_levels.items()
+        for level in levels
+    }
+    sources = list(dict.fromkeys(indicators.get(name, (name, ""))[0] for name in wanted))
+    table = read_covariates(path, sources, flags["missing_code"])
+    rows = match_samples(genotypes.samples, table, f"covariates {path}")
+    lacking = rows < 0
+    lacking[~lacking] = table.select(_any_null(sources)).to_series().to_numpy()[rows[~lacking]]
+    if lacking.any():
+        first = " ".join(genotypes.samples.select("FID", "IID").row(int(lacking.argmax())))
         raise CovariateError(
-            f"{flags['covar']}: expected all covariates of all {genotypes.n_samples} samples, "
-            "found missing ones; drop those samples with --remove"
+            f"{path}: expected {', '.join(sources)} of all {genotypes.n_samples} samples, found "
+            f"{int(lacking.sum())} samples without; the first is {first}; drop these with --remove"
         )
+    table = table[rows]
+    as_text = read_table(path)[rows]  # the levels of a category may all be numbers here
     columns = []
     for name in wanted:
-        source, _, level = name.partition("=")
-        series = table[source][rows]
-        columns.append((series == level).to_numpy() if level else series.to_numpy())
+        source, level = indicators.get(name, (name, None))
+        if level is not None:
+            known = model.covariate_levels[source]
+            unknown = as_text.filter(~as_text[source].is_in(known))[source]
+            if len(unknown):
+                raise CovariateError(
+                    f"{path}: column {quote(source)}: expected a category of the training "
+                    f"samples ({', '.join(map(quote, known))}), found {quote(unknown[0])}; drop "
+                    "these samples with --remove"
+                )
+            columns.append((as_text[source] == level).to_numpy())
+        elif table[source].dtype.is_numeric():
+            columns.append(table[source].to_numpy())
+        else:
+            raise CovariateError(
+                f"{path}: column {quote(source)}: expected numbers, as in training, found text; "
+                "correct the values"
+            )
     return np.column_stack(columns).astype(np.float64)
+
+
+def _any_null(names):
+    import polars as pl
+
+    return pl.any_horizontal(pl.col(names).is_null())
 
 
 def _kinship(run, flags, model, genotypes) -> np.ndarray | None:
     """Rows of new, columns of training samples, on the scale of the training matrix."""
-    given = flags["kinship_file"] or flags["grm"]
+    given = given_kinship(flags)
     if given is None:
         return None
     if model.samples is None:
-        raise KinshipError(
-            "--kinship, --grm: this model computes kinship from the genotypes; leave the flag out"
+        why = (
+            "has no random effect"
+            if model.random == "none"
+            else "computes the kinship of new samples from their genotypes"
         )
-    run.note_input(given if flags["kinship_file"] else f"{given}.grm.bin")
-    matrix = read_grm(given) if flags["grm"] else read_kinship(given)
-    if matrix.samples is None:
-        raise KinshipError(f"{given}: expected sample ids in the file, found none")
+        raise KinshipError(f"{given}: this model {why}; leave out --kinship and --grm")
+    matrix = read_given_kinship(run, flags)
     rows = match_samples(genotypes.samples, matrix.samples, f"kinship {given}")
     columns = match_samples(model.samples, matrix.samples, f"kinship {given}")
     if (rows < 0).any() or (columns < 0).any():

@@ -1,15 +1,17 @@
 """One run of a command: log, timings, warnings, result files at the end, exit code."""
 
 import hashlib
+import math
 import os
 import platform
+import shlex
 import signal
 import sys
 import time
 import traceback
 import warnings
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version as package_version
 from pathlib import Path
 
@@ -18,6 +20,7 @@ import click
 import lmmlasso_fast
 from lmmlasso_fast import _core
 from lmmlasso_fast.errors import InputError, OutputError
+from lmmlasso_fast.io.atomic import together
 from lmmlasso_fast.io.results import write_json
 from lmmlasso_fast.threads import available_threads
 
@@ -43,21 +46,30 @@ class Run:
         self._timings: dict[str, float] = {}
         self._warnings: list[str] = []
         self._start = time.perf_counter()
+        if not os.path.basename(out):
+            raise click.UsageError(
+                f"--out {out!r}: expected a prefix such as {out}run, from which {out}run.log and "
+                "the other names are made"
+            )
         try:
-            self._log = open(f"{out}.log", "w", encoding="utf-8")  # noqa: SIM115 (closed in finish)
+            self._log = open(  # noqa: SIM115 (closed in finish)
+                f"{out}.log", "w", encoding="utf-8", errors="backslashreplace"
+            )
         except OSError as error:
             raise OutputError(
                 f"{out}.log: cannot be written: {error.strerror}; --out is the prefix of the "
                 "result files and its folder must exist"
             ) from error
         self._write_log(f"lmmlasso {lmmlasso_fast.__version__} ({_core.kernels_name()} kernels)")
-        self._write_log("command: " + " ".join(sys.argv))
+        self._write_log("command: " + shlex.join(sys.argv))
 
     # -- for the commands ------------------------------------------------------------------------
 
     def say(self, text: str) -> None:
         """Tell the user, and the log."""
-        click.echo(text, err=True)
+        text = _visible(text)
+        with suppress(OSError):  # a closed terminal or pipe must not end the run
+            click.echo(text, err=True)
         self._write_log(text)
 
     def note_input(self, path: str | os.PathLike | None) -> None:
@@ -93,10 +105,10 @@ class Run:
         """Have `writer(path)` called for OUT.suffix once everything has been computed."""
         self._outputs.append((suffix, writer))
 
-    # -- the end ------------------------------------------------------------------------------------
+    # -- the end ----------------------------------------------------------------------------------
 
     def write_outputs(self) -> None:
-        with self.stage("write"):
+        with self.stage("write"), together():
             for suffix, writer in self._outputs:
                 writer(Path(f"{self.out}.{suffix}"))
         names = ", ".join(suffix for suffix, _ in self._outputs)
@@ -109,8 +121,13 @@ class Run:
     def finish(self, options: dict, code: int, state: str) -> None:
         """Write P.run.json and the log's last line, whatever happened before."""
         seconds = time.perf_counter() - self._start
-        self._write_log(f"end: {state} (exit code {code}, {seconds:.1f} s)")
-        self._log.close()
+        full = None
+        try:
+            self._write_log(f"end: {_visible(state)} (exit code {code}, {seconds:.1f} s)")
+        except OutputError as error:
+            full = error
+        with suppress(OSError):  # closing writes what could not be written once more
+            self._log.close()
         write_json(
             {
                 "program": "lmmlasso",
@@ -118,7 +135,7 @@ class Run:
                 "subcommand": self.command,
                 "command": sys.argv,
                 "options": {key: _plain(value) for key, value in options.items()},
-                "inputs": [_fingerprint(path) for path in self._inputs if path.is_file()],
+                "inputs": [_fingerprint(path) for path in dict.fromkeys(self._inputs)],
                 "counts": self.counts,
                 "kernels": _core.kernels_name(),
                 "threads": self.threads,
@@ -132,10 +149,15 @@ class Run:
             },
             f"{self.out}.run.json",
         )
+        if full is not None:
+            raise full
 
     def _write_log(self, text: str) -> None:
-        self._log.write(text + "\n")
-        self._log.flush()
+        try:
+            self._log.write(text + "\n")
+            self._log.flush()
+        except OSError as error:
+            raise OutputError(f"{self.out}.log: cannot be written: {error.strerror}") from error
 
 
 def execute(command: str, options: dict, body: Callable[[Run], None]) -> None:
@@ -152,8 +174,8 @@ def execute(command: str, options: dict, body: Callable[[Run], None]) -> None:
             run.write_outputs()
             code = run.exit_code
             state = "ok" if code == EXIT_OK else "not converged"
-    except click.ClickException:
-        code, state = 2, "usage"
+    except click.ClickException as error:
+        code, state = 2, f"usage: {error.format_message()}"
         raise
     except InputError as error:
         code, state = EXIT_INPUT, _complain(run, str(error))
@@ -179,13 +201,18 @@ def execute(command: str, options: dict, body: Callable[[Run], None]) -> None:
 
 
 def _complain(run: Run | None, message: str) -> str:
-    """Show an error, with control characters of hostile input made visible; return it."""
-    message = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in message)
+    """Show an error; return it."""
     if run is None:
-        click.echo(f"error: {message}", err=True)
+        click.echo(f"error: {_visible(message)}", err=True)
     else:
-        run.say(f"error: {message}")
+        with suppress(OutputError):  # of the log: this is the message about it, or finish raises
+            run.say(f"error: {message}")
     return message
+
+
+def _visible(text: str) -> str:
+    """Control characters of hostile ids and names as escape sequences."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 @contextmanager
@@ -205,10 +232,16 @@ def _sigterm_raises():
 
 
 def _plain(value):
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     return list(value) if isinstance(value, tuple) else value
 
 
 def _fingerprint(path: Path) -> dict:
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"path": str(path), "size": path.stat().st_size, "sha256": digest}
+    """Size and sha256; neither for what cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"path": str(path), "size": path.stat().st_size, "sha256": digest}
+    except OSError as error:
+        return {"path": str(path), "error": error.strerror}

@@ -4,10 +4,44 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO
 
 from lmmlasso_fast.errors import OutputError
+
+#: Complete temporary files and their targets, while a `together` block runs.
+_waiting: ContextVar[list[tuple[Path, Path]] | None] = ContextVar("_waiting", default=None)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Have all files that `atomic_write` completes within the block appear at its end.
+
+    After any exception in the block none of them has appeared. A second block within it has no
+    effect of its own.
+
+    Raises
+    ------
+    OutputError
+        A file cannot be renamed.
+    """
+    if _waiting.get() is not None:
+        yield
+        return
+    files: list[tuple[Path, Path]] = []
+    token = _waiting.set(files)
+    try:
+        yield
+        for temporary, target in files:
+            try:
+                os.replace(temporary, target)
+            except OSError as error:
+                raise _cannot_write(target, error) from error
+    finally:
+        _waiting.reset(token)
+        for temporary, _ in files:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -53,13 +87,23 @@ def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+        waiting = _waiting.get()
+        if waiting is None:
+            os.replace(temporary, target)
+        else:
+            waiting.append((temporary, target))
+            temporary = None
     except OutputError:
         raise
     except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written: expected a writable directory with enough space, found "
-            f"{error.strerror or error}; the file is as it was before"
-        ) from error
+        raise _cannot_write(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _cannot_write(path: str | os.PathLike, error: OSError) -> OutputError:
+    return OutputError(
+        f"{path}: cannot be written: expected a writable directory with enough space, found "
+        f"{error.strerror or error}; the file is as it was before"
+    )

@@ -23,11 +23,13 @@ _ENTRIES = {
     "mean": ("<f8", 1),
     "sd": ("<f8", 1),
     "alphas": ("<f8", 1),
+    "alpha_max": ("<f8", 0),
     "coef_values": ("<f8", 1),
     "coef_rows": ("<i8", 1),
     "coef_starts": ("<i8", 1),
     "gammas": ("<f8", 2),
     "covariate_names": ("U", 1),
+    "covariate_levels": ("U", 0),
     "random": ("U", 0),
     "random_effects": ("<f8", 2),
     "fid": ("U", 1),
@@ -76,11 +78,13 @@ def save_model(model: Model, path: str | os.PathLike) -> None:
             "mean": model.mean,
             "sd": model.sd,
             "alphas": model.alphas,
+            "alpha_max": number(model.alpha_max),
             "coef_values": coefs.data,
             "coef_rows": coefs.indices.astype("<i8"),
             "coef_starts": coefs.indptr.astype("<i8"),
             "gammas": np.ascontiguousarray(model.gammas),
             "covariate_names": text(list(model.covariate_names)),
+            "covariate_levels": text(json.dumps(model.covariate_levels)),
             "random": text(model.random),
             "random_effects": np.ascontiguousarray(model.random_effects),
             "fid": text(fid),
@@ -109,7 +113,8 @@ def load_model(path: str | os.PathLike) -> Model:
     _check(name, content)
     try:
         transform = Transform.from_dict(json.loads(str(content["transform"])))
-    except (json.JSONDecodeError, ModelError) as problem:
+        levels = _as_levels(json.loads(str(content["covariate_levels"])))
+    except (json.JSONDecodeError, RecursionError, ModelError) as problem:
         raise ModelError(f"{name}: {problem}; fit the model again") from problem
     q, m = len(content["mean"]), len(content["alphas"])
     samples = None
@@ -133,6 +138,7 @@ def load_model(path: str | os.PathLike) -> Model:
         mean=content["mean"],
         sd=content["sd"],
         alphas=content["alphas"],
+        alpha_max=float(content["alpha_max"]),
         coefs=csc_array(
             (content["coef_values"], content["coef_rows"], content["coef_starts"]), shape=(q, m)
         ),
@@ -147,7 +153,19 @@ def load_model(path: str | os.PathLike) -> Model:
         h2=optional("h2"),
         n_samples=int(content["n_samples"]),
         phenotype=str(content["phenotype"]),
+        covariate_levels=levels,
     )
+
+
+def _as_levels(content) -> dict[str, tuple[str, ...]]:
+    """Levels of the categorical covariates, from JSON."""
+    valid = isinstance(content, dict) and all(
+        isinstance(levels, list) and all(isinstance(level, str) for level in levels)
+        for levels in content.values()
+    )
+    if not valid:
+        raise ModelError("covariate_levels: expected lists of names, found otherwise")
+    return {name: tuple(levels) for name, levels in content.items()}
 
 
 def _check(name: str, content: dict[str, np.ndarray]) -> None:
@@ -156,12 +174,25 @@ def _check(name: str, content: dict[str, np.ndarray]) -> None:
     values, rows, starts = (content[f"coef_{part}"] for part in ("values", "rows", "starts"))
     random = str(content["random"])
     n_effects = {"none": 0, "snp": q, "sample": int(content["n_samples"])}.get(random)
-    numbers = ("mean", "sd", "alphas", "coef_values", "gammas", "random_effects", "kinship_scale")
+    numbers = (
+        "mean",
+        "sd",
+        "alphas",
+        "alpha_max",
+        "coef_values",
+        "gammas",
+        "random_effects",
+        "kinship_scale",
+    )
     conditions = {
         "as many chrom, id, pos, a1, a2 and sd as mean": all(
             len(content[key]) == q for key in ("chrom", "id", "pos", "a1", "a2", "sd")
         ),
         "one alpha or more, decreasing": m > 0 and bool((np.diff(content["alphas"]) < 0).all()),
+        "positive sd": bool((content["sd"] > 0).all()),
+        "one training sample or more": bool(content["n_samples"] > 0),
+        "ids of all training samples, or none": len(content["iid"])
+        in (0, int(content["n_samples"])),
         "finite numbers": all(np.isfinite(content[key]).all() for key in numbers),
         "a valid sparse matrix of coefficients": (
             len(starts) == m + 1

@@ -1,0 +1,121 @@
+"""The whitened problem of a path: data, covariates and penalty factors, checked once."""
+
+import warnings
+
+import numpy as np
+
+from lmmlasso_fast.covariates import Design, as_design, independent_columns
+from lmmlasso_fast.errors import DataWarning, InputError, PhenotypeError, SampleMatchError
+from lmmlasso_fast.genotypes import Genotypes
+from lmmlasso_fast.whitening import Precision
+from lmmlasso_fast.working_set import WorkingSet
+
+
+class Problem:
+    """Everything that does not change along the path; y scaled by a power of two (exactly)."""
+
+    def __init__(
+        self, genotypes, y, null, design, penalty_factors, l1_ratio, gram_limit, n_threads
+    ):
+        self.genotypes = genotypes
+        self.n = genotypes.n_samples
+        self.n_threads = n_threads
+        self.y = y
+        self.exponent = int(np.frexp(np.abs(y).max())[1])
+        self.factors = _penalty_factors(genotypes, penalty_factors)
+        free = np.flatnonzero(self.factors == 0)
+        C = design.matrix
+        if len(free):
+            C, free = _with_unpenalised(C, genotypes, free)
+        self.unpenalised = free
+        # Unpenalised SNPs are covariates of the Lasso; out of the penalised problem they are gone.
+        self.factors = np.where(self.factors == 0, np.inf, self.factors)
+        if null is None:
+            self.precision = Precision(C)
+        else:
+            self.precision = Precision(C, null.kinship.spectrum, null.delta)
+        scaled = np.ldexp(y, -self.exponent)
+        self.working = WorkingSet(genotypes, self.precision, scaled, gram_limit)
+        if not self.working.yPy > 1e-20 * float(scaled @ scaled):
+            raise PhenotypeError(
+                "phenotype: the covariates explain it completely; nothing is left to model"
+            )
+        self.gradient_at_zero = self.gradient(self.working.Py)
+        largest = float((np.abs(self.gradient_at_zero) / self.factors).max(initial=0.0))
+        #: in units of the scaled y
+        self.scaled_alpha_max = largest / (self.n * l1_ratio)
+
+    @property
+    def alpha_max(self) -> float:
+        return float(np.ldexp(self.scaled_alpha_max, self.exponent))
+
+    def gradient(self, v: np.ndarray) -> np.ndarray:
+        return self.genotypes.gradient(v, n_threads=self.n_threads)
+
+
+def design_of(genotypes, null, covariates, intercept, names=None) -> Design:
+    if null is None:
+        return as_design(covariates, genotypes.n_samples, intercept=intercept, names=names)
+    if covariates is not None or not intercept:
+        raise InputError(
+            "covariates, intercept: the null model brings its own; give them to fit_null"
+        )
+    if null.n_samples != genotypes.n_samples:
+        raise SampleMatchError(
+            f"null model: expected the {genotypes.n_samples} samples of the genotypes, found "
+            f"{null.n_samples}; take the same subset of both"
+        )
+    check_same_samples(genotypes, null.kinship)
+    return null.design
+
+
+def check_same_samples(genotypes: Genotypes, kinship) -> None:
+    """Raise SampleMatchError unless both have the same ids in the same order (if both have ids)."""
+    if not genotypes.has_sample_ids or kinship.samples is None:
+        return
+    same = genotypes.samples.select("FID", "IID").equals(kinship.samples.select("FID", "IID"))
+    if not same:
+        ids = genotypes.samples.select("FID", "IID").rows()
+        others = kinship.samples.select("FID", "IID").rows()
+        k = next(i for i in range(len(ids)) if ids[i] != others[i])
+        raise SampleMatchError(
+            f"kinship: its samples are not those of the genotypes in the same order; sample "
+            f"{k + 1} is {' '.join(ids[k])} in the genotypes and {' '.join(others[k])} in the "
+            "kinship; reorder with Kinship.subset"
+        )
+
+
+def _penalty_factors(genotypes, factors) -> np.ndarray:
+    p = genotypes.n_variants
+    factors = np.ones(p) if factors is None else np.array(factors, dtype=np.float64)
+    if factors.shape != (p,):
+        raise InputError(
+            f"penalty_factors: expected {p} numbers, one per SNP, found shape {factors.shape}"
+        )
+    if np.isnan(factors).any() or (factors < 0).any():
+        j = int(np.flatnonzero(~(factors >= 0))[0])
+        raise InputError(
+            f"penalty_factors: expected numbers from 0 to infinity, found {factors[j]} for SNP {j}"
+        )
+    factors[~genotypes.included] = np.inf
+    return factors
+
+
+def _with_unpenalised(C, genotypes, snps):
+    """Append unpenalised SNPs to the covariates; those collinear with what is there stay at 0."""
+    both = np.column_stack([C, genotypes.columns(snps)])
+    keep = [j for j in independent_columns(both) if j >= C.shape[1]]
+    kept = snps[[j - C.shape[1] for j in keep]]
+    if len(kept) < len(snps):
+        warnings.warn(
+            f"{len(snps) - len(kept)} unpenalised SNPs are collinear with covariates or with each "
+            "other; their effects are set to zero",
+            DataWarning,
+            stacklevel=4,
+        )
+    if C.shape[1] + len(kept) >= len(C):
+        raise InputError(
+            f"penalty_factors: {len(kept)} unpenalised SNPs and {C.shape[1]} covariates leave no "
+            f"degree of freedom for {len(C)} samples"
+        )
+    return np.column_stack([C, both[:, keep]]), kept

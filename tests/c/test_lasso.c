@@ -1,0 +1,289 @@
+/* test_lasso.c - the Lasso on a working set: optimality of what comes back, recomputed here. */
+#include <math.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "check.h"
+
+enum { N = 40, W_MAX = 60 };
+
+/* A Lasso problem with its design, so that residual updates can solve it too. */
+typedef struct {
+    int64_t w;
+    double X[W_MAX][N], Z[W_MAX][N], y[N];
+    double G[W_MAX * W_MAX], c[W_MAX], threshold[W_MAX], ridge[W_MAX], norms[W_MAX];
+    lmml_lasso lasso;
+} design;
+
+static double dot(const double *x, const double *y)
+{
+    double sum = 0;
+    for (int i = 0; i < N; i++) sum += x[i] * y[i];
+    return sum;
+}
+
+enum { PLAIN = 0, DUPLICATES = 1, COMBINATIONS = 2, ZERO_COLUMN = 4, RIDGE = 8 };
+
+static void make_design(design *d, int64_t w, int kind, double alpha)
+{
+    d->w = w;
+    for (int i = 0; i < N; i++) d->y[i] = uniform();
+    for (int64_t j = 0; j < w; j++) {
+        const double shared = j % 3 ? 1 : 0; /* neighbours are correlated */
+        for (int i = 0; i < N; i++)
+            d->X[j][i] = uniform() + shared * d->X[j > 0 ? j - 1 : 0][i];
+        if (kind & DUPLICATES && j >= 2 && j % 2 == 0) { /* signs alternate */
+            const double sign = j % 4 ? -1 : 1;
+            for (int i = 0; i < N; i++) d->X[j][i] = sign * d->X[j - 2][i];
+        }
+        if (kind & COMBINATIONS && j >= 4 && j % 5 == 4)
+            for (int i = 0; i < N; i++)
+                d->X[j][i] = (d->X[j - 1][i] + d->X[j - 2][i] - 0.5 * d->X[j - 3][i]) / 2;
+    }
+    if (kind & ZERO_COLUMN) memset(d->X[w / 2], 0, sizeof d->X[0]);
+    memcpy(d->Z, d->X, sizeof d->X); /* P = I */
+    double largest = 0;
+    for (int64_t j = 0; j < w; j++) {
+        for (int64_t k = 0; k < w; k++) d->G[j * W_MAX + k] = dot(d->X[j], d->X[k]);
+        d->norms[j] = d->G[j * W_MAX + j];
+        d->c[j] = dot(d->X[j], d->y);
+        largest = fmax(largest, fabs(d->c[j]));
+    }
+    for (int64_t j = 0; j < w; j++) {
+        d->threshold[j] = alpha * largest * (j % 7 == 6 ? 0.3 : 1);
+        d->ridge[j] = 0.5 * d->threshold[j];
+    }
+    d->lasso = (lmml_lasso){w, W_MAX, d->G, d->c, d->threshold, kind & RIDGE ? d->ridge : NULL,
+                            dot(d->y, d->y)};
+}
+
+static double ridge_of(const design *d, int64_t j) { return d->lasso.ridge ? d->ridge[j] : 0; }
+
+static double objective(const design *d, const double *beta)
+{
+    double r[N], value = 0;
+    memcpy(r, d->y, sizeof r);
+    for (int64_t j = 0; j < d->w; j++)
+        for (int i = 0; i < N; i++) r[i] -= d->X[j][i] * beta[j];
+    for (int64_t j = 0; j < d->w; j++)
+        value += d->threshold[j] * fabs(beta[j]) + ridge_of(d, j) * beta[j] * beta[j] / 2;
+    return value + dot(r, r) / 2;
+}
+
+/* Largest violation of the optimality conditions relative to the threshold, from the design. */
+static double violation(const design *d, const double *beta, const double *q)
+{
+    double worst = 0, r[N];
+    memcpy(r, d->y, sizeof r);
+    for (int64_t j = 0; j < d->w; j++)
+        for (int i = 0; i < N; i++) r[i] -= d->X[j][i] * beta[j];
+    for (int64_t j = 0; j < d->w; j++) {
+        const double g = dot(d->X[j], r) - ridge_of(d, j) * beta[j], t = d->threshold[j];
+        if (d->norms[j] == 0) {
+            if (beta[j] != 0) worst = INFINITY;
+            continue;
+        }
+        const double excess = beta[j] != 0 ? fabs(g - copysign(t, beta[j])) : fabs(g) - t;
+        worst = fmax(worst, excess / t);
+        worst = fmax(worst, q ? fabs(q[j] - g) / t : 0);
+        if (!isfinite(beta[j])) worst = INFINITY;
+    }
+    return worst;
+}
+
+static int64_t count_active(const design *d, const double *beta)
+{
+    int64_t n = 0;
+    for (int64_t j = 0; j < d->w; j++) n += beta[j] != 0;
+    return n;
+}
+
+static void test_descent(const lmml_kernels *kernels, const design *d, double value)
+{
+    double beta[W_MAX] = {0}, q[W_MAX], v[N];
+    lmml_options options;
+    lmml_info info;
+    lmml_options_default(&options);
+    options.cd_tol = 1e-20;
+    options.max_sweeps = 20000;
+    memcpy(v, d->y, sizeof v);
+    CHECK(lmml_residual_descent(kernels, d->w, N, d->X[0], d->Z[0], d->norms, d->threshold,
+                                d->lasso.ridge, d->lasso.scale, &options, beta, v,
+                                &info) == LMML_OK);
+    CHECK(info.n_active == count_active(d, beta));
+    CHECK(fabs(objective(d, beta) - value) <= 1e-9 * d->lasso.scale);
+    memset(beta, 0, sizeof beta);
+    CHECK(lmml_coordinate_descent(kernels, &d->lasso, &options, beta, q, &info) == LMML_OK);
+    CHECK(fabs(objective(d, beta) - value) <= 1e-9 * d->lasso.scale);
+}
+
+/* One design at falling thresholds: warm starts and one factor must do what a cold start does. */
+static void test_path(int64_t w, int kind)
+{
+    static design d;
+    lmml_options options;
+    lmml_factor factor;
+    lmml_info info;
+    lmml_options_default(&options);
+    make_design(&d, w, kind, 0.9);
+    for (int t = 0; t < n_tables; t++) {
+        double beta[W_MAX] = {0}, q[W_MAX], cold[W_MAX];
+        double *threshold = d.threshold, original[W_MAX];
+        memcpy(original, threshold, sizeof original);
+        CHECK(lmml_factor_init(&factor) == LMML_OK);
+        for (int step = 0; step < 12; step++) {
+            CHECK(lmml_lasso_solve(tables[t], &d.lasso, &options, &factor, beta, q, &info) == 0);
+            CHECK(info.exact && violation(&d, beta, q) <= 1e-9);
+            CHECK(info.n_active == count_active(&d, beta) && info.n_sweeps >= 1);
+
+            lmml_factor fresh;
+            lmml_factor_init(&fresh);
+            memset(cold, 0, sizeof cold);
+            CHECK(lmml_lasso_solve(tables[t], &d.lasso, &options, &fresh, cold, q, &info) == 0);
+            CHECK(info.exact && violation(&d, cold, q) <= 1e-9);
+            lmml_factor_free(&fresh);
+            const double value = objective(&d, cold);
+            CHECK(fabs(objective(&d, beta) - value) <= 1e-11 * d.lasso.scale);
+
+            /* descent alone, and with residual updates, reach the same value; where the penalty is
+             * small they would need too long */
+            if (step < 4) test_descent(tables[t], &d, value);
+
+            if (step == 6) lmml_factor_reset(&factor);
+            if (kind & RIDGE) lmml_factor_reset(&factor); /* G + ridge is what changes */
+            for (int64_t j = 0; j < w; j++) {
+                threshold[j] *= 0.6;
+                d.ridge[j] *= 0.6;
+            }
+        }
+        lmml_factor_free(&factor);
+        lmml_factor_free(&factor); /* free is always safe */
+        memcpy(threshold, original, sizeof original);
+        for (int64_t j = 0; j < w; j++) d.ridge[j] = 0.5 * original[j];
+    }
+}
+
+/* A warm start may be anything: signs wrong, everything active, more active than the rank. */
+static void test_hostile_warm_start(int kind)
+{
+    static design d;
+    lmml_options options;
+    lmml_info info;
+    double beta[W_MAX], q[W_MAX];
+    make_design(&d, W_MAX, kind, 0.05);
+    lmml_options_default(&options);
+    for (int t = 0; t < n_tables; t++)
+        for (int part = 0; part < 2; part++) {
+            lmml_factor factor;
+            lmml_factor_init(&factor);
+            for (int64_t j = 0; j < d.w; j++) beta[j] = d.norms[j] == 0 ? 0 : 3 * uniform();
+            const int code =
+                part ? lmml_finish(tables[t], &d.lasso, &options, &factor, beta, q, &info)
+                     : lmml_lasso_solve(tables[t], &d.lasso, &options, &factor, beta, q, &info);
+            CHECK(code == LMML_OK && info.exact && violation(&d, beta, q) <= 1e-9);
+            lmml_factor_free(&factor);
+        }
+}
+
+static void test_limits_and_errors(void)
+{
+    static design d;
+    lmml_options options;
+    lmml_factor factor;
+    lmml_info info;
+    double beta[W_MAX] = {0}, q[W_MAX], v[N];
+    make_design(&d, W_MAX, PLAIN, 0.02);
+    lmml_factor_init(&factor);
+    lmml_options_default(&options);
+    CHECK(options.cd_tol > 0 && options.max_sweeps > 0 && options.max_events > 0);
+#define SOLVE() lmml_lasso_solve(tables[0], &d.lasso, &options, &factor, beta, q, &info)
+    const double kept = d.threshold[5], bad[] = {0, -1, NAN};
+    for (int k = 0; k < 3; k++) {
+        d.threshold[5] = bad[k];
+        CHECK(SOLVE() == LMML_ERR_ARGUMENT);
+    }
+    d.threshold[5] = kept;
+    d.lasso.ld = W_MAX - 1;
+    CHECK(SOLVE() == LMML_ERR_ARGUMENT);
+    d.lasso.ld = W_MAX;
+
+    /* not converged is a status: the limits are kept, the bookkeeping is right, a repeat ends */
+    options.max_sweeps = 1;
+    options.max_events = 1;
+    CHECK(SOLVE() == LMML_OK && !info.exact && info.n_sweeps == 1);
+    CHECK(info.n_active == count_active(&d, beta) && violation(&d, beta, NULL) > 1e-6);
+    memset(beta, 0, sizeof beta);
+    memcpy(v, d.y, sizeof v);
+    CHECK(lmml_residual_descent(tables[0], d.w, N, d.X[0], d.Z[0], d.norms, d.threshold, NULL,
+                                d.lasso.scale, &options, beta, v, &info) == LMML_OK);
+    CHECK(info.n_sweeps == 1 && info.n_active == count_active(&d, beta));
+    double r[N];
+    memcpy(r, d.y, sizeof r);
+    for (int64_t j = 0; j < d.w; j++)
+        for (int i = 0; i < N; i++) r[i] -= d.X[j][i] * beta[j];
+    double off = 0;
+    for (int i = 0; i < N; i++) off = fmax(off, fabs(r[i] - v[i]));
+    CHECK(off <= 1e-13); /* v is kept up to date */
+    lmml_options_default(&options);
+    CHECK(SOLVE() == LMML_OK && info.exact);
+
+    /* more memory than there is: an error, and everything can still be freed and used */
+    lmml_lasso huge = d.lasso;
+    huge.w = huge.ld = INT64_MAX / 16;
+    CHECK(lmml_finish(tables[0], &huge, &options, &factor, beta, q, &info) == LMML_ERR_MEMORY);
+    CHECK(SOLVE() == LMML_OK && info.exact && violation(&d, beta, q) <= 1e-9);
+    lmml_factor_free(&factor);
+    CHECK(SOLVE() == LMML_OK && info.exact);
+    lmml_factor_free(&factor);
+
+    /* an empty working set, and one variable */
+    d.lasso.w = d.w = 0;
+    CHECK(SOLVE() == LMML_OK && info.exact && info.n_active == 0);
+    make_design(&d, 1, PLAIN, 0.5);
+    beta[0] = -7;
+    CHECK(SOLVE() == LMML_OK && info.exact && info.n_active == 1);
+    CHECK(fabs(beta[0] - d.c[0] * 0.5 / d.norms[0]) <= 1e-14 * fabs(beta[0]));
+    lmml_factor_free(&factor);
+}
+
+/* ---- threads that share a problem ---------------------------------------------------------------- */
+
+static design shared;
+
+static void *solve_shared(void *out)
+{
+    lmml_options options;
+    lmml_factor factor;
+    lmml_info info;
+    double q[W_MAX];
+    lmml_options_default(&options);
+    lmml_factor_init(&factor);
+    if (lmml_lasso_solve(tables[n_tables - 1], &shared.lasso, &options, &factor, out, q, &info))
+        ((double *)out)[0] = NAN;
+    lmml_factor_free(&factor);
+    return NULL;
+}
+
+static void test_threads(void)
+{
+    enum { THREADS = 4 };
+    pthread_t threads[THREADS];
+    double beta[THREADS][W_MAX] = {{0}};
+    make_design(&shared, W_MAX, DUPLICATES, 0.02);
+    for (int k = 0; k < THREADS; k++)
+        CHECK(pthread_create(&threads[k], NULL, solve_shared, beta[k]) == 0);
+    for (int k = 0; k < THREADS; k++) CHECK(pthread_join(threads[k], NULL) == 0);
+    CHECK(isfinite(beta[0][0]));
+    for (int k = 1; k < THREADS; k++) CHECK(memcmp(beta[0], beta[k], sizeof beta[0]) == 0);
+}
+
+void test_lasso(void)
+{
+    for (int kind = 0; kind < 16; kind++) {
+        test_path(W_MAX, kind); /* more variables than samples */
+        test_path(23, kind);
+        test_hostile_warm_start(kind);
+    }
+    test_limits_and_errors();
+    test_threads();
+}

@@ -1,0 +1,356 @@
+/* test_packed.c - everything that reads packed genotypes, against loops over samples. */
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+
+/* ---- limbs --------------------------------------------------------------------------------------- */
+
+/* Sample i's value, put together again from its digits; the layout is that of kernels.h. */
+static double from_limbs(const int8_t *limbs, int n_limbs, double unit, int64_t i)
+{
+    const int8_t *digit = limbs + i / 256 * 256 * n_limbs + i % 4 * 64 + i % 256 / 4;
+    int64_t q = 0;
+    for (int l = 0; l < n_limbs; l++) q = q * 256 + digit[256 * l];
+    return (double)q * unit;
+}
+
+static void test_limbs(int64_t n, int n_limbs, double size)
+{
+    const int64_t n_index = (n + 1) / 2;
+    double *v = allocate((size_t)n * sizeof *v), unit = 0, largest = 0;
+    int64_t *index = allocate((size_t)n_index * sizeof *index);
+    int8_t *limbs = allocate((size_t)lmml_limbs_size(n, n_limbs));
+    for (int64_t i = 0; i < n; i++) v[i] = size * uniform();
+    v[n / 2] = -size; /* a power of two: the largest digit there can be */
+    for (int64_t i = 0; i < n; i++) largest = fmax(largest, fabs(v[i]));
+
+    CHECK(lmml_limbs_size(n, n_limbs) == (n + 255) / 256 * 256 * n_limbs);
+    CHECK(lmml_limbs_fill(v, NULL, n, n, n_limbs, limbs, &unit) == LMML_OK);
+    CHECK(unit > 0 && unit <= ldexp(largest, n_limbs == LMML_LIMBS_SCREENING ? -21 : -53));
+    int close = 1;
+    for (int64_t i = 0; i < n; i++)
+        close = close && fabs(from_limbs(limbs, n_limbs, unit, i) - v[i]) <= unit / 2;
+    CHECK(close);
+
+    /* every other sample, last first; whatever the buffer held before is gone */
+    memset(limbs, 77, (size_t)lmml_limbs_size(n, n_limbs));
+    for (int64_t k = 0; k < n_index; k++) index[k] = 2 * (n_index - 1 - k);
+    CHECK(lmml_limbs_fill(v, index, n_index, n, n_limbs, limbs, &unit) == LMML_OK);
+    double *expected = allocate((size_t)(n + 255) / 256 * 256 * sizeof *expected);
+    for (int64_t k = 0; k < n_index; k++) expected[index[k]] = v[k];
+    close = 1;
+    for (int64_t i = 0; i < (n + 255) / 256 * 256; i++)
+        close = close && fabs(from_limbs(limbs, n_limbs, unit, i) - expected[i]) <= unit / 2;
+    CHECK(close);
+
+    index[0] = n;
+    CHECK(lmml_limbs_fill(v, index, n_index, n, n_limbs, limbs, &unit) == LMML_ERR_INDEX);
+    index[0] = -1;
+    CHECK(lmml_limbs_fill(v, index, n_index, n, n_limbs, limbs, &unit) == LMML_ERR_INDEX);
+    CHECK(lmml_limbs_fill(v, NULL, n - 1, n, n_limbs, limbs, &unit) == LMML_ERR_INDEX);
+    CHECK(lmml_limbs_fill(v, NULL, n, n, n_limbs - 1, limbs, &unit) == LMML_ERR_ARGUMENT);
+    static const double bad[] = {NAN, INFINITY, -INFINITY};
+    for (int k = 0; k < 3; k++) {
+        v[n - 1] = bad[k];
+        CHECK(lmml_limbs_fill(v, NULL, n, n, n_limbs, limbs, &unit) == LMML_ERR_NOT_FINITE);
+    }
+    for (int64_t i = 0; i < n; i++) v[i] = 0;
+    index[0] = n;
+    CHECK(lmml_limbs_fill(v, index, n_index, n, n_limbs, limbs, &unit) == LMML_ERR_INDEX);
+    CHECK(lmml_limbs_fill(v, NULL, n, n, n_limbs, limbs, &unit) == LMML_OK);
+    close = unit > 0 && isfinite(unit);
+    for (int64_t i = 0; i < lmml_limbs_size(n, n_limbs); i++) close = close && limbs[i] == 0;
+    CHECK(close);
+    v[0] = DBL_TRUE_MIN;
+    CHECK(lmml_limbs_fill(v, NULL, n, n, n_limbs, limbs, &unit) == LMML_ERR_ARGUMENT);
+    v[0] = DBL_MAX / 2;
+    CHECK(lmml_limbs_fill(v, NULL, n, n, n_limbs, limbs, &unit) == LMML_OK && isfinite(unit));
+    CHECK(fabs(from_limbs(limbs, n_limbs, unit, 0) / v[0] - 1) < 1e-6);
+    free(v), free(index), free(limbs), free(expected);
+}
+
+/* ---- packed genotypes ----------------------------------------------------------------------------- */
+
+typedef struct {
+    lmml_packed packed;
+    uint8_t *data;
+    double *mean, *inverse_sd;
+    int32_t *n_missing;
+} problem;
+
+static int code_of(const lmml_packed *packed, int64_t j, int64_t i)
+{
+    return packed->data[j * packed->stride + i / 4] >> (2 * (i % 4)) & 3;
+}
+
+/* Random codes; SNP 1 is excluded, SNP 2 without missing genotypes, SNP 3 all missing. */
+static problem make_packed(int64_t n, int64_t p)
+{
+    problem x;
+    x.packed = (lmml_packed){NULL, p, n, (n + 3) / 4};
+    x.packed.data = x.data = allocate((size_t)(p * x.packed.stride));
+    x.mean = allocate((size_t)p * sizeof *x.mean);
+    x.inverse_sd = allocate((size_t)p * sizeof *x.inverse_sd);
+    x.n_missing = allocate((size_t)p * sizeof *x.n_missing);
+    for (int64_t j = 0; j < p; j++) {
+        x.mean[j] = 1 + uniform();
+        x.inverse_sd[j] = j == 1 ? 0 : 1.5 + uniform();
+        for (int64_t i = 0; i < n; i++) {
+            int code = (int)(next_random() & 3);
+            if (j == 2 && code == 1) code = 3;
+            if (j == 3) code = 1;
+            x.data[j * x.packed.stride + i / 4] |= (uint8_t)(code << (2 * (i % 4)));
+            x.n_missing[j] += code == 1;
+        }
+    }
+    return x;
+}
+
+static void free_packed(problem *x)
+{
+    free(x->data), free(x->mean), free(x->inverse_sd), free(x->n_missing);
+}
+
+static double standardised(const problem *x, int64_t j, int64_t i)
+{
+    static const double dosage[4] = {2, NAN, 1, 0};
+    const int code = code_of(&x->packed, j, i);
+    return code == 1 ? 0 : (dosage[code] - x->mean[j]) * x->inverse_sd[j];
+}
+
+static void test_gradient(int64_t n)
+{
+    enum { P = 53 }; /* more than one batch of rows, no multiple of any group */
+    problem x = make_packed(n, P);
+    double *v = allocate((size_t)n * sizeof *v), largest = 0, out[P], first[P];
+    for (int64_t i = 0; i < n; i++) v[i] = uniform() * ldexp(1, -(int)(next_random() % 20));
+    for (int64_t i = 0; i < n; i++) largest = fmax(largest, fabs(v[i]));
+    for (int precise = 0; precise < 2; precise++) {
+        const int n_limbs = precise ? LMML_LIMBS_CERTIFICATE : LMML_LIMBS_SCREENING;
+        int8_t *limbs = allocate((size_t)lmml_limbs_size(n, n_limbs));
+        double unit;
+        CHECK(lmml_limbs_fill(v, NULL, n, n, n_limbs, limbs, &unit) == LMML_OK);
+        for (int t = 0; t < n_tables; t++) {
+            CHECK(lmml_gradient(tables[t], &x.packed, x.mean, x.inverse_sd, x.n_missing, limbs,
+                                n_limbs, unit, 0, P, out) == LMML_OK);
+            int close = 1;
+            for (int64_t j = 0; j < P; j++) {
+                long double sum = 0, size = 0;
+                for (int64_t i = 0; i < n; i++) {
+                    sum += (long double)standardised(&x, j, i) * v[i];
+                    size += (2 + x.mean[j]) * x.inverse_sd[j] * largest;
+                }
+                const double bound = (double)size * (precise ? 0x1p-50 : 0x1p-21);
+                close = close && fabs(out[j] - (double)sum) <= bound;
+            }
+            CHECK(close);
+            CHECK(out[1] == 0 && out[3] == 0);
+            /* the same bits whatever the instruction set, and from any part of the range */
+            if (t == 0) memcpy(first, out, sizeof first);
+            CHECK(memcmp(first, out, sizeof first) == 0);
+            for (int64_t start = 0; start < P; start += 7) {
+                const int64_t stop = start + 7 > P ? P : start + 7;
+                CHECK(lmml_gradient(tables[t], &x.packed, x.mean, x.inverse_sd, x.n_missing,
+                                    limbs, n_limbs, unit, start, stop, out + start) == LMML_OK);
+            }
+            CHECK(memcmp(first, out, sizeof first) == 0);
+        }
+#define BAD(start, stop, limb)                                                                    \
+    lmml_gradient(tables[0], &x.packed, x.mean, x.inverse_sd, x.n_missing, limbs, limb, unit,     \
+                  start, stop, out)
+        CHECK(BAD(-1, 1, n_limbs) == LMML_ERR_INDEX);
+        CHECK(BAD(2, 1, n_limbs) == LMML_ERR_INDEX);
+        CHECK(BAD(0, P + 1, n_limbs) == LMML_ERR_INDEX);
+        CHECK(BAD(0, 1, 5) == LMML_ERR_ARGUMENT);
+        CHECK(BAD(P, P, n_limbs) == LMML_OK);
+        free(limbs);
+    }
+    free(v);
+    free_packed(&x);
+}
+
+/* More samples than the 32-bit lanes take at a time, every product at its largest. */
+static void test_gradient_does_not_overflow(void)
+{
+    const int64_t n = (INT64_C(1) << 25) + 256 * 3 + 5;
+    const int64_t size = lmml_limbs_size(n, LMML_LIMBS_SCREENING), stride = (n + 3) / 4;
+    int8_t *limbs = allocate((size_t)size);
+    uint8_t *row = allocate((size_t)stride);
+    const lmml_packed packed = {row, 1, n, stride};
+    const double mean = 0, inverse_sd = 1;
+    const int32_t missing = 1; /* an upper bound: makes the kernels look for them */
+    memset(limbs, -128, (size_t)size);
+    double expected = 0, out;
+    for (int l = 0; l < LMML_LIMBS_SCREENING; l++) expected = expected * 256 - 128;
+    for (int t = 0; t < n_tables; t++) {
+        memset(row, 0xff, (size_t)stride); /* no copy of A1; the kernels sum 2 - dosage = 2 */
+        CHECK(lmml_gradient(tables[t], &packed, &mean, &inverse_sd, &missing, limbs,
+                            LMML_LIMBS_SCREENING, 1, 0, 1, &out) == LMML_OK);
+        /* padded samples have digits here, which no real buffer has: 2 (padded - n) */
+        CHECK(out == 2 * expected * (double)(size / LMML_LIMBS_SCREENING - 4 * stride));
+        memset(row, 0xaa, (size_t)stride); /* one copy */
+        CHECK(lmml_gradient(tables[t], &packed, &mean, &inverse_sd, &missing, limbs,
+                            LMML_LIMBS_SCREENING, 1, 0, 1, &out) == LMML_OK);
+        CHECK(out == expected * (double)(2 * (size / LMML_LIMBS_SCREENING) - 4 * stride));
+    }
+    free(limbs), free(row);
+}
+
+static void test_counts_and_missing(int64_t n)
+{
+    enum { P = 9 };
+    problem x = make_packed(n, P);
+    const int64_t n_index = (n + 2) / 3, stride = x.packed.stride;
+    int64_t *index = allocate((size_t)n_index * sizeof *index);
+    uint8_t *mask = allocate((size_t)stride), use[P];
+    int32_t counts[4 * P];
+    for (int64_t k = 0; k < n_index; k++) index[k] = 3 * k;
+    CHECK(lmml_mask_fill(index, n_index, n, mask) == LMML_OK);
+    for (int t = 0; t < n_tables; t++) {
+        memset(counts, 55, sizeof counts);
+        CHECK(lmml_counts(tables[t], &x.packed, mask, 1, P, counts) == LMML_OK);
+        int same = 1;
+        for (int64_t j = 1; j < P; j++)
+            for (int g = 0; g < 4; g++) {
+                int32_t number = 0;
+                for (int64_t i = 0; i < n; i += 3) number += code_of(&x.packed, j, i) == g;
+                same = same && counts[4 * (j - 1) + g] == number;
+            }
+        CHECK(same);
+        CHECK(lmml_counts(tables[t], &x.packed, mask, -1, 2, counts) == LMML_ERR_INDEX);
+        CHECK(lmml_counts(tables[t], &x.packed, mask, 0, P + 1, counts) == LMML_ERR_INDEX);
+    }
+    index[n_index - 1] = n;
+    CHECK(lmml_mask_fill(index, n_index, n, mask) == LMML_ERR_INDEX);
+    index[n_index - 1] = -1;
+    CHECK(lmml_mask_fill(index, n_index, n, mask) == LMML_ERR_INDEX);
+
+    int64_t *missing = allocate((size_t)n * sizeof *missing);
+    for (int64_t j = 0; j < P; j++) use[j] = j != 3;
+    for (int64_t j = 0; j < P && n % 4; j++) /* 01 in the padding is nobody's genotype */
+        x.data[j * stride + stride - 1] |= (uint8_t)(0x40);
+    CHECK(lmml_sample_missing(&x.packed, use, 0, 5, missing) == LMML_OK);
+    CHECK(lmml_sample_missing(&x.packed, use, 5, P, missing) == LMML_OK); /* it adds up */
+    int same = 1;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t number = 0;
+        for (int64_t j = 0; j < P; j++) number += use[j] && code_of(&x.packed, j, i) == 1;
+        same = same && missing[i] == number;
+    }
+    CHECK(same);
+    CHECK(lmml_sample_missing(&x.packed, use, 0, P + 1, missing) == LMML_ERR_INDEX);
+    free(index), free(mask), free(missing);
+    free_packed(&x);
+}
+
+static void test_decode(int64_t n)
+{
+    enum { P = 5, K = 4 };
+    problem x = make_packed(n, P);
+    const int64_t wanted[K] = {4, 0, 1, 3}, n_index = (n + 1) / 2;
+    int64_t *index = allocate((size_t)n_index * sizeof *index), bad[1] = {P};
+    for (int64_t k = 0; k < n_index; k++) index[k] = n - 1 - 2 * k;
+    for (int all = 0; all < 2; all++) {
+        const int64_t m = all ? n : n_index, *which = all ? NULL : index;
+        double *f64 = allocate((size_t)(K * m) * sizeof *f64);
+        float *f32 = allocate((size_t)(K * m) * sizeof *f32);
+        uint8_t *codes = allocate((size_t)(K * m));
+#define DECODE(kind, variants, n_variants, samples, n_samples, out)                               \
+    lmml_decode_##kind(&x.packed, variants, n_variants, x.mean, x.inverse_sd, samples, n_samples, \
+                       out)
+        CHECK(DECODE(f64, wanted, K, which, m, f64) == LMML_OK);
+        CHECK(DECODE(f32, wanted, K, which, m, f32) == LMML_OK);
+        CHECK(lmml_decode_codes(&x.packed, wanted, K, which, m, codes) == LMML_OK);
+        int same = 1;
+        for (int64_t k = 0; k < K; k++)
+            for (int64_t i = 0; i < m; i++) {
+                const int64_t sample = all ? i : index[i];
+                const double value = standardised(&x, wanted[k], sample);
+                same = same && f64[k * m + i] == value && f32[k * m + i] == (float)value &&
+                       codes[k * m + i] == code_of(&x.packed, wanted[k], sample);
+            }
+        CHECK(same);
+        CHECK(DECODE(f64, bad, 1, which, m, f64) == LMML_ERR_INDEX);
+        bad[0] = -1;
+        CHECK(DECODE(f32, bad, 1, which, m, f32) == LMML_ERR_INDEX);
+        CHECK(lmml_decode_codes(&x.packed, bad, 1, which, m, codes) == LMML_ERR_INDEX);
+        bad[0] = P;
+        CHECK(DECODE(f64, wanted, K, NULL, n - 1, f64) == LMML_ERR_INDEX);
+        free(f64), free(f32), free(codes);
+    }
+    double f64[K];
+    float f32[K];
+    uint8_t codes[K];
+    index[0] = n;
+    CHECK(DECODE(f64, wanted, K, index, 1, f64) == LMML_ERR_INDEX);
+    CHECK(DECODE(f32, wanted, K, index, 1, f32) == LMML_ERR_INDEX);
+    CHECK(lmml_decode_codes(&x.packed, wanted, K, index, 1, codes) == LMML_ERR_INDEX);
+    free(index);
+    free_packed(&x);
+}
+
+/* ---- duplicates ------------------------------------------------------------------------------------ */
+
+static void set_code(problem *x, int64_t j, int64_t i, int code)
+{
+    uint8_t *byte = x->data + j * x->packed.stride + i / 4;
+    *byte = (uint8_t)((*byte & ~(3 << (2 * (i % 4)))) | code << (2 * (i % 4)));
+}
+
+static void test_duplicates(int64_t n)
+{
+    enum { P = 8 };
+    static const int swapped[4] = {3, 1, 2, 0};
+    problem x = make_packed(n, P);
+    uint8_t *mask = allocate((size_t)x.packed.stride);
+    int64_t *index = allocate((size_t)n * sizeof *index), n_index = 0;
+    uint64_t hash[P];
+    int sign = 9;
+    for (int64_t i = 0; i < n; i++)
+        if (i % 5 != 1 || n < 3) index[n_index++] = i;
+    CHECK(lmml_mask_fill(index, n_index, n, mask) == LMML_OK);
+    set_code(&x, 4, index[0], 0);
+    for (int64_t i = 0; i < n; i++) {
+        const int code = code_of(&x.packed, 4, i), analysed = i % 5 != 1 || n < 3;
+        set_code(&x, 5, i, analysed ? code : (code + 1) % 4); /* equal where it counts */
+        set_code(&x, 6, i, analysed ? swapped[code] : code);
+        set_code(&x, 7, i, code);
+    }
+    set_code(&x, 7, index[n_index - 1], code_of(&x.packed, 4, index[n_index - 1]) == 1 ? 2 : 1);
+    CHECK(lmml_hash(&x.packed, mask, 0, P, hash) == LMML_OK);
+    CHECK(hash[4] == hash[5] && hash[4] == hash[6] && hash[4] != hash[7]);
+    CHECK(lmml_compare(&x.packed, mask, 4, 5, &sign) == LMML_OK && sign == 1);
+    CHECK(lmml_compare(&x.packed, mask, 4, 6, &sign) == LMML_OK && sign == -1);
+    CHECK(lmml_compare(&x.packed, mask, 6, 5, &sign) == LMML_OK && sign == -1);
+    CHECK(lmml_compare(&x.packed, mask, 4, 7, &sign) == LMML_OK && sign == 0);
+    CHECK(lmml_compare(&x.packed, mask, 3, 3, &sign) == LMML_OK && sign == 1);
+    CHECK(lmml_compare(&x.packed, mask, 4, P, &sign) == LMML_ERR_INDEX);
+    CHECK(lmml_compare(&x.packed, mask, -1, 4, &sign) == LMML_ERR_INDEX);
+    CHECK(lmml_hash(&x.packed, mask, 3, 2, hash) == LMML_ERR_INDEX);
+    CHECK(lmml_hash(&x.packed, mask, 0, P + 1, hash) == LMML_ERR_INDEX);
+    free(mask), free(index);
+    free_packed(&x);
+}
+
+void test_packed(int with_large)
+{
+    static const int64_t sizes[] = {1, 3, 4, 5, 255, 256, 257, 1000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const int64_t n = sizes[i];
+        for (int precise = 0; precise < 2; precise++) {
+            const int n_limbs = precise ? LMML_LIMBS_CERTIFICATE : LMML_LIMBS_SCREENING;
+            test_limbs(n, n_limbs, 1);
+            test_limbs(n, n_limbs, 0x1p-1000);
+            test_limbs(n, n_limbs, 0x1p1000);
+        }
+        test_gradient(n);
+        test_counts_and_missing(n);
+        test_decode(n);
+        test_duplicates(n);
+    }
+    if (with_large) test_gradient_does_not_overflow();
+}

@@ -1,0 +1,150 @@
+"""Small filesets and helpers for the tests of the command line."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import polars as pl
+import reference as ref
+from click.testing import CliRunner
+
+from lmmlasso_fast.cli import main
+from lmmlasso_fast.io.plink_write import write_plink
+from lmmlasso_fast.simulation import simulate_genotypes, simulate_phenotype
+
+#: What changes from run to run even when nothing else does.
+RECORDS = (".log", ".run.json")
+
+#: Columns of every table, as the conventions have them.
+COLUMNS = {
+    "duplicates.tsv": "ID KEPT_ID SIGN",
+    "path.tsv": "INDEX ALPHA MU N_ACTIVE DUAL_GAP CONVERGED VAR_SNP VAR_RANDOM VAR_NOISE",
+    "coef.tsv": "INDEX CHROM POS ID EFFECT_ALLELE OTHER_ALLELE EAF BETA BETA_STD",
+    "excluded.tsv": "CHROM POS ID REASON",
+    "selected.tsv": (
+        "CHROM POS ID EFFECT_ALLELE OTHER_ALLELE EAF N_MISSING BETA BETA_STD ALPHA_ENTRY"
+    ),
+    "pred.tsv": "FID IID PRED PRED_COVARIATES PRED_SNP PRED_RANDOM",
+    "score.tsv": "ID A1 BETA",
+}
+
+
+def lmmlasso(*arguments, code=0):
+    """Run the command line in this process; return what it wrote to standard error."""
+    result = CliRunner().invoke(main, [str(part) for part in arguments])
+    assert result.exit_code == code, f"exit code {result.exit_code}: {result.output}"
+    assert code == 70 or "Traceback" not in result.output, result.output
+    assert result.stdout == "", "results go to files, everything else to standard error"
+    return result.stderr
+
+
+def process(*arguments, **options):
+    """Start the command line in a process of its own."""
+    program = "from lmmlasso_fast.cli import main; main(prog_name='lmmlasso')"
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *(str(part) for part in arguments)],
+        stdout=subprocess.DEVNULL,  # an editable installation reports its build here
+        **({"stderr": subprocess.PIPE} | options),
+        text=True,
+    )
+
+
+def results(prefix) -> dict[str, bytes]:
+    """{suffix: content} of every result file of a prefix: not of P.log and P.run.json."""
+    prefix = Path(prefix)
+    found = {
+        path.name.removeprefix(prefix.name): path.read_bytes()
+        for path in prefix.parent.glob(f"{prefix.name}.*")
+    }
+    return {suffix: content for suffix, content in found.items() if suffix not in RECORDS}
+
+
+def run_json(prefix) -> dict:
+    return json.loads(Path(f"{prefix}.run.json").read_text())
+
+
+def log(prefix) -> str:
+    return Path(f"{prefix}.log").read_text()
+
+
+def read(path) -> SimpleNamespace:
+    """A table's columns as arrays, of numbers where all fields are numbers or NA."""
+    with open(path, newline="") as file:
+        header, *rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+    columns = {}
+    for k, name in enumerate(header):
+        values = [row[k] for row in rows]
+        try:
+            if name in ("FID", "IID", "ID", "CHROM"):
+                raise ValueError
+            columns[name] = np.array([np.nan if v == "NA" else float(v) for v in values])
+        except ValueError:
+            columns[name] = np.array(values, dtype=object)
+    return SimpleNamespace(header=header, n_rows=len(rows), **columns)
+
+
+def write_table(path, **columns) -> Path:
+    pl.DataFrame(columns).write_csv(path, separator="\t", null_value="NA")
+    return Path(path)
+
+
+def edit_fam(prefix, *, phenotypes) -> None:
+    """Put phenotypes (text) into column 6."""
+    path = Path(f"{prefix}.fam")
+    rows = [line.split("\t")[:5] for line in path.read_text().splitlines()]
+    lines = ["\t".join([*row, text]) for row, text in zip(rows, phenotypes, strict=True)]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def decode(prefix) -> np.ndarray:
+    """Dosages by the oracle, NaN for missing."""
+    n, p = (len(Path(f"{prefix}.{end}").read_text().splitlines()) for end in ("fam", "bim"))
+    return ref.decode_bed(Path(f"{prefix}.bed").read_bytes(), n, p)
+
+
+def small_fileset(folder: Path) -> SimpleNamespace:
+    """90 samples, 150 SNPs: SNP 1 twice and once more with its alleles swapped (ids v002, v003),
+    v004 monomorphic, v005 rare, v006 mostly missing, v007 all missing; sample 5 lacks a third."""
+    simulated = simulate_genotypes(90, 150, missing_rate=0.02, seed=5)
+    rng = np.random.default_rng(5)
+    dosages = np.array(simulated.dosages)
+    dosages[5, rng.choice(150, 50, replace=False)] = -1
+    first = dosages[:, 0]
+    dosages[:, 1] = first
+    dosages[:, 2] = np.where(first < 0, -1, 2 - first)
+    dosages[:, 3] = np.where(dosages[:, 3] < 0, -1, 2)
+    dosages[:, 4] = np.where(np.arange(90) < 2, 1, 0)
+    dosages[:60, 5] = -1
+    dosages[:, 6] = -1
+    samples, variants = simulated.samples, simulated.variants
+    write_plink(folder / "g", dosages, samples, variants)
+    phenotype = simulate_phenotype(
+        dosages, n_causal=3, h2_snp=0.5, h2_structure=0.3, seed=5
+    )
+    y = 10 + 2 * phenotype.y
+    ids = {name: samples[name].to_list() for name in ("FID", "IID")}
+    write_table(folder / "y.tsv", **ids, Y=y)
+    write_table(
+        folder / "two.tsv", **ids, Y=y, Z=[None if i % 9 == 0 else v**2 for i, v in enumerate(y)]
+    )
+    write_table(
+        folder / "c.tsv",
+        **ids,
+        age=rng.normal(50, 8, 90),
+        batch=[["a", "b", "c"][k] for k in rng.integers(0, 3, 90)],
+        PC1=rng.standard_normal(90),
+        PC2=rng.standard_normal(90),
+        PC3=rng.standard_normal(90),
+    )
+    return SimpleNamespace(
+        folder=folder, prefix=folder / "g", y=y, samples=samples, variants=variants, dosages=dosages
+    )
+
+
+def environment(**changes) -> dict[str, str]:
+    return {**os.environ, **changes}
