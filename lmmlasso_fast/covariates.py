@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lmmlasso_fast.errors import CovariateError, DataWarning
+from lmmlasso_fast.errors import CovariateError, DataWarning, PhenotypeError
 
 #: A column whose part outside the span of the ones before it is below this share of its length
 #: is collinear with them.
 _COLLINEAR = 1e-8
+#: What is left of a phenotype below this share of its length is rounding.
+_EXPLAINED = 1e-12
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def as_design(covariates, n: int, *, intercept: bool = True, names=None) -> Desi
     if covariates is None:
         given = np.empty((n, 0))
     else:
-        given = np.asarray(covariates, dtype=np.float64)
+        given = as_numbers(covariates, "covariates", CovariateError)
         if given.ndim == 1:
             given = given[:, None]
     if given.ndim != 2 or given.shape[0] != n:
@@ -117,3 +119,46 @@ def independent_columns(A: np.ndarray) -> list[int]:
             keep.append(j)
             basis = np.column_stack([basis, rest / length])
     return keep
+
+
+def without_fixed_effects(C: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (gamma, y - C gamma) by least squares: y with its large constant part taken out.
+
+    The Lasso and the likelihood are the same for both, but y'P y and its like lose all their
+    digits when the mean of y is a million times its standard deviation.
+
+    Raises
+    ------
+    PhenotypeError
+        Nothing is left.
+    """
+    Q, R = np.linalg.qr(C)
+    first = Q.T @ y
+    rest = y - Q @ first
+    second = Q.T @ rest  # once more: the first projection leaves rounding in the size of y
+    rest = rest - Q @ second
+    if not np.linalg.norm(rest) > _EXPLAINED * np.linalg.norm(y):
+        raise PhenotypeError(
+            "phenotype: the covariates explain it completely; nothing is left to model"
+        )
+    return np.linalg.solve(R, first + second), rest
+
+
+def as_numbers(values, what: str, error: type[Exception]) -> np.ndarray:
+    """Return a float64 copy of real numbers; what a masked array hides becomes NaN.
+
+    Raises
+    ------
+    error
+        Text (numeric-looking text too), complex numbers, other objects, ragged lists.
+    """
+    try:
+        array = values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
+        text = array.dtype.kind == "O" and any(isinstance(v, (str, bytes)) for v in array.flat)
+        if text or array.dtype.kind not in "fiubO":
+            raise TypeError("text" if text else f"dtype {array.dtype}")
+        numbers = np.array(np.ma.getdata(array), dtype=np.float64)
+    except (TypeError, ValueError) as problem:
+        raise error(f"{what}: expected real numbers, found {problem}") from problem
+    numbers[np.ma.getmaskarray(array)] = np.nan
+    return numbers

@@ -23,6 +23,8 @@ def as_matrix(X) -> np.ndarray:
         raise TypeError("X: expected a dense array, found a sparse matrix; use X.toarray()")
     X = X if isinstance(X, np.ma.MaskedArray) else np.asarray(X)
     if X.dtype.kind == "O":
+        if any(isinstance(value, (str, bytes)) for value in X.flat):
+            raise TypeError("X: expected real numbers, found text")
         X = X.astype(np.float64)
     if X.dtype.kind not in "fiub":
         raise TypeError(f"X: expected real numbers, found dtype {X.dtype}")
@@ -66,7 +68,7 @@ class DenseGenotypes(Genotypes):
         for start, stop in self._ranges():
             block, missing = self._block(slice(start, stop))
             present = self.n_samples - missing.sum(axis=0)
-            if np.isinf(block).any():
+            if (np.isinf(block) & ~missing).any():
                 raise GenotypeError("X: expected finite numbers or NaN for missing, found infinity")
             low = np.where(missing, np.inf, block).min(axis=0)
             high = np.where(missing, -np.inf, block).max(axis=0)

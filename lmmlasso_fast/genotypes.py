@@ -209,13 +209,14 @@ class Genotypes(ABC):
             if not keep.all():
                 result = result.subset(keep)
         if geno is not None:
-            result = result._exclude(result.n_missing > geno * result.n_samples, "geno")
+            result = result._exclude(result.n_missing / result.n_samples > geno, "geno")
         if maf is not None:
             frequency = result.frequency
             if np.isnan(frequency[result.included]).any():
                 raise GenotypeError("maf: expected dosages 0, 1, 2; found other numbers")
             minor = np.minimum(frequency, 1 - frequency)
-            result = result._exclude(minor < maf, "maf")
+            # 1 - 0.9 < 0.1 in floating point: which allele is counted must not decide
+            result = result._exclude(minor < maf * (1 - 1e-12), "maf")
         return result
 
     def collapse_duplicates(self) -> "Genotypes":

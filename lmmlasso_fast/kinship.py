@@ -50,7 +50,7 @@ class Kinship:
             Not square, not finite, not symmetric, a mean diagonal that is not positive, or
             another number of sample ids than rows.
         """
-        A = np.asarray(A)
+        A = A.filled(np.nan) if np.ma.is_masked(A) else np.asarray(A)
         if A.dtype.kind not in "fiu":
             raise KinshipError(f"kinship: expected real numbers, found dtype {A.dtype}")
         A = A.astype(np.float64)  # a copy: it is scaled below

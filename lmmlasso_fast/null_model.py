@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lmmlasso_fast.covariates import Design, as_design
+from lmmlasso_fast.covariates import Design, as_design, as_numbers, without_fixed_effects
 from lmmlasso_fast.errors import DataWarning, InputError, PhenotypeError
 from lmmlasso_fast.kinship import Kinship, as_kinship
 
@@ -151,7 +151,8 @@ def fit_null(
     design = as_design(covariates, len(y), intercept=intercept, names=covariate_names)
     # Scaling y by a power of two is exact and keeps its squares away from over- and underflow.
     exponent = int(np.frexp(np.abs(y).max())[1])
-    likelihood = _Likelihood(K, np.ldexp(y, -exponent), design, reml=method == "reml")
+    least_squares, rest = without_fixed_effects(design.matrix, np.ldexp(y, -exponent))
+    likelihood = _Likelihood(K, rest, design, reml=method == "reml")
 
     grid = np.linspace(log_delta_min, log_delta_max, n_grid + 1)
     nll, slope = likelihood.profile(grid)
@@ -191,7 +192,7 @@ def fit_null(
         multimodal=multimodal,
         flat=flat,
         profile=LikelihoodProfile(grid, nll + shift),
-        gamma=np.ldexp(gamma, exponent),
+        gamma=np.ldexp(least_squares + gamma, exponent),
         design=design,
         kinship=K,
     )
@@ -205,10 +206,7 @@ def as_phenotype(y, n: int | None = None) -> np.ndarray:
     PhenotypeError
         Wrong shape, not numeric, not finite, or constant.
     """
-    try:
-        y = np.array(y, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise PhenotypeError(f"phenotype: expected numbers, found {error}") from error
+    y = as_numbers(y, "phenotype", PhenotypeError)
     if y.ndim != 1 or (n is not None and len(y) != n):
         raise PhenotypeError(
             f"phenotype: expected {'one dimension' if n is None else f'{n} values'}, found shape "

@@ -129,6 +129,8 @@ class PackedGenotypes(Genotypes):
     def _find_duplicates(self):
         hashes = _core.hashes(self._data, self._n_file, self._mask)
         rows = np.flatnonzero(self.included)
+        if len(rows) == 0:
+            return (np.empty(0, dtype=np.int64),) * 3
         rows = rows[np.argsort(hashes[rows], kind="stable")]
         starts = np.flatnonzero(np.diff(hashes[rows], prepend=~hashes[rows[:1]]))
         duplicate, kept, sign = [], [], []

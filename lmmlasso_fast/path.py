@@ -351,16 +351,12 @@ class _PathSolver:
         At most as many as are in it already (at least 100): a far jump in alpha would otherwise
         admit everything. Those left out come in the next round.
         """
-        magnitude = np.abs(self._gradient)
-        found = np.flatnonzero(
-            (magnitude >= self._problem.factors * threshold)
-            & ~self._in_working
-            & np.isfinite(self._problem.factors)
-        )
+        factors = self._problem.factors
+        score = np.abs(self._gradient) / factors
+        found = np.flatnonzero((score >= threshold) & ~self._in_working & np.isfinite(factors))
         room = max(100, np.count_nonzero(self._working.beta))
         if len(found) > room:
-            score = magnitude[found] / self._problem.factors[found]
-            found = np.sort(found[np.argsort(-score, kind="stable")[:room]])
+            found = np.sort(found[np.argsort(-score[found], kind="stable")[:room]])
         if len(found):
             self._working.add(found)
             self._in_working[found] = True

@@ -326,7 +326,8 @@ def match_variants(wanted, offered, allow_missing: bool = False) -> tuple[np.nda
     Parameters
     ----------
     wanted, offered : polars.DataFrame
-        CHROM, ID, POS, A1, A2. Ids that occur twice are told apart by chromosome and position.
+        CHROM, ID, POS, A1, A2. Ids that occur twice are told apart by chromosome and position,
+        and if need be by their pair of alleles.
     allow_missing : bool
         Give -1 for SNPs that are not there instead of raising.
 
@@ -344,24 +345,30 @@ def match_variants(wanted, offered, allow_missing: bool = False) -> tuple[np.nda
     """
     import polars as pl
 
-    keys = ["ID"]
-    if wanted["ID"].n_unique() < len(wanted) or offered["ID"].n_unique() < len(offered):
-        keys = ["CHROM", "POS", "ID"]
-    right = offered.select(
-        *keys, pl.col("A1").alias("B1"), pl.col("A2").alias("B2"), pl.row_index("where")
+    alleles = [
+        pl.min_horizontal("A1", "A2").alias("first"),
+        pl.max_horizontal("A1", "A2").alias("second"),
+    ]
+    left = wanted.with_columns(alleles)
+    right = offered.with_columns(alleles).select(
+        *("CHROM", "POS", "ID", "first", "second"),
+        pl.col("A1").alias("B1"),
+        pl.col("A2").alias("B2"),
+        pl.row_index("where"),
     )
-    doubled = right.join(wanted.select(keys), on=keys, how="semi").select(keys).is_duplicated()
-    if doubled.any():
+    for keys in (["ID"], ["CHROM", "POS", "ID"], ["CHROM", "POS", "ID", "first", "second"]):
+        candidates = right.join(left, on=keys, how="semi")
+        doubled = candidates.select(keys).is_duplicated()
+        if not doubled.any() and not left.select(keys).is_duplicated().any():
+            break
+    else:
         raise ModelError(
-            f"SNP ids: expected ids that identify a SNP, found {int(doubled.sum())} rows that "
-            "share chromosome, position and id; make the ids unique"
+            "SNP ids: expected ids that identify a SNP, found SNPs that share chromosome, "
+            f"position, id and alleles ({int(doubled.sum())} rows of the genotypes); make the ids "
+            "unique before fitting and predicting"
         )
-    joined = wanted.join(right, on=keys, how="left", maintain_order="left")
-    if len(joined) != len(wanted):
-        raise ModelError(
-            "SNP ids: expected ids that identify a SNP, found SNPs of the model that share "
-            "chromosome, position and id"
-        )
+    candidates = candidates.select(*keys, "B1", "B2", "where")
+    joined = left.join(candidates, on=keys, how="left", maintain_order="left")
     where = joined["where"].fill_null(-1).to_numpy().astype(np.int64)
     absent = where < 0
     same = joined.select((pl.col("A1") == pl.col("B1")) & (pl.col("A2") == pl.col("B2")))

@@ -4,11 +4,19 @@ import warnings
 
 import numpy as np
 
-from lmmlasso_fast.covariates import Design, as_design, independent_columns
-from lmmlasso_fast.errors import DataWarning, InputError, PhenotypeError, SampleMatchError
+from lmmlasso_fast.covariates import (
+    Design,
+    as_design,
+    independent_columns,
+    without_fixed_effects,
+)
+from lmmlasso_fast.errors import DataWarning, InputError, SampleMatchError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.whitening import Precision
 from lmmlasso_fast.working_set import WorkingSet
+
+#: A correlation with the phenotype below this is rounding.
+_ROUNDING = 1e-12
 
 
 class Problem:
@@ -34,16 +42,18 @@ class Problem:
             self.precision = Precision(C)
         else:
             self.precision = Precision(C, null.kinship.spectrum, null.delta)
-        scaled = np.ldexp(y, -self.exponent)
-        self.working = WorkingSet(genotypes, self.precision, scaled, gram_limit)
-        if not self.working.yPy > 1e-20 * float(scaled @ scaled):
-            raise PhenotypeError(
-                "phenotype: the covariates explain it completely; nothing is left to model"
-            )
+        _, rest = without_fixed_effects(C, np.ldexp(y, -self.exponent))
+        self.working = WorkingSet(genotypes, self.precision, rest, gram_limit)
         self.gradient_at_zero = self.gradient(self.working.Py)
-        largest = float((np.abs(self.gradient_at_zero) / self.factors).max(initial=0.0))
         #: in units of the scaled y
-        self.scaled_alpha_max = largest / (self.n * l1_ratio)
+        self.scaled_alpha_max = self._largest_score() / (self.n * l1_ratio)
+
+    def _largest_score(self) -> float:
+        """max_j |x_j'P y| / pi_j; 0 where that is only rounding (SNPs in the span of C)."""
+        score = np.abs(self.gradient_at_zero) / self.factors
+        j = int(score.argmax())
+        length = np.linalg.norm(self.genotypes.columns([j])) * np.linalg.norm(self.working.Py)
+        return float(score[j]) if abs(self.gradient_at_zero[j]) > _ROUNDING * length else 0.0
 
     @property
     def alpha_max(self) -> float:

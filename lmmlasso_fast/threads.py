@@ -45,6 +45,7 @@ def blas_cap(n_threads: int):
                 from threadpoolctl import ThreadpoolController
 
                 _controller = ThreadpoolController()
+            _free_control()
             _cap = _controller.limit(limits=n_threads, user_api="blas")
         _cap_depth += 1
     try:
@@ -53,8 +54,21 @@ def blas_cap(n_threads: int):
         with _cap_lock:
             _cap_depth -= 1
             if _cap_depth == 0:
+                _free_control()
                 _cap.restore_original_limits()
+                _free_control()
                 _cap = None
+
+
+def _free_control() -> None:
+    """Let this thread change the limits of OpenBLAS, whichever thread did so before.
+
+    threadpoolctl 3.8 ignores, silently, every thread but the first that set a limit. Here the lock
+    and the count decide who may, and the last one to leave is often another thread.
+    """
+    for library in _controller.lib_controllers:
+        if hasattr(library, "clear_controlling_thread"):
+            library.clear_controlling_thread(force=True)
 
 
 def over_ranges(function: Callable[[int, int], None], n: int, n_threads: int) -> None:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from lmmlasso_fast.errors import OutputError
-from lmmlasso_fast.io.atomic import atomic_write
+from lmmlasso_fast.io.atomic import atomic_write, together
 
 
 def write(path, content, then=None):
@@ -75,7 +75,7 @@ def test_full_disk_that_shows_only_at_close(tmp_path):
     program = """
 import resource, signal, sys
 from lmmlasso_fast.errors import OutputError
-from lmmlasso_fast.io.atomic import atomic_write
+from lmmlasso_fast.io.atomic import atomic_write, together
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 try:
@@ -156,3 +156,44 @@ def test_permissions_follow_the_umask(tmp_path):
 def test_other_modes_are_refused(tmp_path, mode):
     with pytest.raises(ValueError, match="mode must be"), atomic_write(tmp_path / "x", mode):
         pass
+
+
+def test_files_written_together_appear_together(tmp_path):
+    with together():
+        for name in ("a", "b"):
+            with atomic_write(tmp_path / name) as file:
+                file.write(name)
+        assert not [name for name in os.listdir(tmp_path) if not name.startswith(".")]
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "a", "b": "b"}
+
+
+@pytest.mark.parametrize("exception", [RuntimeError("bug"), KeyboardInterrupt(), OutputError("x")])
+def test_none_of_them_appears_after_an_exception(tmp_path, exception):
+    (tmp_path / "a").write_text("old")
+
+    def write_both():
+        with together():
+            write(tmp_path / "a", "new")
+            write(tmp_path / "b", "half", then=exception)
+
+    with pytest.raises(type(exception)):
+        write_both()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "old"}
+    write(tmp_path / "c", "alone")  # the block is over
+    assert (tmp_path / "c").read_text() == "alone"
+
+
+def test_a_block_within_a_block_waits_for_the_outer_one(tmp_path):
+    with together():
+        with together():
+            write(tmp_path / "a", "a")
+        assert not (tmp_path / "a").exists()
+    assert (tmp_path / "a").read_text() == "a"
+
+
+def test_the_last_of_two_with_one_name_stays(tmp_path):
+    with together():
+        write(tmp_path / "a", "first")
+        write(tmp_path / "a", "second")
+    assert os.listdir(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_text() == "second"

@@ -152,7 +152,11 @@ def fit_path(run: Run, flags: dict, analysed: Analysed) -> LassoPath:
 
 
 def _model_alphas(run: Run, choice: str, path: LassoPath, genotypes: Genotypes) -> np.ndarray:
-    numbers = int(genotypes.included.sum()) * len(path.alphas)
+    per_alpha = 0
+    if path.null is not None:
+        of_snps = path.null.kinship.estimator == "rrm"
+        per_alpha = int(genotypes.included.sum()) if of_snps else path.n_samples
+    numbers = per_alpha * len(path.alphas)
     if choice == "all" or (choice == "auto" and numbers <= _AUTO_ALL_UP_TO):
         return path.alphas
     run.say(

@@ -4,7 +4,7 @@ Everything is joined by (FID, IID); what is dropped is counted and said.
 """
 
 from dataclasses import dataclass
-from os.path import isfile
+from os.path import isfile, splitext
 
 import click
 import numpy as np
@@ -61,6 +61,9 @@ def open_genotypes(run: Run, options: dict) -> Genotypes:
     prefix = options["bfile"]
     if prefix is None and None in given.values():
         raise click.UsageError("give --bfile PREFIX, or --bed, --bim and --fam")
+    stem, end = splitext(prefix or "")
+    if end in (".bed", ".bim", ".fam") and isfile(prefix) and not isfile(f"{prefix}.bed"):
+        raise click.UsageError(f"--bfile takes the common part of the three names: --bfile {stem}")
     for name, path in given.items():
         run.note_input(path or f"{prefix}.{name}")
     with run.stage("read"):
@@ -254,7 +257,10 @@ def read_given_kinship(run: Run, options: dict, fam_samples=None) -> Kinship:
         names = [name for name in (f"{stem}.{end}" for end in ends) if isfile(name)]
     for name in names:
         run.note_input(name)
-    matrix = read_grm(given) if options["grm"] else read_kinship(given, samples=fam_samples)
+    if options["grm"]:
+        matrix = read_grm(given.removesuffix(".grm.bin"))
+    else:
+        matrix = read_kinship(given, samples=fam_samples)
     if matrix.samples is None:
         raise SampleMatchError(
             f"{given}: expected a kinship matrix with sample ids, found none; convert it to .npz, "

@@ -144,7 +144,5 @@ null_model = group(
         show_default=True,
         help="How the variance ratio delta is fitted.",
     ),
-    click.option(
-        "--log-delta", type=Number(-40, 40), help="Fix log(sigma_e2 / sigma_g2) instead."
-    ),
+    click.option("--log-delta", type=Number(-40, 40), help="Fix log(sigma_e2 / sigma_g2) instead."),
 )

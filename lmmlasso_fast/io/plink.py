@@ -66,7 +66,10 @@ def _open_bed(path: Path, n: int, p: int) -> np.ndarray:
         with open(path, "rb") as file:
             head = file.read(64)
     except OSError as error:
-        raise PlinkFormatError(f"{path}: cannot be read: {error.strerror}") from error
+        raise PlinkFormatError(
+            f"{path}: cannot be read: expected a readable .bed file, found {error.strerror}; check "
+            "the name"
+        ) from error
     if len(head) < 3:
         raise PlinkFormatError(
             f"{path}: expected a .bed starting with the bytes 6c 1b 01, found {len(head)} bytes"
@@ -130,9 +133,9 @@ def _check_padding(data, n: int, paths, accept_reference_samples: bool) -> None:
     if zero == 0 or accept_reference_samples:
         return
     message = (
-        f"{paths['fam']}: the last {zero} of its {n} samples carry two A1 alleles at all {p} SNPs "
-        f"of {paths['bed']}, which is what unused bits look like: the .fam seems to list too many "
-        "samples"
+        f"{paths['fam']}: expected the samples of {paths['bed']}, found the last {zero} of its {n} "
+        f"samples with two A1 alleles at all {p} SNPs, which is what unused bits look like: the "
+        ".fam seems to list too many samples"
     )
     if p >= _CHANCE_BELOW:
         raise PlinkFormatError(

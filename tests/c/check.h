@@ -11,22 +11,22 @@
 
 extern int n_passed, n_failed;
 
-#define CHECK(condition)                                                                          \
-    do {                                                                                          \
-        if (condition) {                                                                          \
-            n_passed++;                                                                           \
-        } else {                                                                                  \
-            n_failed++;                                                                           \
-            printf("%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);                        \
-        }                                                                                         \
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (condition) {                                                                           \
+            n_passed++;                                                                            \
+        } else {                                                                                   \
+            n_failed++;                                                                            \
+            printf("%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);                         \
+        }                                                                                          \
     } while (0)
 
 /* The instruction sets of this machine, "generic" first. */
 extern const lmml_kernels *tables[3];
 extern int n_tables;
 
-uint64_t next_random(void); /* splitmix64, from a fixed state */
-double uniform(void);       /* in [-1, 1) */
+uint64_t next_random(void);  /* splitmix64, from a fixed state */
+double uniform(void);        /* in [-1, 1) */
 void *allocate(size_t size); /* zeroed; aborts rather than failing */
 
 void test_packed(int with_large);

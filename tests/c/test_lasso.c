@@ -30,8 +30,7 @@ static void make_design(design *d, int64_t w, int kind, double alpha)
     for (int i = 0; i < N; i++) d->y[i] = uniform();
     for (int64_t j = 0; j < w; j++) {
         const double shared = j % 3 ? 1 : 0; /* neighbours are correlated */
-        for (int i = 0; i < N; i++)
-            d->X[j][i] = uniform() + shared * d->X[j > 0 ? j - 1 : 0][i];
+        for (int i = 0; i < N; i++) d->X[j][i] = uniform() + shared * d->X[j > 0 ? j - 1 : 0][i];
         if (kind & DUPLICATES && j >= 2 && j % 2 == 0) { /* signs alternate */
             const double sign = j % 4 ? -1 : 1;
             for (int i = 0; i < N; i++) d->X[j][i] = sign * d->X[j - 2][i];
@@ -53,8 +52,8 @@ static void make_design(design *d, int64_t w, int kind, double alpha)
         d->threshold[j] = alpha * largest * (j % 7 == 6 ? 0.3 : 1);
         d->ridge[j] = 0.5 * d->threshold[j];
     }
-    d->lasso = (lmml_lasso){w, W_MAX, d->G, d->c, d->threshold, kind & RIDGE ? d->ridge : NULL,
-                            dot(d->y, d->y)};
+    d->lasso = (lmml_lasso){
+        w, W_MAX, d->G, d->c, d->threshold, kind & RIDGE ? d->ridge : NULL, dot(d->y, d->y)};
 }
 
 static double ridge_of(const design *d, int64_t j) { return d->lasso.ridge ? d->ridge[j] : 0; }
@@ -246,7 +245,7 @@ static void test_limits_and_errors(void)
     lmml_factor_free(&factor);
 }
 
-/* ---- threads that share a problem ---------------------------------------------------------------- */
+/* ---- threads that share a problem ------------------------------------------------------------ */
 
 static design shared;
 

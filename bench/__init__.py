@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m bench.performance` for speed against peers."""

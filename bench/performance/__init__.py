@@ -1,0 +1,1 @@
+"""Speed at equal certified accuracy; see README.md in this folder."""

@@ -1,0 +1,214 @@
+"""Kinship matrices: what is computed, what is accepted, what is refused."""
+
+import numpy as np
+import pytest
+import reference as ref
+from numpy.testing import assert_allclose, assert_array_equal
+from problems import dense, from_array, random_dosages, sample_table, variant_table
+from threadpoolctl import threadpool_limits
+
+import lmmlasso_fast as ll
+from lmmlasso_fast.errors import DataWarning, GenotypeError, KinshipError
+
+
+def covariance(seed=0, n=12, rank=None):
+    Z = np.random.default_rng(seed).standard_normal((n, rank or 2 * n))
+    return Z @ Z.T / Z.shape[1]
+
+
+def with_lowest_eigenvalue(share, n=10):
+    """A symmetric matrix whose lowest eigenvalue is `share` of the largest."""
+    U, _ = np.linalg.qr(np.random.default_rng(1).standard_normal((n, n)))
+    s = np.linspace(0.1, 3.0, n)
+    s[0] = share * 3.0
+    A = (U * s) @ U.T
+    return (A + A.T) / 2
+
+
+# ---- from genotypes --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [from_array, dense])
+@pytest.mark.parametrize(("n", "p"), [(30, 60), (7, 3), (20, 5000)])
+def test_realised_relationship_matrix(make, n, p):
+    """Missing genotypes at the mean; p counts the SNPs offered; more SNPs than one block."""
+    D = random_dosages(np.random.default_rng(n), n, p, missing=0.1, hostile=p >= 12)
+    genotypes = make(D)
+    K = ll.kinship(genotypes)
+    X, _, sd = ref.standardise(D)
+    expected, scale = ref.scale_to_unit_diagonal(ref.kinship_rrm(X, np.sum(sd > 0)))
+    assert_allclose(K.matrix, expected, atol=2e-6)
+    assert_allclose(K.scale, scale, rtol=1e-6)
+    assert_allclose(np.mean(np.diag(K.matrix)), 1, rtol=1e-14)
+    assert (K.estimator, K.n_variants, K.n_samples) == ("rrm", np.sum(sd > 0), n)
+    assert_array_equal(K.matrix, K.matrix.T)
+
+
+def test_filters_and_samples_are_those_of_the_genotypes():
+    D = random_dosages(np.random.default_rng(2), 25, 40, missing=0.05)
+    genotypes = from_array(D, samples=sample_table(25), variants=variant_table(40, "123"))
+    part = genotypes.filter(chromosomes=["2"]).subset([4, 20, 7, 3, 11, 2])
+    K = ll.kinship(part)
+    X, _, sd = ref.standardise(D[[4, 20, 7, 3, 11, 2]][:, 14:27])
+    expected, _ = ref.scale_to_unit_diagonal(ref.kinship_rrm(X, np.sum(sd > 0)))
+    assert_allclose(K.matrix, expected, atol=2e-6)
+    assert K.n_variants == np.sum(sd > 0)
+    assert K.samples["IID"].to_list() == ["s4", "s20", "s7", "s3", "s11", "s2"]
+    assert ll.kinship(from_array(D)).samples is None
+
+
+def test_nothing_to_compute_it_from():
+    with pytest.raises(KinshipError, match="no SNP is left"):
+        ll.kinship(from_array(np.ones((5, 3))))
+    with pytest.raises(KinshipError, match="expected 'rrm', found 'ibs'"):
+        ll.kinship(from_array(np.eye(5)), method="ibs")
+
+
+def test_the_bits_do_not_depend_on_blas_threads():
+    genotypes = from_array(random_dosages(np.random.default_rng(3), 150, 400))
+    results = set()
+    for n_threads in (1, 2):
+        with threadpool_limits(n_threads, user_api="blas"):
+            K = ll.kinship(genotypes)
+            results.add((K.matrix.tobytes(), K.spectrum.U.tobytes(), K.spectrum.s.tobytes()))
+    assert len(results) == 1
+
+
+# ---- from a matrix ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("c", [1e-6, 0.25, 1.0, 7.0, 1e6])
+def test_a_multiple_is_the_same_kinship(c):
+    A = covariance()
+    K, scaled = ll.Kinship.from_matrix(A), ll.Kinship.from_matrix(c * A)
+    assert_allclose(scaled.matrix, K.matrix, rtol=1e-14)
+    assert_allclose(scaled.scale, c * K.scale, rtol=1e-14)
+    assert_allclose(scaled.matrix * scaled.scale, c * A, rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "A",
+    [covariance().astype(">f8"), np.asfortranarray(covariance()), 2 * np.eye(12, dtype=np.int8),
+     np.repeat(covariance(), 2, axis=1)[:, ::2], covariance().tolist()],
+    ids=["big-endian", "Fortran", "int8", "strided", "list"],
+)  # fmt: skip
+def test_any_kind_of_array_untouched(A):
+    before = np.array(A, dtype=float)
+    K = ll.Kinship.from_matrix(A)
+    assert_allclose(K.matrix * K.scale, before, rtol=1e-13)
+    assert K.matrix.dtype == np.float64
+    assert not K.matrix.flags.writeable
+    assert_array_equal(np.array(A, dtype=float), before)
+
+
+def changed(i, j, value):
+    A = covariance()
+    A[i, j] = value
+    return A
+
+
+@pytest.mark.parametrize(
+    ("A", "texts"),
+    [
+        (covariance()[:, :5], ["square", "(12, 5)"]),
+        (np.ones(3), ["square", "(3,)"]),
+        (np.empty((0, 0)), ["square", "(0, 0)"]),
+        (changed(2, 3, np.nan), ["finite", "nan", "row 3, column 4"]),
+        (changed(4, 4, np.inf), ["finite", "inf", "row 5, column 5"]),
+        (changed(1, 6, 9.0), ["symmetric", "9.0", "row 2, column 7", "row 7, column 2"]),
+        (covariance() + 1j, ["real numbers", "complex"]),
+        (np.array([["1", "0"], ["0", "1"]]), ["real numbers", "<U1"]),
+        (np.ma.masked_greater(covariance(), 1.0), ["finite", "nan"]),
+        (np.zeros((3, 3)), ["positive mean diagonal", "null=None"]),
+        (-covariance(), ["positive mean diagonal"]),
+    ],
+)
+def test_what_is_no_kinship_matrix_is_refused(A, texts):
+    with pytest.raises(KinshipError) as caught:
+        ll.Kinship.from_matrix(A)
+    for text in ["expected", "found", *texts]:
+        assert text in str(caught.value)
+
+
+def test_asymmetry_up_to_a_millionth_of_the_largest_entry_is_rounding():
+    A = covariance()
+    largest = np.abs(A).max()
+    A[2, 5] += 0.9e-6 * largest
+    K = ll.Kinship.from_matrix(A)
+    assert_array_equal(K.matrix, K.matrix.T)
+    assert_allclose(K.matrix[2, 5] * K.scale, (A[2, 5] + A[5, 2]) / 2, rtol=1e-12)
+    A[2, 5] += 0.2e-6 * largest
+    with pytest.raises(KinshipError, match="symmetric"):
+        ll.Kinship.from_matrix(A)
+
+
+def test_ids_must_be_as_many_as_rows():
+    with pytest.raises(KinshipError, match="found 12 rows and 11 ids"):
+        ll.Kinship.from_matrix(covariance(), samples=sample_table(11))
+
+
+# ---- subset ----------------------------------------------------------------------------------
+
+
+def test_a_subset_is_scaled_again_and_remembers_what_it_was():
+    A = covariance() * np.outer(np.arange(1, 13), np.arange(1, 13))
+    K = ll.Kinship.from_matrix(A, samples=sample_table(12), estimator="ibs", n_variants=99)
+    part = K.subset([7, 2, 9, 0]).subset(np.array([True, False, True, True]))
+    rows = [7, 9, 0]
+    assert_allclose(np.mean(np.diag(part.matrix)), 1, rtol=1e-14)
+    assert_allclose(part.matrix * part.scale, A[np.ix_(rows, rows)], rtol=1e-13)
+    assert part.samples["IID"].to_list() == ["s7", "s9", "s0"]
+    assert (part.estimator, part.n_variants) == ("ibs", 99)
+    for index in ([0, 12], [-1], [1, 1], [], np.ones(11, bool)):
+        with pytest.raises(GenotypeError):
+            K.subset(index)
+    A[0, :] = A[:, 0] = 0
+    with pytest.raises(KinshipError, match="mean diagonal 0"):
+        ll.Kinship.from_matrix(A).subset([0])
+
+
+# ---- spectrum --------------------------------------------------------------------------------
+
+
+def test_spectrum_puts_the_matrix_together_again():
+    for rank in (3, 12, 30):
+        K = ll.Kinship.from_matrix(covariance(4, rank=rank))
+        U, s = K.spectrum.U, K.spectrum.s
+        assert K.spectrum is K.spectrum
+        assert (np.diff(s) >= 0).all()
+        assert (s >= 0).all()
+        assert (s > 1e-10).sum() == min(rank, 12)
+        assert_allclose((U * s) @ U.T, K.matrix, atol=1e-14 * s[-1] * 12)
+        assert_allclose(U.T @ U, np.eye(12), atol=1e-13)
+        again = ll.decompose(K.matrix * 3)
+        assert_allclose(again.s, 3 * s, atol=1e-13)
+
+
+@pytest.mark.parametrize("share", [-1e-9, -0.9e-6])
+def test_rounding_below_zero_is_clipped_in_silence(share):
+    s = ll.decompose(with_lowest_eigenvalue(share)).s
+    assert s[0] == 0
+    assert_allclose(s[-1], 3, rtol=1e-12)
+
+
+@pytest.mark.parametrize("share", [-1.1e-6, -1e-4, -0.9e-3])
+def test_slightly_indefinite_is_clipped_with_a_warning(share):
+    with pytest.warns(DataWarning, match="1 negative eigenvalues .* were set to zero"):
+        s = ll.decompose(with_lowest_eigenvalue(share)).s
+    assert s[0] == 0
+
+
+@pytest.mark.parametrize("share", [-1.1e-3, -0.5])
+def test_indefinite_is_refused(share):
+    with pytest.raises(KinshipError, match="positive semi-definite matrix, found the eigenvalue -"):
+        ll.decompose(with_lowest_eigenvalue(share))
+    y = np.random.default_rng(5).standard_normal(10)
+    with pytest.raises(KinshipError, match="positive semi-definite"):
+        ll.fit_null(y, with_lowest_eigenvalue(share))
+
+
+def test_no_positive_eigenvalue_or_no_square_matrix():
+    with pytest.raises(KinshipError, match="positive eigenvalue, found none"):
+        ll.decompose(-np.eye(4))
+    with pytest.raises(KinshipError, match="square"):
+        ll.decompose(np.ones((3, 4)))
