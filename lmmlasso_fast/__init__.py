@@ -2,6 +2,7 @@
 
 __version__ = "0.1.0"
 
+from lmmlasso_fast import compat
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.kinship_files import read_kinship, save_kinship
 from lmmlasso_fast.io.models import load_model, save_model
@@ -25,6 +26,7 @@ __all__ = [
     "Transform",
     "VarianceSplit",
     "build_model",
+    "compat",
     "decompose",
     "fit_null",
     "kinship",

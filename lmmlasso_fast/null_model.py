@@ -10,6 +10,8 @@ from lmmlasso_fast.covariates import Design, as_design, as_numbers, without_fixe
 from lmmlasso_fast.errors import DataWarning, InputError, PhenotypeError
 from lmmlasso_fast.kinship import Kinship, as_kinship
 
+#: Beyond it kinship or noise is rounding to the other: exp(40) is 2e17.
+MAX_LOG_DELTA = 40.0
 #: Doubles in the stack of whitened covariates that one block of the grid may take.
 _STACK = 1 << 23
 #: A profile that varies by less than this (in log-likelihood) does not identify delta.
@@ -161,8 +163,11 @@ def fit_null(
     flat = bool(np.ptp(nll) < _FLAT)
     given = log_delta is not None
     if given:
-        if not np.isfinite(log_delta):
-            raise InputError(f"log_delta: expected a finite number, found {log_delta!r}")
+        if not abs(log_delta) <= MAX_LOG_DELTA:
+            raise InputError(
+                f"log_delta: expected a number from -{MAX_LOG_DELTA:g} to {MAX_LOG_DELTA:g}, found "
+                f"{log_delta!r}"
+            )
         best, at_boundary, multimodal = float(log_delta), False, False
     else:
         best, at_boundary, multimodal = _minimise(likelihood, grid, nll, slope)

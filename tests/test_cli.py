@@ -201,7 +201,7 @@ def test_version_and_help():
         text = runner.invoke(main, [command.name, "--help"]).stdout
         for parameter in command.params:
             assert all(name in text for name in parameter.opts)
-            assert parameter.help or parameter.name in ("n_alphas", "seed"), parameter.name
+            assert parameter.help, parameter.name
 
 
 # --- against the oracle --------------------------------------------------------------------------
@@ -822,6 +822,8 @@ def test_kinship_of_other_snps_is_used(small, tmp_path):
         json.loads(Path(f"{out}.null.json").read_text()) for out in (tmp_path / "P", small.plain)
     )
     assert_allclose(null["log_delta"], all_snps["log_delta"], atol=1e-9)
+    assert null["n_variants"] == 150 - read(tmp_path / "P.excluded.tsv").n_rows
+    assert null["kinship"]["n_variants"] == all_snps["n_variants"] == 148
     model = ["--model", tmp_path / "P.model.npz", "--bfile", small.prefix]
     lmmlasso("predict", *model, *given, "--out", tmp_path / "Q")
     first, second = read(tmp_path / "P.pred.tsv"), read(tmp_path / "Q.pred.tsv")

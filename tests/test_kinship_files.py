@@ -360,26 +360,26 @@ class TestNpz:
     @pytest.mark.parametrize("n_bytes", [0, 3, 100, -1, -100])
     def test_truncated(self, path, n_bytes):
         path.write_bytes(path.read_bytes()[:n_bytes])
-        self.refused(path, expected="an .npz with format, matrix", found="")
+        self.refused(path, expected="a complete .npz", found="")
 
     def test_damaged(self, path):
         content = bytearray(path.read_bytes())
         offset = content.index((MATRIX / 2).tobytes())
         content[offset] ^= 1
         path.write_bytes(content)
-        self.refused(path, expected="an .npz", found="Bad CRC-32")
+        self.refused(path, expected="a complete .npz", found="Bad CRC-32")
 
     @pytest.mark.parametrize("content", [b"1 0\n0 1\n", pickle.dumps([1])])
     def test_another_kind_of_file(self, path, content):
         path.write_bytes(content)
-        self.refused(path, expected="an .npz", found="another kind of file")
+        self.refused(path, expected="a complete .npz", found="another kind of file")
 
     def test_absent(self, tmp_path):
-        self.refused(tmp_path / "absent.npz", expected="an .npz", found="No such file")
+        self.refused(tmp_path / "absent.npz", expected="a complete .npz", found="No such file")
 
     def test_nothing_is_unpickled(self, rewrite):
         path = rewrite(iid=np.array([{}, 1, "x"], dtype=object))
-        self.refused(path, expected="an .npz", found="allow_pickle=False")
+        self.refused(path, expected="a complete .npz", found="allow_pickle=False")
 
     @pytest.mark.parametrize("key", ["format", "matrix", "fid", "iid", "estimator", "scale"])
     def test_lacks_an_entry(self, rewrite, key):
@@ -454,7 +454,9 @@ class TestReadKinship:
     def test_npz_by_name(self, tmp_path):
         path = tmp_path / "k.npz"
         path.write_text(TEXT)
-        refused_kinship(read_kinship, path, expected="an .npz", found="another kind of file")
+        refused_kinship(
+            read_kinship, path, expected="a complete .npz", found="another kind of file"
+        )
 
     def test_absent(self, tmp_path):
         path = tmp_path / "absent"

@@ -158,7 +158,7 @@ def test_a_loaded_model_has_no_places(models):
 def test_numpy_reads_it_without_pickle(models, kind):
     with np.load(models[kind][-1], allow_pickle=False) as content:
         kinds = {content[name].dtype.kind for name in content.files}
-    assert kinds <= set("Ufi")
+    assert kinds <= set("Ufiu")
 
 
 def test_hostile_names(models, tmp_path):
@@ -272,7 +272,7 @@ def test_every_truncation_is_noticed(models, tmp_path):
         (b"", "another kind of file"),
         (b"hello\n", "another kind of file"),
         (pickle.dumps({"a": 1}), "another kind of file"),
-        (b"PK\x03\x04", "an .npz with format"),
+        (b"PK\x03\x04", "a complete .npz"),
         (b"PK\x05\x06" + bytes(18), "another kind of file"),
         (b"\x93NUMPY\x01\x00", "another kind of file"),
     ],
@@ -406,17 +406,32 @@ def test_coefficients_out_of_range(rewrite, models):
 
 
 def test_sample_models_hold_all_ids(rewrite):
-    damaged(
-        rewrite("sample", iid=np.array(["a"]), fid=np.array(["a"])), found="ids of all training"
-    )
-    damaged(rewrite("sample", fid=np.array(["a"])), found="as many fid as iid")
+    one = np.frombuffer(b"a\0", dtype=np.uint8)
+    damaged(rewrite("sample", iid=one, fid=one), found="ids of all training")
+    damaged(rewrite("sample", fid=one), found="as many fid as iid")
+
+
+def test_names_are_text_that_ends(rewrite, models):
+    with np.load(models["snp"][-1], allow_pickle=False) as content:
+        names = content["id"]
+    damaged(rewrite(id=np.where(names == 0, 0xE9, names).astype(np.uint8)), found=r"id: .*utf-8")
+    damaged(rewrite(id=names[:-1]), found="id: expected a NUL after every name")
+
+
+def test_a_long_allele_costs_its_own_length(models, tmp_path):
+    model, *_, path = models["snp"]
+    alleles = ["A" * 10_000, *model.variants["A1"].to_list()[1:]]
+    variants = model.variants.with_columns(A1=pl.Series(alleles))
+    ll.save_model(dataclasses.replace(model, variants=variants), tmp_path / "m.npz")
+    assert (tmp_path / "m.npz").stat().st_size < path.stat().st_size + 10_100
+    assert ll.load_model(tmp_path / "m.npz").variants["A1"].to_list() == alleles
 
 
 def test_a_kinship_is_no_model(models, tmp_path):
     from lmmlasso_fast.io.kinship_files import save_kinship
 
     save_kinship(models["snp"][3].kinship, tmp_path / "k.npz")
-    damaged(tmp_path / "k.npz", found="an .npz with format")
+    damaged(tmp_path / "k.npz", found="model 1., found .lmmlasso_fast kinship 1.")
 
 
 def test_saving_where_nothing_can_be(models, tmp_path):

@@ -18,7 +18,9 @@ _SAME_LOCUS = 0.3
 
 
 @click.command()
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option(
+    "--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the simulation."
+)
 @click.option("--out", default="demo", show_default=True, metavar="P", help="Prefix of the files.")
 @click.option("--threads", type=click.IntRange(1), default=None, help="[default: all available]")
 def demo(**flags):

@@ -18,7 +18,13 @@ from lmmlasso_fast.variance import variance_split
 _AUTO_ALL_UP_TO = 1 << 22
 
 path_options = options.group(
-    click.option("--n-alphas", type=click.IntRange(1), default=100, show_default=True),
+    click.option(
+        "--n-alphas",
+        type=click.IntRange(1),
+        default=100,
+        show_default=True,
+        help="Alphas from alpha_max on, evenly spaced on the log scale.",
+    ),
     click.option(
         "--eps",
         type=options.Number(0, 1, min_open=True, max_open=True),

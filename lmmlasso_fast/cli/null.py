@@ -54,6 +54,7 @@ def fit_null_model(run: Run, flags: dict, analysed: Analysed) -> NullModel:
         f"null model ({model.method}): log delta {model.log_delta:.6f}, h2 {model.h2:.4f}{error}"
         + (f"; {', '.join(flags_set)}" if flags_set else "")
     )
-    content = null_model_content(model, analysed.transform)
+    n_variants = int(analysed.genotypes.included.sum())
+    content = null_model_content(model, analysed.transform, n_variants)
     run.write("null.json", lambda path: write_json(content, path))
     return model

@@ -37,7 +37,8 @@ class Run:
 
     def __init__(self, command: str, out: str, threads: int | None):
         self.out = out
-        self.threads = threads or available_threads()
+        # more threads than processors only wait for each other
+        self.threads = min(threads or available_threads(), available_threads())
         self.command = command
         self.exit_code = EXIT_OK
         self.counts: dict[str, object] = {}
@@ -68,8 +69,10 @@ class Run:
     def say(self, text: str) -> None:
         """Tell the user, and the log."""
         text = _visible(text)
-        with suppress(OSError):  # a closed terminal or pipe must not end the run
+        try:
             click.echo(text, err=True)
+        except OSError:  # a closed pipe must not end the run, nor fail Python's last flush (120)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
         self._write_log(text)
 
     def note_input(self, path: str | os.PathLike | None) -> None:

@@ -61,12 +61,18 @@ def load_arrays(
         if not starts_like_zip(name):
             raise ValueError("another kind of file")
         with open(name, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            content = {key: archive[key] for key in entries}
+            content = {key: archive[key] for key in entries if key in archive}
     # Damage may surface as almost anything: in zip headers (unknown compression, encryption), in
     # the header of an array (syntax, memory for an absurd shape) or in its data (checksums).
     except Exception as problem:
         found = getattr(problem, "strerror", None) or str(problem).strip("\"'")
-        raise damaged(f"an .npz with {', '.join(entries)}", found) from problem
+        raise damaged("a complete .npz", found) from problem
+    other = content.get("format", np.array(what))
+    if other.dtype.kind == "U" and str(other) != what:
+        raise damaged(f"the format {what!r}", repr(str(other)))
+    if len(content) < len(entries):
+        lacking = ", ".join(key for key in entries if key not in content)
+        raise damaged(f"an .npz with {', '.join(entries)}", f"none of the name {lacking}")
     for key, (dtype, n_dimensions) in entries.items():
         array = content[key]
         matches = array.dtype.kind == "U" if dtype == "U" else array.dtype == dtype
@@ -75,6 +81,4 @@ def load_arrays(
                 f"{key} of the type {dtype} in {n_dimensions} dimensions",
                 f"{array.dtype.str} in {array.ndim}",
             )
-    if str(content["format"]) != what:
-        raise damaged(f"the format {what!r}", repr(str(content["format"])))
     return content

@@ -11,15 +11,18 @@ from lmmlasso_fast.prediction import Model
 from lmmlasso_fast.preprocessing import Transform
 
 FORMAT = "lmmlasso_fast model 1"
+#: Lists of names, kept as UTF-8 with a NUL after each: NumPy's text would give every SNP the width
+#: of the longest allele, four bytes a character.
+_NAMES = ("chrom", "id", "a1", "a2", "fid", "iid")
 _ENTRIES = {
     "format": ("U", 0),
     "phenotype": ("U", 0),
     "transform": ("U", 0),
-    "chrom": ("U", 1),
-    "id": ("U", 1),
+    "chrom": ("|u1", 1),
+    "id": ("|u1", 1),
     "pos": ("<i8", 1),
-    "a1": ("U", 1),
-    "a2": ("U", 1),
+    "a1": ("|u1", 1),
+    "a2": ("|u1", 1),
     "mean": ("<f8", 1),
     "sd": ("<f8", 1),
     "alphas": ("<f8", 1),
@@ -32,8 +35,8 @@ _ENTRIES = {
     "covariate_levels": ("U", 0),
     "random": ("U", 0),
     "random_effects": ("<f8", 2),
-    "fid": ("U", 1),
-    "iid": ("U", 1),
+    "fid": ("|u1", 1),
+    "iid": ("|u1", 1),
     "kinship_scale": ("<f8", 0),
     "log_delta": ("<f8", 0),
     "h2": ("<f8", 0),
@@ -70,11 +73,11 @@ def save_model(model: Model, path: str | os.PathLike) -> None:
             "format": text(FORMAT),
             "phenotype": text(model.phenotype),
             "transform": text(json.dumps(model.transform.to_dict())),
-            "chrom": text(model.variants["CHROM"].to_list()),
-            "id": text(model.variants["ID"].to_list()),
+            "chrom": _pack_names(model.variants["CHROM"].to_list()),
+            "id": _pack_names(model.variants["ID"].to_list()),
             "pos": model.variants["POS"].to_numpy().astype("<i8"),
-            "a1": text(model.variants["A1"].to_list()),
-            "a2": text(model.variants["A2"].to_list()),
+            "a1": _pack_names(model.variants["A1"].to_list()),
+            "a2": _pack_names(model.variants["A2"].to_list()),
             "mean": model.mean,
             "sd": model.sd,
             "alphas": model.alphas,
@@ -87,8 +90,8 @@ def save_model(model: Model, path: str | os.PathLike) -> None:
             "covariate_levels": text(json.dumps(model.covariate_levels)),
             "random": text(model.random),
             "random_effects": np.ascontiguousarray(model.random_effects),
-            "fid": text(fid),
-            "iid": text(iid),
+            "fid": _pack_names(fid),
+            "iid": _pack_names(iid),
             "kinship_scale": number(model.kinship_scale),
             "log_delta": number(model.log_delta),
             "h2": number(model.h2),
@@ -110,6 +113,7 @@ def load_model(path: str | os.PathLike) -> Model:
 
     name = os.fspath(path)
     content = load_arrays(name, _ENTRIES, ModelError, FORMAT)
+    content |= {key: _unpack_names(name, key, content[key]) for key in _NAMES}
     _check(name, content)
     try:
         transform = Transform.from_dict(json.loads(str(content["transform"])))
@@ -118,8 +122,8 @@ def load_model(path: str | os.PathLike) -> Model:
         raise ModelError(f"{name}: {problem}; fit the model again") from problem
     q, m = len(content["mean"]), len(content["alphas"])
     samples = None
-    if content["iid"].size:
-        samples = pl.DataFrame({"FID": content["fid"].tolist(), "IID": content["iid"].tolist()})
+    if content["iid"]:
+        samples = pl.DataFrame({"FID": content["fid"], "IID": content["iid"]})
         samples = samples.with_columns(pl.col("FID").replace("", None))
 
     def optional(key):
@@ -128,11 +132,11 @@ def load_model(path: str | os.PathLike) -> Model:
     return Model(
         variants=pl.DataFrame(
             {
-                "CHROM": pl.Series(content["chrom"].tolist(), dtype=pl.String),
-                "ID": pl.Series(content["id"].tolist(), dtype=pl.String),
+                "CHROM": pl.Series(content["chrom"], dtype=pl.String),
+                "ID": pl.Series(content["id"], dtype=pl.String),
                 "POS": content["pos"],
-                "A1": pl.Series(content["a1"].tolist(), dtype=pl.String),
-                "A2": pl.Series(content["a2"].tolist(), dtype=pl.String),
+                "A1": pl.Series(content["a1"], dtype=pl.String),
+                "A2": pl.Series(content["a2"], dtype=pl.String),
             }
         ),
         mean=content["mean"],
@@ -155,6 +159,23 @@ def load_model(path: str | os.PathLike) -> Model:
         phenotype=str(content["phenotype"]),
         covariate_levels=levels,
     )
+
+
+def _pack_names(names: list[str]) -> np.ndarray:
+    return np.frombuffer("".join(f"{name}\0" for name in names).encode(), dtype=np.uint8)
+
+
+def _unpack_names(path: str, key: str, packed: np.ndarray) -> list[str]:
+    try:
+        *names, rest = packed.tobytes().decode().split("\0")
+    except UnicodeDecodeError as problem:
+        raise ModelError(f"{path}: {key}: {problem}; fit the model again") from problem
+    if rest:
+        raise ModelError(
+            f"{path}: {key}: expected a NUL after every name, found none after the last; the file "
+            "is damaged, fit the model again"
+        )
+    return names
 
 
 def _as_levels(content) -> dict[str, tuple[str, ...]]:

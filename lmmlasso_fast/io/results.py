@@ -39,8 +39,8 @@ def write_json(content: dict, path: str | os.PathLike) -> None:
         file.write(json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
-def null_model_content(null: NullModel, transform: Transform) -> dict:
-    """What P.null.json holds."""
+def null_model_content(null: NullModel, transform: Transform, n_variants: int) -> dict:
+    """What P.null.json holds; `n_variants` are offered to the model."""
     return {
         "method": null.method,
         "log_delta": null.log_delta,
@@ -54,7 +54,7 @@ def null_model_content(null: NullModel, transform: Transform) -> dict:
         "multimodal": null.multimodal,
         "flat": null.flat,
         "n_samples": null.n_samples,
-        "n_variants": null.kinship.n_variants,
+        "n_variants": n_variants,
         "covariates": dict(zip(null.design.names, null.gamma.tolist(), strict=True)),
         "dropped_covariates": list(null.design.dropped),
         "transform": transform.to_dict() | {"table": None},
