@@ -90,6 +90,12 @@ def dense(X, **options):
     return DenseGenotypes(X, **options)
 
 
+def covariance(null):
+    """K of a null model without its negative eigenvalues, which are rounding of float32."""
+    s, U = np.linalg.eigh(null.kinship.matrix)
+    return (U * np.maximum(s, 0)) @ U.T
+
+
 def whitened(path, X, y, penalty_factors=None):
     """(X~, y~, penalised SNPs, their factors, C with the unpenalised SNPs), all by the oracle.
 
@@ -100,7 +106,7 @@ def whitened(path, X, y, penalty_factors=None):
     C, keep, factors = ref.split_penalty_factors(X, path.design.matrix, pi)
     K, delta = None, None
     if path.null is not None:
-        K, delta = path.null.kinship.matrix, path.null.delta
+        K, delta = covariance(path.null), path.null.delta
     W, M = ref.whitening(K, delta, C)
     return M @ W @ X[:, keep], M @ W @ y, keep, factors, C
 
@@ -114,7 +120,7 @@ def certify(path, X, y, penalty_factors=None, *, tol=None, rounding=1e-11):
     tol = path.tol if tol is None else tol
     n, p = X.shape
     Xw, yw, keep, factors, C = whitened(path, X, y, penalty_factors)
-    V = np.eye(n) if path.null is None else path.null.kinship.matrix + path.null.delta * np.eye(n)
+    V = np.eye(n) if path.null is None else covariance(path.null) + path.null.delta * np.eye(n)
     c = path.design.matrix.shape[1]
     free = np.zeros(p, bool)
     free[[] if penalty_factors is None else (np.asarray(penalty_factors) == 0)] = True

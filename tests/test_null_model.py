@@ -176,10 +176,18 @@ def test_slightly_indefinite_kinship_works_with_a_warning():
     assert_allclose(null.h2, ll.fit_null(y, K).h2, atol=1e-3)
 
 
-def test_no_variance_along_null_directions_is_an_error():
+@pytest.mark.parametrize("log_delta", [-800, 800, 40.1, float("inf"), float("nan")])
+def test_a_delta_that_is_rounding_to_the_kinship_or_the_other_way_round_is_an_error(log_delta):
     y, K, _, _ = example(12, rank=5)
-    with pytest.raises(InputError, match="log_delta: -800 leaves no variance"):
-        ll.fit_null(y, K, log_delta=-800)
+    with pytest.raises(InputError, match="log_delta: expected a number from -40 to 40, found"):
+        ll.fit_null(y, K, log_delta=log_delta)
+    with pytest.raises(InputError, match="within 40 of zero"):
+        ll.fit_null(y, K, log_delta_max=log_delta, log_delta_min=-log_delta)
+
+
+def test_a_tiny_delta_with_a_low_rank_kinship_is_finite():
+    y, K, _, _ = example(12, rank=5)
+    assert np.isfinite(ll.fit_null(y, K, log_delta=-40).log_likelihood)
 
 
 # ---- relations -------------------------------------------------------------------------------
