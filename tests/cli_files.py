@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,9 @@ import reference as ref
 from click.testing import CliRunner
 
 from lmmlasso_fast.cli import main
+from lmmlasso_fast.io.kinship_files import load_kinship, save_kinship, write_grm
 from lmmlasso_fast.io.plink_write import write_plink
+from lmmlasso_fast.kinship import Kinship
 from lmmlasso_fast.simulation import simulate_genotypes, simulate_phenotype
 
 #: What changes from run to run even when nothing else does.
@@ -146,3 +149,72 @@ def small_fileset(folder: Path) -> SimpleNamespace:
 
 def environment(**changes) -> dict[str, str]:
     return {**os.environ, **changes}
+
+
+def design(small, *names):
+    """Intercept, age and the indicators of batch b and c, in the order of c.tsv."""
+    table = read(small.folder / "c.tsv")
+    batch = [table.batch == level for level in "bc"]
+    columns = [table.age, *batch, table.PC1, table.PC2, table.PC3]
+    return np.column_stack([np.ones(90), *columns]).astype(float)
+
+
+def oracle(small):
+    """Dosages, standardised SNPs (zero where not offered), their mean and sd, by the oracle."""
+    dosage = decode(small.prefix)
+    return dosage, *ref.standardise(dosage)
+
+
+def fitted_fileset(folder: Path) -> SimpleNamespace:
+    """The fileset, one fit of it with covariates (`fit`) and one without (`plain`), a kinship."""
+    small = small_fileset(folder)
+    small.base = ["--bfile", small.prefix, "--pheno", small.folder / "y.tsv"]
+    small.covar = ["--covar", small.folder / "c.tsv"]
+    small.fit, small.plain, small.kin = (small.folder / name for name in ("fit", "plain", "kin"))
+    small.err = lmmlasso("fit", *small.base, *small.covar, "--out", small.fit)
+    lmmlasso("fit", *small.base, "--out", small.plain)
+    lmmlasso("kinship", "--bfile", small.prefix, "--out", small.kin)
+    small.kinship = load_kinship(f"{small.kin}.kinship.npz")
+    # eigenvalues below zero, by as much as float32 sums have wrong, count as zero
+    s, U = np.linalg.eigh(small.kinship.matrix)
+    assert s.min() > -1e-6
+    small.K = (U * np.maximum(s, 0)) @ U.T
+    return small
+
+
+def variants_of(small) -> dict[str, Path]:
+    """Variants of every input file, and models and kinships made from them."""
+    folder = small.folder
+    names = {name: folder / name for name in ("other", "last", "flip")}
+    write_plink(names["other"], small.dosages[:, ::-1].copy(), small.samples, small.variants)
+    reference_last = small.dosages.copy()
+    reference_last[-1] = 2
+    write_plink(names["last"], reference_last, small.samples, small.variants)
+    shutil.copy(f"{names['last']}.fam", folder / "y.fam")
+    edit_fam(folder / "y", phenotypes=[str(value) for value in small.y])
+    reverse = Path(f"{small.prefix}.fam").read_text().splitlines()[::-1]
+    (folder / "reverse.fam").write_text("\n".join(reverse) + "\n")
+    bim = [line.split("\t") for line in Path(f"{small.prefix}.bim").read_text().splitlines()]
+    bim = [[chrom, name, cm, str(int(pos) + 1), a2, a1] for chrom, name, cm, pos, a1, a2 in bim]
+    (folder / "swapped.bim").write_text("".join("\t".join(row) + "\n" for row in bim))
+    ids = small.samples.select("FID", "IID")
+    ids[:60].write_csv(folder / "some.txt", separator="\t", include_header=False)
+    (folder / "snps.txt").write_text("\n".join(small.variants["ID"][:100]) + "\n")
+    short = small.dosages[:, :-1]
+    write_plink(folder / "short", short, small.samples, small.variants[:-1])
+    text = (folder / "y.tsv").read_text().splitlines()
+    fields = text[3].split("\t")
+    text[3] = "\t".join([*fields[:2], "-9"])
+    (folder / "minus9.tsv").write_text("\n".join(text) + "\n")
+    lines = (folder / "c.tsv").read_text().splitlines()
+    lines[3] = lines[3].replace(lines[3].split("\t")[2], "-9", 1)
+    (folder / "c9.tsv").write_text("\n".join(lines) + "\n")
+    half = 0.5 * small.kinship.matrix + 0.5 * np.eye(90)
+    other = Kinship.from_matrix(half, samples=small.kinship.samples)
+    save_kinship(other, folder / "half.npz")
+    write_grm(other, folder / "half")
+    lmmlasso("fit", *small.base, "--kinship", folder / "half.npz", "--out", folder / "given")
+    lmmlasso("fit", *small.base, *small.covar, "--log-delta", 1, "--out", folder / "second")
+    for line in ("fit", "kin"):
+        assert Path(f"{folder / line}.log").exists()
+    return names

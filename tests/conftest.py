@@ -31,3 +31,34 @@ def isa(request):
     _core.select_kernels(request.param)
     yield request.param
     _core.select_kernels(before)
+
+
+# ---- the command line ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    """A small fileset and what was made of it, see `cli_files.fitted_fileset`."""
+    from cli_files import fitted_fileset
+
+    return fitted_fileset(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="session")
+def other(small):
+    """Variants of its input files, models and kinships, see `cli_files.variants_of`."""
+    from cli_files import variants_of
+
+    return variants_of(small)
+
+
+@pytest.fixture
+def fit(small, tmp_path):
+    """A function that fits the fileset and returns the result files, {suffix: bytes}."""
+    from cli_files import lmmlasso, results
+
+    def run(*arguments, base=None, name="P"):
+        lmmlasso("fit", *(base or small.base), *arguments, "--out", tmp_path / name)
+        return results(tmp_path / name)
+
+    return run

@@ -122,9 +122,7 @@ def certify(path, X, y, penalty_factors=None, *, tol=None, rounding=1e-11):
     Xw, yw, keep, factors, C = whitened(path, X, y, penalty_factors)
     V = np.eye(n) if path.null is None else covariance(path.null) + path.null.delta * np.eye(n)
     c = path.design.matrix.shape[1]
-    free = np.zeros(p, bool)
-    free[[] if penalty_factors is None else (np.asarray(penalty_factors) == 0)] = True
-    free &= X.any(axis=0)
+    free = X.any(axis=0) & (penalty_factors == np.zeros(p))
     norms = np.sqrt(np.sum(Xw**2, axis=0))
     coefs = path.coefs.toarray()
     assert coefs.shape == (p, len(path.alphas))
@@ -138,7 +136,7 @@ def certify(path, X, y, penalty_factors=None, *, tol=None, rounding=1e-11):
         assert abs(gap - path.dual_gaps[k]) <= 1e-6 * gap + rounding, (k, gap, path.dual_gaps[k])
         # KKT: what the certified gap allows at most
         ridge = alpha * (1 - path.l1_ratio) * factors
-        slack = np.sqrt((norms**2 + n * ridge) * (gap + rounding) * (yw @ yw)) / n
+        slack = np.sqrt(norms**2 + n * ridge) * np.sqrt((gap + rounding) * (yw @ yw)) / n
         g = Xw.T @ (yw - Xw @ beta[keep]) / n - ridge * beta[keep]
         assert (np.abs(g) <= alpha * path.l1_ratio * factors + slack).all()
         # fixed effects, and V^-1 times what is left

@@ -1,0 +1,182 @@
+"""The command line: every flag of every command changes something."""
+
+import sys
+from functools import partial
+
+import pytest
+from cli_files import (
+    lmmlasso,
+    read,
+    results,
+    run_json,
+)
+
+from lmmlasso_fast.cli import main
+from lmmlasso_fast.threads import available_threads
+
+# --- every flag changes something ----------------------------------------------------------------
+
+
+class Refused(tuple):
+    """Arguments that the command refuses with exit code 3."""
+
+
+def flag_cases(small, command):
+    """{parameter: (arguments before, arguments after)} whose results must differ; None: a test of
+    its own, named below."""
+    f = small.folder
+    base = {
+        "fit": [*small.base],
+        "null": [*small.base],
+        "kinship": ["--bfile", small.prefix],
+        "predict": ["--model", f"{small.plain}.model.npz", "--bfile", small.prefix],
+        "demo": [],
+    }[command]
+
+    def plus(*arguments):
+        return base, [*base, *arguments]
+
+    two = ["--bfile", small.prefix, "--pheno", f / "two.tsv"]
+    minus9 = ["--bfile", small.prefix, "--pheno", f / "minus9.tsv"]
+    last = ["--bfile", f / "last"]
+    with_covar = ["--model", f"{small.fit}.model.npz", "--bfile", small.prefix]
+    given = ["--model", f / "given.model.npz", "--bfile", small.prefix]
+    cases = {
+        "bfile": plus("--bfile", f / "other"),
+        "bed": plus("--bed", f / "other.bed"),
+        "bim": plus("--bim", f / "swapped.bim"),
+        "fam": plus("--fam", f / "reverse.fam"),
+        "keep": plus("--keep", f / "some.txt"),
+        "remove": plus("--remove", f / "some.txt"),
+        "extract": plus("--extract", f / "snps.txt"),
+        "exclude": plus("--exclude", f / "snps.txt"),
+        "chromosomes": plus("--chr", "1,3"),
+        "maf": plus("--maf", 0.1),
+        "geno": plus("--geno", 0.5),
+        "mind": plus("--mind", 0.25),
+        "collapse_duplicates": plus("--collapse-duplicates"),
+        "pheno": plus("--pheno", f / "two.tsv", "--pheno-name", "Z"),
+        "pheno_name": (Refused(two), [*two, "--pheno-name", "Y"]),
+        "covar": plus("--covar", f / "c.tsv"),
+        "covar_name": (
+            [*base, "--covar", f / "c.tsv"],
+            [*base, "--covar", f / "c.tsv", "--covar-name", "age"],
+        ),
+        "missing_code": (Refused(minus9), [*minus9, "--missing-code", "-9"]),
+        "transform": plus("--transform", "rint"),
+        "standardize": plus("--standardize"),
+        "kinship_file": plus("--kinship", f / "half.npz"),
+        "grm": plus("--grm", f / "half"),
+        "method": plus("--method", "reml"),
+        "log_delta": plus("--log-delta", 1),
+        "n_alphas": plus("--n-alphas", 7),
+        "eps": plus("--eps", 0.3),
+        "alphas": plus("--alpha", "0.3,0.2"),
+        "max_active": plus("--max-active", 3),
+        "l1_ratio": plus("--l1-ratio", 0.5),
+        "tol": plus("--tol", 0),
+        "model_alphas": plus("--model-alphas", "last"),
+        "no_kinship": plus("--no-kinship"),
+        "formats": plus("--format", "grm"),
+        "seed": plus("--seed", 2),
+        "accept_reference_samples": (
+            Refused([*base, *last]),
+            [*base, *last, "--accept-reference-samples"],
+        ),
+        # results do not depend on it: P.run.json does
+        "threads": None,
+        "out": None,
+        "strict": None,
+    }
+    if command == "predict":
+        cases |= {
+            "model_file": plus("--model", f / "given.model.npz", "--kinship", f / "half.npz"),
+            "covar": (Refused(with_covar), [*with_covar, "--covar", f / "c.tsv"]),
+            "missing_code": (
+                Refused([*with_covar, "--covar", f / "c9.tsv"]),
+                [*with_covar, "--covar", f / "c9.tsv", "--missing-code", "none"],
+            ),
+            "alpha": plus("--alpha", read(f"{small.plain}.path.tsv").ALPHA[20]),
+            "allow_missing": (
+                Refused([*base, "--bfile", f / "short"]),
+                [*base, "--bfile", f / "short", "--allow-missing"],
+            ),
+            "kinship_file": (Refused(given), [*given, "--kinship", f / "half.npz"]),
+            "grm": (Refused(given), [*given, "--grm", f / "half"]),
+        }
+    return cases
+
+
+FLAGS = [(name, p.name) for name, command in main.commands.items() for p in command.params]
+
+
+@pytest.mark.parametrize(("command", "flag"), FLAGS)
+def test_every_flag_changes_something(small, other, tmp_path, command, flag):
+    cases = flag_cases(small, command)
+    assert flag in cases, f"no test covers the flag {flag} of {command}: add one"
+    if cases[flag] is None:
+        assert f"test_{flag}" in globals()
+        return
+    found = []
+    for name, arguments in zip(("before", "after"), cases[flag], strict=True):
+        out = tmp_path / name / "P"
+        out.parent.mkdir()
+        refused = isinstance(arguments, Refused)
+        lmmlasso(command, *arguments, "--out", out, code=3 if refused else 0)
+        assert bool(results(out)) != refused
+        found.append(results(out))
+    before, after = found
+    assert before != after
+    parameter = next(p for p in main.commands[command].params if p.name == flag)
+    assert run_json(out)["options"][parameter.name] != parameter.default
+
+
+def test_out(small, tmp_path):
+    (tmp_path / "a b").mkdir()
+    lmmlasso("null", *small.base, "--out", tmp_path / "a b" / "x.y")
+    assert {path.name for path in (tmp_path / "a b").iterdir()} == {
+        f"x.y.{end}" for end in ("log", "run.json", "null.json", "excluded.tsv", "duplicates.tsv")
+    }
+
+
+@pytest.mark.parametrize("command", ["fit", "null", "kinship", "predict", "demo"])
+def test_threads(small, tmp_path, command):
+    arguments = {
+        "kinship": ["--bfile", small.prefix],
+        "predict": ["--model", f"{small.plain}.model.npz", "--bfile", small.prefix],
+        "demo": [],
+    }.get(command, small.base)
+    found = []
+    for threads in (1, 3):
+        out = tmp_path / str(threads) / "P"
+        out.parent.mkdir()
+        lmmlasso(command, *arguments, "--threads", threads, "--out", out)
+        assert run_json(out)["threads"] == min(threads, available_threads())
+        found.append(results(out))
+    assert found[0] == found[1]
+
+
+def test_aliases(fit, small):
+    base = ["--bfile", small.prefix, "--phenoFile", small.folder / "two.tsv", "--phenoCol", "Z"]
+    covariates = ["--covarFile", small.folder / "c.tsv", "--covarColList", "age,PC{1:3}"]
+    plain = ["--bfile", small.prefix, "--pheno", small.folder / "two.tsv", "--pheno-name", "Z"]
+    names = ["--covar", small.folder / "c.tsv", "--covar-name", "age,PC1,PC2,PC3"]
+    assert fit(*covariates, base=base) == fit(*names, base=plain, name="Q")
+
+
+def test_strict(small, tmp_path, monkeypatch):
+    fit_command = sys.modules["lmmlasso_fast.cli.fit"]  # the name in the package is the command
+    once = partial(fit_command.lasso_path, max_iter=1)
+    monkeypatch.setattr(fit_command, "lasso_path", once)
+    path = ["--n-alphas", 2, "--eps", 0.02]
+    lmmlasso("fit", *small.base, *path, "--out", tmp_path / "P")
+    err = lmmlasso("fit", *small.base, *path, "--strict", "--out", tmp_path / "S", code=4)
+    assert results(tmp_path / "P") == results(tmp_path / "S")
+    assert set(results(tmp_path / "S")) == set(results(small.fit))
+    table = read(tmp_path / "S.path.tsv")
+    assert list(table.CONVERGED) == [1, 0]
+    assert table.DUAL_GAP[1] > 1e-6
+    assert "warning: 1 of 2 alphas did not reach the relative duality gap 1e-06" in err
+    assert run_json(tmp_path / "S")["exit"] == {"code": 4, "state": "not converged"}
+    assert run_json(tmp_path / "P")["exit"] == {"code": 0, "state": "ok"}
+    assert len(run_json(tmp_path / "P")["warnings"]) == 1
