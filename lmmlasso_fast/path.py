@@ -341,7 +341,7 @@ class _PathSolver:
             if n_new == 0:
                 if solution.gap <= self._tol or (exact and cd_tol < 1e-13):
                     break
-                cd_tol = max(cd_tol * 1e-2, 1e-16)
+                cd_tol = max(cd_tol * 1e-2, 1e-24)
         self._last_alpha = alpha
         return solution
 
