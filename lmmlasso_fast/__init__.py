@@ -2,6 +2,15 @@
 
 __version__ = "0.1.0"
 
+try:
+    from lmmlasso_fast import _core  # noqa: F401 (before all else: what follows needs it)
+except ImportError as error:
+    raise ImportError(
+        "lmmlasso_fast was found without its compiled module, probably because Python runs in the "
+        "source folder, which hides the installed package; run from another folder, or install "
+        "for development (CONTRIBUTING.md)"
+    ) from error
+
 from lmmlasso_fast import compat
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.kinship_files import read_kinship, save_kinship

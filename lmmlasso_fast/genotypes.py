@@ -6,11 +6,12 @@ the mean, and a SNP that is not offered to the model (monomorphic, filtered out,
 place: its mean and column are zero, so that p means the same everywhere.
 """
 
+import warnings
 from abc import ABC, abstractmethod
 
 import numpy as np
 
-from lmmlasso_fast.errors import GenotypeError
+from lmmlasso_fast.errors import DataWarning, GenotypeError
 
 #: Why a SNP is not offered to the model; index 0 means that it is.
 REASONS = (
@@ -260,6 +261,13 @@ class Genotypes(ABC):
         packed = pack(X)
         if packed is not None:
             return PackedGenotypes(packed, X.shape[0], samples=samples, variants=variants)
+        if X.dtype.kind == "i" and X.min() < 0:
+            warnings.warn(
+                f"X: integers down to {X.min()} are taken as they are, not as missing genotypes; "
+                "for those use NaN or a masked array",
+                DataWarning,
+                stacklevel=2,
+            )
         return DenseGenotypes(X, samples=samples, variants=variants)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from lmmlasso_fast.covariates import Design, as_design, as_numbers, without_fixed_effects
 from lmmlasso_fast.errors import DataWarning, InputError, PhenotypeError
 from lmmlasso_fast.kinship import Kinship, as_kinship
+from lmmlasso_fast.threads import blas_cap, blas_threads_for
 
 #: Beyond it kinship or noise is rounding to the other: exp(40) is 2e17.
 MAX_LOG_DELTA = 40.0
@@ -94,6 +95,7 @@ def fit_null(
     n_grid: int = 100,
     log_delta_min: float = -5.0,
     log_delta_max: float = 5.0,
+    n_threads: int | None = None,
 ) -> NullModel:
     """Fit the variance components without SNPs, by maximum likelihood or REML.
 
@@ -124,6 +126,8 @@ def fit_null(
         Intervals of the grid.
     log_delta_min, log_delta_max : float, default -5 and 5
         The interval searched.
+    n_threads : int, optional
+        BLAS threads of the eigendecomposition from 3,000 samples on; default all available.
 
     Returns
     -------
@@ -154,7 +158,8 @@ def fit_null(
     # Scaling y by a power of two is exact and keeps its squares away from over- and underflow.
     exponent = int(np.frexp(np.abs(y).max())[1])
     least_squares, rest = without_fixed_effects(design.matrix, np.ldexp(y, -exponent))
-    likelihood = _Likelihood(K, rest, design, reml=method == "reml")
+    with blas_cap(blas_threads_for(K.n_samples, n_threads)):
+        likelihood = _Likelihood(K, rest, design, reml=method == "reml")
 
     grid = np.linspace(log_delta_min, log_delta_max, n_grid + 1)
     nll, slope = likelihood.profile(grid)
@@ -220,13 +225,13 @@ def as_phenotype(y, n: int | None = None) -> np.ndarray:
     if not np.isfinite(y).all():
         i = int(np.flatnonzero(~np.isfinite(y))[0])
         raise PhenotypeError(
-            f"phenotype: expected finite numbers, found {y[i]} at position {i} "
+            f"phenotype: expected finite numbers, found {float(y[i])} at position {i} "
             f"({int((~np.isfinite(y)).sum())} in all); drop those samples first"
         )
     if len(y) < 3:
         raise PhenotypeError(f"phenotype: expected at least 3 samples, found {len(y)}")
     if y.min() == y.max():
-        raise PhenotypeError(f"phenotype: expected at least two values, found only {y[0]!r}")
+        raise PhenotypeError(f"phenotype: expected at least two values, found only {float(y[0])!r}")
     return y
 
 

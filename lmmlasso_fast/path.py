@@ -1,6 +1,6 @@
 """The Lasso path on whitened data, without rotating the genotypes.
 
-For every alpha: predict which SNPs can be active (sequential strong rule), solve on those
+For every alpha: predict which SNPs can be active (tangent of the path, strong rule), solve on those
 (`working_set`), take the gradient X'v of *all* SNPs from the packed genotypes, admit those that
 violate optimality, and stop when none does and the duality gap is certified.
 """
@@ -21,11 +21,15 @@ from lmmlasso_fast.errors import (
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.null_model import NullModel, as_phenotype
 from lmmlasso_fast.problem import Problem, design_of
-from lmmlasso_fast.threads import blas_cap, blas_threads_for
+from lmmlasso_fast.threads import as_n_threads, blas_cap, blas_threads_for
 
 #: |x_j'v| may exceed n alpha pi_j by this share before SNP j is admitted: far below what any gap
 #: can see, far above rounding.
 _VIOLATION = 1e-9
+#: SNPs expected to come within this share of the step in alpha below the threshold are tried at
+#: once: 0.25 left no SNP to be admitted later on the mouse data, and a fifth fewer than the strong
+#: rule admits.
+_MARGIN = 0.25
 #: An alpha this close to alpha_max has the zero solution, whatever rounding says.
 _AT_MAX = 1e-12
 
@@ -149,7 +153,7 @@ def lasso_path(
     intercept: bool = True,
     max_iter: int = 50,
     gram_limit: int = 16384,
-    n_threads: int = 1,
+    n_threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> LassoPath:
     """Minimise, for every alpha of a path,
@@ -192,8 +196,9 @@ def lasso_path(
     gram_limit : int, default 16384
         Largest working set whose Gram matrix (8 w^2 bytes) is kept; beyond it coordinate descent
         updates the residual instead.
-    n_threads : int, default 1
-        Threads of the passes over the genotypes. The result does not depend on it.
+    n_threads : int, optional
+        Threads of the passes over the genotypes, on which the result does not depend, and, from
+        3,000 samples on, of BLAS, on which its last bits may. Default: all available.
     progress : callable, optional
         Called with (alphas done, alphas in all).
 
@@ -225,27 +230,29 @@ def lasso_path(
     """
     y = as_phenotype(y, genotypes.n_samples)
     _check_options(n_alphas, eps, max_active, tol, l1_ratio, max_iter, gram_limit)
+    n_threads = as_n_threads(n_threads)
     design = design_of(genotypes, null, covariates, intercept, covariate_names)
-    problem = Problem(genotypes, y, null, design, penalty_factors, l1_ratio, gram_limit, n_threads)
-    requested = _grid(problem.alpha_max, alphas, n_alphas, eps)
-
-    solver = _PathSolver(problem, l1_ratio, tol, max_iter)
-    solutions = []
-    with blas_cap(blas_threads_for(problem.n)):
-        for k, alpha in enumerate(requested):
+    with blas_cap(blas_threads_for(genotypes.n_samples, n_threads)):
+        problem = Problem(
+            genotypes, y, null, design, penalty_factors, l1_ratio, gram_limit, n_threads
+        )
+        grid = _grid(problem.alpha_max, alphas, n_alphas, eps)
+        solver = _PathSolver(problem, l1_ratio, tol, max_iter)
+        solutions = []
+        for k, alpha in enumerate(grid):
             solution = solver.step(alpha)
             n_active = len(solution.support) + len(problem.unpenalised)
             if max_active is not None and n_active > max_active:
                 break
             solutions.append(solution)
             if progress is not None:
-                progress(k + 1, len(requested))
-    if not solutions:
-        raise InputError(
-            f"max_active: already the first alpha has more than {max_active} active SNPs; give "
-            "larger alphas"
-        )
-    path = _assemble(problem, null, design, requested[: len(solutions)], solutions, l1_ratio, tol)
+                progress(k + 1, len(grid))
+        if not solutions:
+            raise InputError(
+                f"max_active: already the first alpha has more than {max_active} active SNPs; "
+                "give larger alphas"
+            )
+        path = _assemble(problem, null, design, grid[: len(solutions)], solutions, l1_ratio, tol)
     if not path.converged.all():
         worst = int(path.dual_gaps.argmax())
         warnings.warn(
@@ -292,7 +299,7 @@ def _grid(alpha_max: float, alphas, n_alphas: int, eps: float) -> np.ndarray:
     if grid.ndim != 1 or len(grid) == 0:
         raise InputError(f"alphas: expected a list of numbers, found shape {grid.shape}")
     if not ((grid > 0) & np.isfinite(grid)).all():
-        raise InputError(f"alphas: expected positive finite numbers, found {grid.min()!r}")
+        raise InputError(f"alphas: expected positive finite numbers, found {float(grid.min())!r}")
     return np.sort(grid)[::-1].copy()
 
 
@@ -319,6 +326,7 @@ class _PathSolver:
         self._max_iter = max_iter
         self._gradient = problem.gradient_at_zero
         self._last_alpha = problem.scaled_alpha_max
+        self._exact = False
         self._in_working = np.zeros(problem.genotypes.n_variants, dtype=bool)
 
     def step(self, alpha: float) -> _Solution:
@@ -329,30 +337,54 @@ class _PathSolver:
         if alpha >= problem.scaled_alpha_max * (1 - _AT_MAX):
             return self._certify(penalty, working.Py, problem.gradient_at_zero, n_passes=1)
         l1 = problem.n * self._l1_ratio
-        self._admit(l1 * (2 * alpha - min(self._last_alpha, problem.scaled_alpha_max)))
+        last = min(self._last_alpha, problem.scaled_alpha_max)
+        if self._exact:
+            expected = self._follow_tangent(alpha - last)
+            self._admit(expected, l1 * (alpha - _MARGIN * (last - alpha)))
+        else:  # sequential strong rule
+            self._admit(self._gradient, l1 * (2 * alpha - last))
         cd_tol = 1e-9
         for iteration in range(self._max_iter):
             threshold, ridge = penalty.at(working.index)
             exact = working.solve(threshold, ridge, cd_tol=cd_tol, new_alpha=iteration == 0)
             v = working.dual_vector()
             self._gradient = problem.gradient(v)
-            n_new = self._admit(l1 * alpha * (1 + _VIOLATION))
+            n_new = self._admit(self._gradient, l1 * alpha * (1 + _VIOLATION))
             solution = self._certify(penalty, v, self._gradient, n_passes=iteration + 1)
             if n_new == 0:
                 if solution.gap <= self._tol or (exact and cd_tol < 1e-13):
                     break
                 cd_tol = max(cd_tol * 1e-2, 1e-24)
         self._last_alpha = alpha
+        self._exact = exact and len(solution.support) > 0
         return solution
 
-    def _admit(self, threshold: float) -> int:
+    def _follow_tangent(self, change: float) -> np.ndarray:
+        """Move the coefficients along the path's tangent; return the gradient expected there.
+
+        Between two SNPs' entering or leaving the path is a straight line, so that this foresees
+        who will be active far better than a bound on the gradient's slope; it decides nothing but
+        who is tried first, and so float32's accuracy will do.
+        """
+        problem, working = self._problem, self._working
+        beta = working.beta
+        slope = self._l1_ratio * np.sign(beta)
+        slope += np.ldexp(1 - self._l1_ratio, problem.exponent) * beta
+        slope *= problem.n * problem.factors[working.index]
+        d_beta, d_v = working.tangent(slope)
+        expected = self._gradient + change * problem.gradient(d_v, screening=True)
+        moved = beta + change * d_beta
+        working.beta = np.where(moved * beta > 0, moved, 0.0)
+        return expected
+
+    def _admit(self, gradient: np.ndarray, threshold: float) -> int:
         """Let SNPs with |x_j'v| >= pi_j threshold into the working set, the largest first.
 
-        At most as many as are in it already (at least 100): a far jump in alpha would otherwise
-        admit everything. Those left out come in the next round.
+        At most as many as are active (at least 100): a far jump in alpha would otherwise admit
+        everything. Those left out come in the next round.
         """
         factors = self._problem.factors
-        score = np.abs(self._gradient) / factors
+        score = np.abs(gradient) / factors
         found = np.flatnonzero((score >= threshold) & ~self._in_working & np.isfinite(factors))
         room = max(100, np.count_nonzero(self._working.beta))
         if len(found) > room:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lmmlasso_fast.covariates import as_numbers
 from lmmlasso_fast.errors import CovariateError, KinshipError, ModelError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.kinship import Kinship
@@ -145,13 +146,19 @@ class Model:
         Raises
         ------
         ModelError
-            The model was loaded from a file, which has no places, only ids.
+            Fewer SNPs than the model was trained on, or a model from a file, which has no places,
+            only ids.
         """
         if "ROW" not in self.variants.columns:
             raise ModelError(
                 "a model from a file knows its SNPs by id, not by place; expected predict(...)"
             )
         where = self.variants["ROW"].to_numpy()
+        if genotypes.n_variants <= where.max(initial=-1):
+            raise ModelError(
+                f"genotypes: expected the SNPs of training, at least {where.max() + 1}, found "
+                f"{genotypes.n_variants}"
+            )
         flip = np.zeros(len(where), dtype=bool)
         return self._predict(genotypes, where, flip, alpha, covariates, kinship)
 
@@ -205,7 +212,9 @@ class Model:
     def _covariate_rows(self, covariates, n: int) -> np.ndarray:
         has_intercept = self.covariate_names[:1] == ("intercept",)
         names = self.covariate_names[has_intercept:]
-        given = np.empty((n, 0)) if covariates is None else np.asarray(covariates, dtype=np.float64)
+        given = np.empty((n, 0))
+        if covariates is not None:
+            given = as_numbers(covariates, "covariates", CovariateError)
         if given.ndim == 1:
             given = given[:, None]
         if given.shape != (n, len(names)) or not np.isfinite(given).all():
@@ -222,7 +231,7 @@ class Model:
                 f"kinship of the {n} new with the {self.n_samples} training samples, found none; "
                 "give a matrix of both with --kinship or --grm (kinship=...)"
             )
-        rows = np.asarray(kinship, dtype=np.float64)
+        rows = as_numbers(kinship, "kinship", KinshipError)
         if rows.shape != (n, self.n_samples) or not np.isfinite(rows).all():
             raise KinshipError(
                 f"kinship: expected finite numbers of shape ({n}, {self.n_samples}), new by "

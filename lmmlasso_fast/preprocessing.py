@@ -132,8 +132,6 @@ class Transform:
             return y
         if self.method == "rint":
             return np.interp(y, *self.table)
-        from scipy.special import boxcox
-
         positive = y + self.shift
         if (positive <= 0).any():
             raise PhenotypeError(
@@ -141,7 +139,11 @@ class Transform:
                 f"transformation fitted to other samples ends, found {y.min():g}; use the "
                 "transformation 'rint' or 'none'"
             )
-        return boxcox(positive / self.scale, self.lambda_)
+        # in logarithms: the quotient itself may overflow
+        logarithm = np.log(positive) - np.log(self.scale)
+        if self.lambda_ == 0:
+            return logarithm
+        return np.expm1(self.lambda_ * logarithm) / self.lambda_
 
     def _inverse_power(self, values: np.ndarray) -> np.ndarray:
         from scipy.special import inv_boxcox

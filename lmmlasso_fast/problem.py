@@ -17,6 +17,8 @@ from lmmlasso_fast.working_set import WorkingSet
 
 #: A correlation with the phenotype below this is rounding.
 _ROUNDING = 1e-12
+#: SNPs looked at together.
+_BLOCK = 16
 
 
 class Problem:
@@ -51,16 +53,22 @@ class Problem:
     def _largest_score(self) -> float:
         """max_j |x_j'P y| / pi_j; 0 where that is only rounding (SNPs in the span of C)."""
         score = np.abs(self.gradient_at_zero) / self.factors
-        j = int(score.argmax())
-        length = np.linalg.norm(self.genotypes.columns([j])) * np.linalg.norm(self.working.Py)
-        return float(score[j]) if abs(self.gradient_at_zero[j]) > _ROUNDING * length else 0.0
+        order = np.argsort(-score, kind="stable")[: np.count_nonzero(score)]
+        length_v = np.linalg.norm(self.working.Py)
+        for start in range(0, len(order), _BLOCK):
+            snps = order[start : start + _BLOCK]  # nearly always the very first one counts
+            length = np.linalg.norm(self.genotypes.columns(snps), axis=0)
+            real = np.abs(self.gradient_at_zero[snps]) > _ROUNDING * length * length_v
+            if real.any():
+                return float(score[snps[real.argmax()]])
+        return 0.0
 
     @property
     def alpha_max(self) -> float:
         return float(np.ldexp(self.scaled_alpha_max, self.exponent))
 
-    def gradient(self, v: np.ndarray) -> np.ndarray:
-        return self.genotypes.gradient(v, n_threads=self.n_threads)
+    def gradient(self, v: np.ndarray, *, screening: bool = False) -> np.ndarray:
+        return self.genotypes.gradient(v, screening=screening, n_threads=self.n_threads)
 
 
 def design_of(genotypes, null, covariates, intercept, names=None) -> Design:

@@ -4,6 +4,9 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager
+from numbers import Integral
+
+from lmmlasso_fast.errors import InputError
 
 #: Below this many samples LAPACK gains nothing from a second thread on a busy machine, and one
 #: thread gives the same bits everywhere.
@@ -23,11 +26,26 @@ def available_threads() -> int:
         return os.cpu_count() or 1
 
 
+def as_n_threads(n_threads: int | None) -> int:
+    """Return a number of threads; None means all available.
+
+    Raises
+    ------
+    InputError
+        Not an integer of at least 1.
+    """
+    if n_threads is None:
+        return available_threads()
+    if isinstance(n_threads, bool) or not isinstance(n_threads, Integral) or n_threads < 1:
+        raise InputError(f"n_threads: expected an integer of at least 1, found {n_threads!r}")
+    return int(n_threads)
+
+
 def blas_threads_for(n_samples: int, n_threads: int | None = None) -> int:
     """Return the BLAS threads used for matrices of `n_samples`: fixed, so that bits are."""
     if n_samples < SINGLE_THREAD_BELOW:
         return 1
-    return n_threads or available_threads()
+    return as_n_threads(n_threads)
 
 
 @contextmanager

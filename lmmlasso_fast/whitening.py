@@ -1,6 +1,6 @@
 """The metric of the whitened problem, without whitening anything.
 
-With W'W = V^-1, V = K + delta I, and M the projection off W C (DESIGN: section 2), the Lasso
+With W'W = V^-1, V = K + delta I, and M the projection off W C (y~ = M W y, X~ = M W X), the Lasso
 on M W X and M W y needs X, y and only
 
     P = W'M W = V^-1 - H H',   H = W'Q,   Q R = W C,

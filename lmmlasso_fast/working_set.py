@@ -12,6 +12,8 @@ from lmmlasso_fast.whitening import Precision
 
 #: SNPs whitened at a time.
 _BLOCK = 1024
+#: Sweeps of the residual fallback, in all and between two looks at signals.
+_MAX_SWEEPS, _SWEEPS_PER_CALL = 1000, 10
 
 
 class WorkingSet:
@@ -100,18 +102,43 @@ class WorkingSet:
             return exact
         norms = np.einsum("ij,ij->i", self._X[:w], self._Z[:w])
         v = self.dual_vector()
-        _core.residual_descent(
-            self._X[:w], self._Z[:w], norms, threshold, ridge, self.yPy, self.beta, v, cd_tol, 1000
-        )
+        for _ in range(_MAX_SWEEPS // _SWEEPS_PER_CALL):  # Python answers Ctrl-C in between
+            n_sweeps = _core.residual_descent(
+                self._X[:w],
+                self._Z[:w],
+                norms,
+                threshold,
+                ridge,
+                self.yPy,
+                self.beta,
+                v,
+                cd_tol,
+                _SWEEPS_PER_CALL,
+            )
+            if n_sweeps < _SWEEPS_PER_CALL:
+                break
         return False
+
+    def tangent(self, slope: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return d beta / d t and d v / d t of an exact solution when c changes by -slope dt.
+
+        With the active set and its signs fixed, (G_AA + ridge_A) d beta_A = -slope_A dt.
+        """
+        d_beta = np.where(self.beta != 0, -slope, 0.0)
+        self._solver.solve_active(d_beta)
+        return d_beta, -self._combine(d_beta)
+
+    def _combine(self, weights: np.ndarray) -> np.ndarray:
+        """Return the sum over the working set of weights_j P x_j."""
+        used = np.flatnonzero(weights)
+        with blas_cap(self._blas_threads):
+            if 3 * len(used) > len(weights):  # copying the rows would cost more than it saves
+                return weights @ self._Z[: len(weights)]
+            return weights[used] @ self._Z[used]
 
     def dual_vector(self) -> np.ndarray:
         """Return v = P (y - X beta), so that X'v is the gradient."""
-        active = np.flatnonzero(self.beta)
-        if len(active) == 0:
-            return self.Py.copy()
-        with blas_cap(self._blas_threads):
-            return self.Py - self.beta[active] @ self._Z[active]
+        return self.Py - self._combine(self.beta)
 
     def solution(self) -> tuple[np.ndarray, np.ndarray]:
         """Return (SNPs, coefficients) of the non-zero ones, by SNP."""

@@ -71,6 +71,7 @@ cdef extern from "lmml.h" nogil:
     int lmml_factor_init(lmml_factor *)
     void lmml_factor_free(lmml_factor *)
     void lmml_factor_reset(lmml_factor *)
+    void lmml_factor_solve(const lmml_kernels *, lmml_factor *, int64_t, double *)
     int lmml_lasso_solve(const lmml_kernels *, const lmml_lasso *, const lmml_options *,
                          lmml_factor *, double *, double *, lmml_info *)
     int lmml_residual_descent(const lmml_kernels *, int64_t, int64_t, const double *,
@@ -295,6 +296,13 @@ cdef class GramSolver:
     def reset(self):
         """Forget the factor (the Gram matrix or the ridge changed)."""
         lmml_factor_reset(&self.factor)
+
+    def solve_active(self, double[::1] x):
+        """Overwrite x by (G_AA + ridge_A)^-1 x_A on the active set A of the last solution."""
+        if x.shape[0] == 0:
+            return
+        with nogil:
+            lmml_factor_solve(KERNELS, &self.factor, x.shape[0], &x[0])
 
     def solve(self, const double[:, ::1] gram, const double[::1] c, const double[::1] threshold,
               ridge, double scale, double[::1] beta, double[::1] q, double cd_tol=1e-9):

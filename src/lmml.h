@@ -155,6 +155,10 @@ int lmml_factor_init(lmml_factor *factor);
 void lmml_factor_free(lmml_factor *factor);
 void lmml_factor_reset(lmml_factor *factor); /* the Gram matrix changed under it */
 
+/* x_A = (G_AA + ridge_A)^-1 x_A on the factor's active set A; the other entries of x (w) become 0.
+ */
+void lmml_factor_solve(const lmml_kernels *kernels, lmml_factor *factor, int64_t w, double *x);
+
 /* Coordinate descent with covariance updates, then the exact finish. beta (w) is the warm start
  * and the result; q (w) is written. */
 int lmml_lasso_solve(const lmml_kernels *kernels, const lmml_lasso *problem,

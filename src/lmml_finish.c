@@ -100,6 +100,16 @@ static void solve_upper(const lmml_kernels *kernels, const lmml_factor *factor, 
     }
 }
 
+void lmml_factor_solve(const lmml_kernels *kernels, lmml_factor *factor, int64_t w, double *x)
+{
+    double *d = factor->work;
+    for (int64_t i = 0; i < factor->k; i++) d[i] = x[factor->active[i]];
+    solve_lower(kernels, factor, d);
+    solve_upper(kernels, factor, d);
+    memset(x, 0, (size_t)w * sizeof *x);
+    for (int64_t i = 0; i < factor->k; i++) x[factor->active[i]] = d[i];
+}
+
 /* Appends working-set variable j. Returns 1, or 0 with z = L^-1 G_Aj left in `z` when j depends on
  * the active set, or an error. */
 static int append(const lmml_kernels *kernels, const lmml_lasso *problem, lmml_factor *factor,

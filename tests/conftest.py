@@ -3,6 +3,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A change must not fail, or pass, by what was drawn that day.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 # The installed package is tested. `python -m pytest` and the `python -c` of tests put the current
 # folder first on the path: from the repository root that is the source, without compiled module.

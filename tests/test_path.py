@@ -218,6 +218,24 @@ def test_a_snp_in_the_span_of_the_covariates_stays_zero():
         assert path.alpha_max < 10 * np.abs(problem.y).max()
 
 
+@pytest.mark.filterwarnings("ignore::lmmlasso_fast.errors.ConvergenceWarning")
+def test_not_even_next_to_no_penalty_lets_it_in():
+    """Rounding over next to nothing must become neither alpha_max nor a coefficient."""
+    problem = mixed_problem(9)
+    null = ll.fit_null(problem.y, problem.kinship, problem.X[:, [5]], log_delta=0.0)
+    pi = np.where(np.arange(70) == 5, 1e-30, 1)
+    plain = ll.lasso_path(problem.genotypes, problem.y, null, n_alphas=5)
+    for gram_limit in (0, 100):
+        path = ll.lasso_path(
+            problem.genotypes, problem.y, null, penalty_factors=pi, n_alphas=5,
+            gram_limit=gram_limit,
+        )  # fmt: skip
+        assert path.alpha_max == plain.alpha_max
+        assert not path.coefs.toarray()[5].any()
+        fits = [problem.X @ other.coefs.toarray() for other in (path, plain)]
+        assert_allclose(*fits, atol=1e-2)
+
+
 def test_duplicates_share_one_fit():
     """Which of them carries the effect is free; objective, fit and prediction are not."""
     problem = mixed_problem(10, missing=0.0)

@@ -239,6 +239,14 @@ def test_everything_unpenalised_is_least_squares():
         ll.lasso_path(problem.genotypes, problem.y, penalty_factors=np.zeros(5))
 
 
+def test_a_snp_without_variance_cannot_be_unpenalised(problem):
+    pi = np.ones(150)
+    pi[[9, 10]] = 0  # monomorphic, all missing
+    path = fit(problem, penalty_factors=pi)
+    assert not path.coefs.toarray()[[9, 10]].any()
+    assert path.n_active[0] == 0
+
+
 def test_more_unpenalised_snps_than_samples_is_an_error():
     problem = plain_problem(24, n=12, p=40, n_covariates=0, hostile=False)
     pi = np.zeros(40)
@@ -303,6 +311,9 @@ def test_interpolation_is_exact_between_kinks():
     middle = (ends.alphas[k] + ends.alphas[k + 1]) / 2
     exact = ll.lasso_path(problem.genotypes, problem.y, problem.null, tol=1e-14, alphas=[middle])
     assert_allclose(ends.at(middle)[0], exact.coefs.toarray()[:, 0], atol=1e-9)
+    almost = fit(problem, alphas=ends.alpha_max * np.array([1 - 1e-9, 0.5]))
+    with pytest.raises(InputError, match="span"):
+        almost.at(ends.alpha_max)
     with pytest.raises(InputError, match="span"):
         exact.at(middle * 2)  # there are active SNPs at the first alpha, and others above it
 

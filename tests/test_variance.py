@@ -1,4 +1,4 @@
-"""The variance split along the path, against the oracle."""
+"""How the variance splits along the path."""
 
 import numpy as np
 import pytest
@@ -10,50 +10,79 @@ import lmmlasso_fast as ll
 from lmmlasso_fast.errors import PhenotypeError
 
 
-def oracle(path, problem, K, delta):
-    """Shares (snp, random, noise) and the total, alpha by alpha."""
-    shares = []
-    for beta in path.coefs.toarray().T:
-        parts = ref.variance_split(beta, problem.y, problem.X, problem.C, K, delta)
-        three = np.array([parts.snps, parts.random, parts.noise])
-        shares.append([*(three / three.sum()), three.sum()])
-    return np.array(shares).T
+def oracle(path, problem, k):
+    """(snps, random, noise) at grid point k."""
+    K, delta = None, None
+    if path.null is not None:
+        K, delta = covariance(path.null), path.null.delta
+    beta = path.coefs.toarray()[:, k]
+    return ref.variance_split(beta, problem.y, problem.X, path.design.matrix, K, delta)
 
 
-def test_shares_are_the_oracles():
-    problem = mixed_problem(3, n=60, p=80, n_covariates=2)
-    path = ll.lasso_path(problem.genotypes, problem.y, problem.null, n_alphas=15, eps=0.05)
-    split = ll.variance_split(path, problem.genotypes, problem.y)
-    expected = oracle(path, problem, covariance(problem.null), problem.null.delta)
-    assert path.n_active[-1] > 10
-    assert_allclose([split.snp, split.random, split.noise, split.total], expected, atol=1e-9)
+def check(split, path, problem):
+    for k in range(len(path.alphas)):
+        expected = oracle(path, problem, k)
+        total = expected.snps + expected.random + expected.noise
+        assert_allclose(split.total[k], total, rtol=1e-7)
+        assert_allclose(split.snp[k], expected.snps / total, atol=1e-8)
+        assert_allclose(split.random[k], expected.random / total, atol=1e-8)
+        assert_allclose(split.noise[k], expected.noise / total, atol=1e-8)
     assert_allclose(split.snp + split.random + split.noise, 1, rtol=1e-14)
+    for part in (split.snp, split.random, split.noise):
+        assert ((part >= 0) & (part <= 1)).all()
 
 
-def test_without_a_random_effect_noise_is_the_rest():
-    problem = plain_problem(4, n=50, p=70, n_covariates=1)
-    path = ll.lasso_path(
-        problem.genotypes, problem.y, covariates=problem.covariates, n_alphas=10, eps=0.05
-    )
+@pytest.mark.parametrize("log_delta", [-4.0, 0.0, 4.0])
+def test_split_equals_dense_algebra(log_delta):
+    problem = mixed_problem(30, log_delta=log_delta)
+    path = ll.lasso_path(problem.genotypes, problem.y, problem.null, n_alphas=10)
     split = ll.variance_split(path, problem.genotypes, problem.y)
-    expected = oracle(path, problem, None, None)
-    assert_allclose([split.snp, split.random, split.noise, split.total], expected, atol=1e-9)
+    check(split, path, problem)
+    assert split.snp[0] == 0
+    assert split.snp[-1] > 0.1
+    # without active SNPs: the null model's maximum likelihood
+    assert_allclose(split.random[0], problem.null.h2, rtol=1e-9)
+    assert_allclose(split.total[0], problem.null.sigma_g2 + problem.null.sigma_e2, rtol=1e-9)
+
+
+def test_without_a_random_effect_the_rest_is_noise():
+    problem = plain_problem(31)
+    path = ll.lasso_path(problem.genotypes, problem.y, covariates=problem.covariates, n_alphas=10)
+    split = ll.variance_split(path, problem.genotypes, problem.y)
+    check(split, path, problem)
     assert not split.random.any()
 
 
-def test_at_alpha_max_the_split_is_the_null_models():
-    problem = mixed_problem(5, n=60, p=80)
-    null = ll.fit_null(problem.y, problem.kinship)
-    path = ll.lasso_path(problem.genotypes, problem.y, null, n_alphas=2)
-    split = ll.variance_split(path, problem.genotypes, problem.y)
-    assert path.n_active[0] == 0
-    assert split.snp[0] == 0
-    assert_allclose(split.random[0], null.h2, rtol=1e-10)
-    assert_allclose(split.total[0], null.sigma_g2 + null.sigma_e2, rtol=1e-10)
+def test_unpenalised_snps_count_as_snps():
+    problem = mixed_problem(32)
+    pi = np.ones(70)
+    pi[[5, 6]] = 0
+    path = ll.lasso_path(problem.genotypes, problem.y, problem.null, n_alphas=5, penalty_factors=pi)
+    check(ll.variance_split(path, problem.genotypes, problem.y), path, problem)
 
 
-def test_another_number_of_samples_is_refused():
-    problem = plain_problem(6, n=30, p=20)
-    path = ll.lasso_path(problem.genotypes, problem.y, n_alphas=2)
-    with pytest.raises(PhenotypeError, match="expected 30 values, found shape"):
+def test_nothing_active_at_all():
+    problem = mixed_problem(33)
+    path = ll.lasso_path(problem.genotypes, problem.y, problem.null, n_alphas=1)
+    assert ll.variance_split(path, problem.genotypes, problem.y).snp.tolist() == [0.0]
+
+
+@pytest.mark.parametrize("a", [1e-6, 1e6])
+def test_the_unit_and_the_mean_of_the_phenotype(a):
+    problem = mixed_problem(34)
+    splits = []
+    for y in (problem.y, a * problem.y, problem.y + 1e6):
+        null = ll.fit_null(y, problem.kinship, problem.covariates, log_delta=0.0)
+        path = ll.lasso_path(problem.genotypes, y, null, n_alphas=6)
+        splits.append(ll.variance_split(path, problem.genotypes, y))
+    for other in splits[1:]:
+        for name in ("snp", "random", "noise"):
+            assert_allclose(getattr(other, name), getattr(splits[0], name), atol=1e-7)
+    assert_allclose(splits[1].total, a * a * splits[0].total, rtol=1e-9)
+
+
+def test_another_phenotype_is_refused():
+    problem = mixed_problem(36)
+    path = ll.lasso_path(problem.genotypes, problem.y, problem.null, n_alphas=2)
+    with pytest.raises(PhenotypeError, match="expected 50 values"):
         ll.variance_split(path, problem.genotypes, problem.y[:-1])

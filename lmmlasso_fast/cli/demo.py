@@ -1,11 +1,14 @@
 """`lmmlasso demo`: the whole job on simulated data whose truth is known."""
 
+from pathlib import Path
+
 import click
 import numpy as np
 
 from lmmlasso_fast.cli.fit import fit, fit_path
 from lmmlasso_fast.cli.inputs import load
 from lmmlasso_fast.cli.run import Run, execute
+from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.plink_write import write_plink
 from lmmlasso_fast.io.results import write_table
@@ -33,6 +36,11 @@ def demo(**flags):
 
     def body(run):
         out = flags["out"]
+        if Path(f"{out}.bed").exists() and not Path(f"{out}.truth.tsv").exists():
+            raise InputError(
+                f"{out}.bed: expected no file, or one of an earlier demo (with {out}.truth.tsv), "
+                "found another fileset, which the demo would overwrite; choose another --out"
+            )
         truth = _simulate(run, out, flags["seed"])
         run.write("truth.tsv", lambda path: write_table(truth, path))
         arguments = ["--bfile", out, "--pheno", f"{out}.pheno.tsv", "--out", out]

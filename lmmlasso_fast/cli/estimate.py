@@ -8,10 +8,11 @@ _SYRK, _EIGH, _PASS = 4e10, 3e10, 1e10
 def estimate(n: int, p: int, *, n_alphas: int) -> tuple[float, float]:
     """Return (seconds, megabytes) for n samples, p SNPs and a path of n_alphas.
 
-    Kinship n^2 p, eigendecomposition and V^-1 about 12 n^3, passes n p each (DESIGN: cost). The
-    genotypes themselves stay in the page cache and are not counted.
+    Kinship n^2 p, eigendecomposition and V^-1 about 12 n^3, passes n p each. Memory:
+    Python with its libraries, a few n x n matrices, the working set with its Gram matrix, and the
+    table and statistics of the SNPs; the genotypes stay in the page cache and are not counted.
     """
     seconds = n**2 * p / _SYRK + 12 * n**3 / _EIGH + 1.5 * n_alphas * n * p / _PASS
     working_set = min(p, 2 * n)
-    numbers = 6 * n**2 + 2 * n * working_set + 2 * working_set**2 + 12 * p
-    return seconds, 60 + 8e-6 * numbers
+    numbers = 6 * n**2 + n * working_set + 2 * working_set**2 + 80 * p
+    return seconds, 110 + 8e-6 * numbers

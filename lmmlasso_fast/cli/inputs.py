@@ -3,6 +3,7 @@
 Everything is joined by (FID, IID); what is dropped is counted and said.
 """
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os.path import isfile, splitext
 
@@ -11,7 +12,13 @@ import numpy as np
 
 from lmmlasso_fast.cli.estimate import estimate
 from lmmlasso_fast.cli.run import Run
-from lmmlasso_fast.errors import GenotypeError, PhenotypeError, SampleMatchError, TableError
+from lmmlasso_fast.errors import (
+    GenotypeError,
+    InputError,
+    PhenotypeError,
+    SampleMatchError,
+    TableError,
+)
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.ids import match_samples, read_id_list, read_ids
 from lmmlasso_fast.io.kinship_files import read_grm, read_kinship
@@ -23,6 +30,7 @@ from lmmlasso_fast.io.text import quote
 from lmmlasso_fast.kinship import Kinship
 from lmmlasso_fast.kinship import kinship as compute_kinship
 from lmmlasso_fast.preprocessing import Transform, transform_phenotype
+from lmmlasso_fast.threads import blas_cap, blas_threads_for
 
 
 @dataclass(frozen=True)
@@ -204,7 +212,10 @@ def load(run: Run, options: dict) -> Analysed:
             for column in used
             if not column.dtype.is_numeric()
         }
-    values, transform = transform_phenotype(y[index], options["transform"], options["standardize"])
+    with located(f"phenotype {name} of {options['pheno'] or fam_path(options)}"):
+        values, transform = transform_phenotype(
+            y[index], options["transform"], options["standardize"]
+        )
     if transform.lambda_ is not None:
         run.say(f"Box-Cox: lambda {transform.lambda_:.6g}, shift {transform.shift:.6g}")
     run.say(f"{len(index)} samples analysed")
@@ -231,13 +242,25 @@ def load_kinship(run: Run, options: dict, analysed: Analysed) -> Kinship:
         run.say(f"kinship of {matrix.n_samples} samples read from {given}")
         subset = matrix.subset(rows)
         # ids as the genotypes write them (the file may have none in its FID column)
-        return Kinship(
+        kinship = Kinship(
             subset.matrix,
             analysed.genotypes.samples,
             subset.estimator,
             subset.n_variants,
             subset.scale,
         )
+        with located(f"kinship {given}"), blas_cap(blas_threads_for(n, run.threads)):
+            kinship.spectrum  # noqa: B018 (cached: an indefinite matrix is an error of this file)
+        return kinship
+
+
+@contextmanager
+def located(where: str):
+    """Say in bad input's message where it comes from."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(f"{where}: {error}") from error
 
 
 def given_kinship(options: dict) -> str | None:

@@ -39,6 +39,7 @@ def fit_null_model(run: Run, flags: dict, analysed: Analysed) -> NullModel:
             flags["method"],
             flags["log_delta"],
             covariate_names=analysed.covariate_names,
+            n_threads=run.threads,
         )
     error = "" if model.h2_se is None else f" (standard error {model.h2_se:.4f})"
     flags_set = [

@@ -22,7 +22,7 @@ from lmmlasso_fast import _core
 from lmmlasso_fast.errors import InputError, OutputError
 from lmmlasso_fast.io.atomic import together
 from lmmlasso_fast.io.results import write_json
-from lmmlasso_fast.threads import available_threads
+from lmmlasso_fast.threads import available_threads, blas_threads_for
 
 EXIT_OK, EXIT_INPUT, EXIT_NOT_CONVERGED, EXIT_OUTPUT = 0, 3, 4, 5
 EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_TERMINATED = 70, 130, 143
@@ -72,7 +72,8 @@ class Run:
         try:
             click.echo(text, err=True)
         except OSError:  # a closed pipe must not end the run, nor fail Python's last flush (120)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+            with suppress(OSError):  # what stands for stderr may have no descriptor
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
         self._write_log(text)
 
     def note_input(self, path: str | os.PathLike | None) -> None:
@@ -142,6 +143,7 @@ class Run:
                 "counts": self.counts,
                 "kernels": _core.kernels_name(),
                 "threads": self.threads,
+                "blas_threads": blas_threads_for(self.counts.get("samples", 0), self.threads),
                 "packages": {
                     name: package_version(name) for name in ("numpy", "scipy", "polars", "click")
                 },
