@@ -1,6 +1,7 @@
 """Threads: how many there are, work on ranges, and one cap on BLAS threads for the process."""
 
 import os
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ _cap_lock = threading.Lock()
 _cap_depth = 0
 _cap = None
 _controller = None
+_scipy_found = False
 
 
 def available_threads() -> int:
@@ -56,13 +58,10 @@ def blas_cap(n_threads: int):
     regions are counted: the first one to enter sets the cap, the last one to leave restores what
     was there before; regions that overlap or nest share the cap of the first.
     """
-    global _cap_depth, _cap, _controller
+    global _cap_depth, _cap
     with _cap_lock:
         if _cap_depth == 0:
-            if _controller is None:  # finding the libraries costs milliseconds: once
-                from threadpoolctl import ThreadpoolController
-
-                _controller = ThreadpoolController()
+            _find_libraries()
             _free_control()
             _cap = _controller.limit(limits=n_threads, user_api="blas")
         _cap_depth += 1
@@ -76,6 +75,17 @@ def blas_cap(n_threads: int):
                 _cap.restore_original_limits()
                 _free_control()
                 _cap = None
+
+
+def _find_libraries() -> None:
+    """Look for BLAS libraries: once, for it costs milliseconds, and again when SciPy brought its."""
+    global _controller, _scipy_found
+    scipy_loaded = "scipy.linalg" in sys.modules
+    if _controller is None or scipy_loaded != _scipy_found:
+        from threadpoolctl import ThreadpoolController
+
+        _controller = ThreadpoolController()
+        _scipy_found = scipy_loaded
 
 
 def _free_control() -> None:

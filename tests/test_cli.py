@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from cli_files import (
     read,
     results,
     run_json,
+    write_table,
 )
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -344,3 +346,25 @@ def test_progress_bar_on_a_terminal(small, tmp_path):
     assert b"100%" in shown
     assert b"path: 10 of 100" not in shown
     assert results(tmp_path / "P") == results(small.plain)
+
+
+def test_the_demo_does_not_overwrite_another_fileset(small, tmp_path):
+    for end in ("bed", "bim", "fam"):
+        shutil.copy(f"{small.prefix}.{end}", tmp_path / f"mine.{end}")
+    before = (tmp_path / "mine.bed").read_bytes()
+    err = lmmlasso("demo", "--out", tmp_path / "mine", code=3)
+    assert "which the demo would overwrite; choose another --out" in err
+    assert (tmp_path / "mine.bed").read_bytes() == before
+
+
+def test_errors_of_values_name_their_file(small, tmp_path):
+    A = -np.eye(90) + 2 * np.ones((90, 90))
+    np.savetxt(tmp_path / "indefinite.cXX.txt", A)
+    given = ["--kinship", tmp_path / "indefinite.cXX.txt"]
+    err = lmmlasso("null", *small.base, *given, "--out", tmp_path / "P", code=3)
+    assert "indefinite.cXX.txt: kinship: expected a positive semi-definite matrix, found" in err
+    ids = {name: small.samples[name].to_list() for name in ("FID", "IID")}
+    path = write_table(tmp_path / "constant.tsv", **ids, Y=[1.0] * 90)
+    base = ["--bfile", small.prefix, "--pheno", path]
+    err = lmmlasso("null", *base, "--out", tmp_path / "P", code=3)
+    assert f"phenotype Y of {path}: " in err

@@ -11,7 +11,7 @@ from scipy import sparse
 import lmmlasso_fast.packed
 from lmmlasso_fast import _core
 from lmmlasso_fast.dense import DenseGenotypes
-from lmmlasso_fast.errors import GenotypeError, LMMLassoError
+from lmmlasso_fast.errors import DataWarning, GenotypeError, LMMLassoError
 from lmmlasso_fast.genotypes import REASONS
 from lmmlasso_fast.packed import PackedGenotypes, pack
 
@@ -338,3 +338,10 @@ def test_tables_of_another_length_are_refused():
         from_array(D, samples=sample_table(7))
     with pytest.raises(GenotypeError, match=r"variants: expected a table of 3 rows.*found 4"):
         from_array(D, variants=variant_table(4))
+
+
+def test_negative_integers_are_numbers_and_said_to_be():
+    X = np.array([[0, 1], [-9, 2], [1, 0]], dtype=np.int8)
+    with pytest.warns(DataWarning, match="integers down to -9 are taken as they are"):
+        genotypes = from_array(X)
+    assert genotypes.mean[0] == X[:, 0].mean()

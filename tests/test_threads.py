@@ -2,9 +2,13 @@
 
 import threading
 
+import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
+import lmmlasso_fast as ll
+from lmmlasso_fast import threads
+from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.threads import blas_cap
 
 
@@ -87,3 +91,38 @@ def test_others_can_limit_threads_afterwards(two_threads):
     with threadpool_limits(1, user_api="blas"):
         assert blas_threads() == {1}
     assert blas_threads() == two_threads
+
+
+def test_n_threads_reaches_blas_in_every_stage(two_threads, monkeypatch):
+    """From SINGLE_THREAD_BELOW samples on: the eigendecomposition and the path too."""
+    monkeypatch.setattr(threads, "SINGLE_THREAD_BELOW", 10)
+    rng = np.random.default_rng(0)
+    genotypes = ll.Genotypes.from_array(rng.integers(0, 3, (40, 60)))
+    y = rng.standard_normal(40)
+    decompositions, alphas = [], []
+    eigh = np.linalg.eigh
+    monkeypatch.setattr(
+        np.linalg, "eigh", lambda A: decompositions.append(blas_threads()) or eigh(A)
+    )
+    for n_threads in (1, 2):
+        decompositions.clear()
+        alphas.clear()
+        K = ll.kinship(genotypes, n_threads=n_threads)
+        null = ll.fit_null(y, K, n_threads=n_threads)
+        ll.lasso_path(
+            genotypes,
+            y,
+            null,
+            n_alphas=3,
+            n_threads=n_threads,
+            progress=lambda *_: alphas.append(blas_threads()),
+        )
+        assert decompositions == [{n_threads}]
+        assert alphas == [{n_threads}] * 3
+
+
+@pytest.mark.parametrize("n_threads", [0, -1, 1.5, True, "2"])
+def test_odd_numbers_of_threads_are_refused(n_threads):
+    genotypes = ll.Genotypes.from_array(np.random.default_rng(0).integers(0, 3, (20, 5)))
+    with pytest.raises(InputError, match="n_threads: expected an integer of at least 1, found"):
+        ll.lasso_path(genotypes, np.arange(20.0), n_threads=n_threads)

@@ -116,6 +116,22 @@ static void test_descent(const lmml_kernels *kernels, const design *d, double va
     CHECK(fabs(objective(d, beta) - value) <= 1e-9 * d->lasso.scale);
 }
 
+/* (G_AA + ridge_A) x_A = b_A, A the support of the last solution, and zero elsewhere. */
+static void test_factor_solve(const lmml_kernels *kernels, const design *d, lmml_factor *factor,
+                              const double *beta)
+{
+    double b[W_MAX], x[W_MAX], worst = 0, largest = 0;
+    for (int64_t j = 0; j < d->w; j++) b[j] = x[j] = uniform();
+    lmml_factor_solve(kernels, factor, d->w, x);
+    for (int64_t j = 0; j < d->w; j++) largest = fmax(largest, fabs(x[j]) * d->norms[j]);
+    for (int64_t j = 0; j < d->w; j++) {
+        double sum = ridge_of(d, j) * x[j] - b[j];
+        for (int64_t k = 0; k < d->w; k++) sum += d->G[j * W_MAX + k] * x[k];
+        worst = fmax(worst, beta[j] != 0 ? fabs(sum) : x[j] != 0 ? INFINITY : 0);
+    }
+    CHECK(worst <= 1e-11 * largest + 1e-12);
+}
+
 /* One design at falling thresholds: warm starts and one factor must do what a cold start does. */
 static void test_path(int64_t w, int kind)
 {
@@ -134,6 +150,7 @@ static void test_path(int64_t w, int kind)
             CHECK(lmml_lasso_solve(tables[t], &d.lasso, &options, &factor, beta, q, &info) == 0);
             CHECK(info.exact && violation(&d, beta, q) <= 1e-9);
             CHECK(info.n_active == count_active(&d, beta) && info.n_sweeps >= 1);
+            test_factor_solve(tables[t], &d, &factor, beta);
 
             lmml_factor fresh;
             lmml_factor_init(&fresh);
@@ -235,7 +252,10 @@ static void test_limits_and_errors(void)
     CHECK(SOLVE() == LMML_OK && info.exact);
     lmml_factor_free(&factor);
 
-    /* an empty working set, and one variable */
+    /* an empty active set, an empty working set, and one variable */
+    double x[2] = {3, 4};
+    lmml_factor_solve(tables[0], &factor, 2, x);
+    CHECK(x[0] == 0 && x[1] == 0);
     d.lasso.w = d.w = 0;
     CHECK(SOLVE() == LMML_OK && info.exact && info.n_active == 0);
     make_design(&d, 1, PLAIN, 0.5);
