@@ -78,7 +78,7 @@ def blas_cap(n_threads: int):
 
 
 def _find_libraries() -> None:
-    """Look for BLAS libraries: once, for it costs milliseconds, and again when SciPy brought its."""
+    """Look for BLAS libraries: once, as it costs milliseconds, and again when SciPy brought its."""
     global _controller, _scipy_found
     scipy_loaded = "scipy.linalg" in sys.modules
     if _controller is None or scipy_loaded != _scipy_found:
