@@ -17,6 +17,8 @@ MAX_LOG_DELTA = 40.0
 _STACK = 1 << 23
 #: A profile that varies by less than this (in log-likelihood) does not identify delta.
 _FLAT = 1e-6
+#: Of the largest phenotype, to base 2.
+_LARGEST_EXPONENT = 505
 #: A second local optimum this close in log-likelihood is inside the 95 % interval (3.84 / 2); the
 #: far end of the interval, where the profile only levels off, seldom is.
 _RIVAL = 1.92
@@ -157,6 +159,11 @@ def fit_null(
     design = as_design(covariates, len(y), intercept=intercept, names=covariate_names)
     # Scaling y by a power of two is exact and keeps its squares away from over- and underflow.
     exponent = int(np.frexp(np.abs(y).max())[1])
+    if abs(exponent) > _LARGEST_EXPONENT:  # the variances are reported in squared units of y
+        raise PhenotypeError(
+            "phenotype: expected numbers whose squares are neither infinite nor zero, found "
+            f"{float(np.abs(y).max())!r} as the largest; give it in another unit"
+        )
     least_squares, rest = without_fixed_effects(design.matrix, np.ldexp(y, -exponent))
     with blas_cap(blas_threads_for(K.n_samples, n_threads)):
         likelihood = _Likelihood(K, rest, design, reml=method == "reml")

@@ -345,6 +345,13 @@ def test_phenotypes_that_cannot_be_used_are_refused(change, text):
         ll.fit_null(change(y), K)
 
 
+@pytest.mark.parametrize("a", [1e-300, 1e-160, 1e160, 1e300])
+def test_a_phenotype_whose_variance_is_no_number_is_refused(a):
+    y, K = several_minima(0)
+    with pytest.raises(PhenotypeError, match="another unit"):
+        ll.fit_null(a * y, K)
+
+
 def test_a_phenotype_that_the_covariates_explain_is_refused():
     _, K, covariates, C = example(22)
     with pytest.raises(PhenotypeError, match="explain it completely"):

@@ -99,7 +99,7 @@ def _open_bed(path: Path, n: int, p: int) -> np.ndarray:
             hint = f"; the size would fit {p} SNPs of {4 * fits - 3} to {4 * fits} samples"
         raise PlinkFormatError(
             f"{path}: expected {expected} bytes for {p} SNPs (.bim) of {n} samples (.fam), found "
-            f"{size}{hint}"
+            f"{size}{hint}; take the three files of one fileset, and copy it again if one was cut"
         )
     return np.memmap(path, dtype=np.uint8, mode="r", offset=3, shape=(p, stride))
 
