@@ -129,7 +129,7 @@ typedef struct {
 typedef struct {
     double cd_tol;      /* sweeps end when max_j G_jj d_j^2 <= cd_tol * scale */
     int64_t max_sweeps; /* of coordinate descent */
-    int64_t max_events; /* of the exact finish: variables that enter or leave */
+    int64_t max_events; /* of the exact finish: no new one is begun after this many */
 } lmml_options;
 
 typedef struct {

@@ -240,9 +240,9 @@ def test_stability_repeats_train_on_subsamples(drawn, monkeypatch):
 def test_stability_streams(drawn):
     X, K, y = drawn
     np.random.seed(1)  # noqa: NPY002 - the global state must neither be used nor changed
-    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    state = np.random.get_state()[1].copy()  # noqa: NPY002 - as above
     runs = [compat.stability_selection(X, K, y, 15.0, 6, 0.5, seed=seed) for seed in (0, 0, 1)]
-    assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+    assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002 - as above
     assert_array_equal(runs[0], runs[1])
     assert not np.array_equal(runs[0], runs[2])
     whole = compat.stability_selection(X, K, y, 15.0, 2, 1.0)

@@ -4,7 +4,7 @@ Everything is joined by (FID, IID); what is dropped is counted and said.
 """
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os.path import isfile, splitext
 
 import click
@@ -240,15 +240,8 @@ def load_kinship(run: Run, options: dict, analysed: Analysed) -> Kinship:
                 f"the first one without is {first}; drop these with --remove"
             )
         run.say(f"kinship of {matrix.n_samples} samples read from {given}")
-        subset = matrix.subset(rows)
         # ids as the genotypes write them (the file may have none in its FID column)
-        kinship = Kinship(
-            subset.matrix,
-            analysed.genotypes.samples,
-            subset.estimator,
-            subset.n_variants,
-            subset.scale,
-        )
+        kinship = replace(matrix.subset(rows), samples=analysed.genotypes.samples)
         with located(f"kinship {given}"), blas_cap(blas_threads_for(n, run.threads)):
             kinship.spectrum  # noqa: B018 (cached: an indefinite matrix is an error of this file)
         return kinship
