@@ -57,16 +57,22 @@ class PackedGenotypes(Genotypes):
 
     def gradient(self, v, *, screening=False, n_threads=1):
         v = np.asarray(v, dtype=np.float64)
-        if v.ndim == 2:
-            out = np.empty((self.n_variants, v.shape[1]), order="F")
-            for k in range(v.shape[1]):
-                out[:, k] = self.gradient(v[:, k], screening=screening, n_threads=n_threads)
-            return out
-        if v.shape != (self.n_samples,):
+        if v.ndim not in (1, 2) or v.shape[0] != self.n_samples:
             raise ValueError(f"v: expected {self.n_samples} entries, found shape {v.shape}")
-        n_limbs = _core.SCREENING if screening else _core.CERTIFICATE
-        digits, unit = _core.limbs(np.ascontiguousarray(v), self._index, self._n_file, n_limbs)
-        out = np.empty(self.n_variants)
+        rows = np.ascontiguousarray(v.T if v.ndim == 2 else v[None])
+        n_limbs = np.where(np.broadcast_to(screening, len(rows)), _core.SCREENING, _core.CERTIFICATE)
+        out = np.empty((len(rows), self.n_variants))
+        for first in range(0, len(rows), _core.MAX_VECTORS):
+            chosen = slice(first, first + _core.MAX_VECTORS)
+            self._gradient(rows[chosen], n_limbs[chosen], n_threads, out[chosen])
+        return out.T if v.ndim == 2 else out[0]
+
+    def _gradient(self, rows, n_limbs, n_threads, out):
+        """Fill out (m x p) for the vectors that one pass takes."""
+        vectors = [
+            _core.limbs(row, self._index, self._n_file, int(n))
+            for row, n in zip(rows, n_limbs, strict=True)
+        ]
 
         def part(start, stop):
             _core.gradient(
@@ -75,16 +81,14 @@ class PackedGenotypes(Genotypes):
                 self.mean,
                 self._inverse_sd,
                 self.n_missing,
-                digits,
-                n_limbs,
-                unit,
+                vectors,
                 start,
-                out[start:stop],
+                stop,
+                out,
             )
 
         worth = self.n_variants * self._n_file >= _THREADS_FROM
         over_ranges(part, self.n_variants, n_threads if worth else 1)
-        return out
 
     def columns(self, index, dtype=np.float64, statistics=None):
         index = np.ascontiguousarray(index, dtype=np.int64)

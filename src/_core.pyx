@@ -24,6 +24,10 @@ cdef extern from "lmml.h" nogil:
         int64_t n_variants
         int64_t n_samples
         int64_t stride
+    ctypedef struct lmml_vector:
+        const int8_t *limbs
+        int n_limbs
+        double unit
     ctypedef struct lmml_lasso:
         int64_t w
         int64_t ld
@@ -48,13 +52,15 @@ cdef extern from "lmml.h" nogil:
         LMML_ERR_MEMORY
         LMML_LIMBS_SCREENING
         LMML_LIMBS_CERTIFICATE
+        LMML_MAX_VECTORS
     const char *lmml_strerror(int)
     int lmml_kernels_select(const char *, const lmml_kernels **)
     const char *lmml_kernels_name(const lmml_kernels *)
     int64_t lmml_limbs_size(int64_t, int)
     int lmml_limbs_fill(const double *, const int64_t *, int64_t, int64_t, int, int8_t *, double *)
     int lmml_gradient(const lmml_kernels *, const lmml_packed *, const double *, const double *,
-                      const int32_t *, const int8_t *, int, double, int64_t, int64_t, double *)
+                      const int32_t *, const lmml_vector *, int, int64_t, int64_t, double *,
+                      int64_t)
     int lmml_mask_fill(const int64_t *, int64_t, int64_t, uint8_t *)
     int lmml_counts(const lmml_kernels *, const lmml_packed *, const uint8_t *, int64_t, int64_t,
                     int32_t *)
@@ -81,6 +87,7 @@ cdef extern from "lmml.h" nogil:
 
 SCREENING = LMML_LIMBS_SCREENING
 CERTIFICATE = LMML_LIMBS_CERTIFICATE
+MAX_VECTORS = LMML_MAX_VECTORS
 
 cdef const lmml_kernels *KERNELS = NULL
 
@@ -120,7 +127,7 @@ def available_kernels():
     cdef const lmml_kernels *found = NULL
     return [
         name
-        for name in ("avx512", "avx2", "generic")
+        for name in ("amx", "avx512", "avx2", "generic")
         if lmml_kernels_select(name.encode(), &found) == LMML_OK
     ]
 
@@ -140,7 +147,7 @@ cdef lmml_packed packed_view(const uint8_t[:, ::1] data, int64_t n_samples) exce
 
 
 def limbs(const double[::1] v, const int64_t[::1] index, int64_t n_samples, int n_limbs):
-    """v as the digits that `gradient` reads: (buffer, value of the lowest digit)."""
+    """v as the digits that `gradient` reads: (buffer, number of limbs, value of the lowest)."""
     cdef int64_t size = lmml_limbs_size(n_samples, n_limbs)
     storage = np.empty(size + 64, dtype=np.int8)
     offset = -storage.ctypes.data % 64
@@ -151,7 +158,7 @@ def limbs(const double[::1] v, const int64_t[::1] index, int64_t n_samples, int 
     with nogil:
         code = lmml_limbs_fill(&v[0], &index[0], v.shape[0], n_samples, n_limbs, &view[0], &unit)
     check(code)
-    return buffer, unit
+    return buffer, n_limbs, unit
 
 
 def gradient(
@@ -160,21 +167,30 @@ def gradient(
     const double[::1] mean,
     const double[::1] inverse_sd,
     const int32_t[::1] n_missing,
-    const int8_t[::1] digits,
-    int n_limbs,
-    double unit,
+    vectors,
     int64_t start,
-    double[::1] out,
+    int64_t stop,
+    double[:, ::1] out,
 ):
-    """out[k] = x_j'v for j = start + k."""
+    """out[k, j] = x_j'v_k for start <= j < stop; v_k as `limbs` made it."""
     cdef lmml_packed packed = packed_view(data, n_samples)
-    cdef int64_t stop = start + out.shape[0]
-    cdef int code
-    if out.shape[0] == 0:
+    cdef lmml_vector digits[LMML_MAX_VECTORS]
+    cdef const int8_t[::1] buffer
+    cdef int n_vectors = len(vectors), code
+    if n_vectors > LMML_MAX_VECTORS or out.shape[0] != n_vectors:
+        raise ValueError("out must have one row per vector, of which there may be MAX_VECTORS")
+    if not 0 <= start <= stop <= out.shape[1] or out.shape[1] != packed.n_variants:
+        raise ValueError("out must have one column per SNP")
+    if start == stop:
         return
+    for k in range(n_vectors):
+        buffer = vectors[k][0]
+        digits[k].limbs = &buffer[0]  # `vectors` keeps the memory alive
+        digits[k].n_limbs = vectors[k][1]
+        digits[k].unit = vectors[k][2]
     with nogil:
-        code = lmml_gradient(KERNELS, &packed, &mean[0], &inverse_sd[0], &n_missing[0],
-                             &digits[0], n_limbs, unit, start, stop, &out[0])
+        code = lmml_gradient(KERNELS, &packed, &mean[0], &inverse_sd[0], &n_missing[0], digits,
+                             n_vectors, start, stop, &out[0, start], out.shape[1])
     check(code)
 
 

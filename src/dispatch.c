@@ -3,10 +3,28 @@
 
 #include "kernels.h"
 
+#if defined(LMML_HAVE_AMX)
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Linux gives the state of the tiles (8 kB a thread) to processes that ask for it. */
+static int tiles_are_permitted(void)
+{
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+}
+#endif
+
 static int is_available(const lmml_kernels *kernels)
 {
 #if defined(LMML_HAVE_X86)
     __builtin_cpu_init();
+#if defined(LMML_HAVE_AMX)
+    if (kernels == &lmml_kernels_amx)
+        return __builtin_cpu_supports("amx-int8") && __builtin_cpu_supports("amx-tile") &&
+               __builtin_cpu_supports("gfni") && is_available(&lmml_kernels_avx512) &&
+               tiles_are_permitted();
+#endif
     if (kernels == &lmml_kernels_avx512)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") &&
@@ -21,6 +39,9 @@ static int is_available(const lmml_kernels *kernels)
 int lmml_kernels_select(const char *name, const lmml_kernels **kernels)
 {
     static const lmml_kernels *const tables[] = {/* best first */
+#if defined(LMML_HAVE_AMX)
+                                                 &lmml_kernels_amx,
+#endif
 #if defined(LMML_HAVE_X86)
                                                  &lmml_kernels_avx512, &lmml_kernels_avx2,
 #endif

@@ -20,13 +20,45 @@ typedef struct {
     int64_t high, low;
 } lmml_sum;
 
+/* The vectors of one pass. `tiles` holds the same digits once more for matrix instructions (NULL
+ * below the table's tiles_from): the limbs of all vectors are columns, sixteen columns a tile;
+ * a tile has 16 rows of 64 bytes, its entry (r, 4 c + i) is digit 4 r + i of column c. Column block
+ * by column block, chunk by chunk, position in the byte by position. */
+typedef struct {
+    int n_vectors;
+    lmml_vector vectors[LMML_MAX_VECTORS];
+    int n_column_blocks;
+    const int8_t *tiles;
+    int64_t ahead; /* how many bytes ahead to prefetch: hardware stops at the end of a page */
+} lmml_operand;
+
+enum { LMML_TILE_COLUMNS = 16, LMML_TILE_BYTES = 1024 };
+
+/* 32-bit sums: n samples add at most 3 * 128 n, so that they are taken to 64 bits after this many
+ * chunks (4 million samples). */
+enum { LMML_MAX_CHUNKS = 1 << 14 };
+
+/* The digits' sums of one vector, weighted by their place. Seven limbs: high and low; three: low.
+ */
+static inline lmml_sum lmml_weigh(const int32_t *sums, const int n_limbs)
+{
+    lmml_sum sum = {0, 0};
+    const int n_high = n_limbs > 3 ? n_limbs - 3 : 0;
+    for (int l = 0; l < n_high; l++) sum.high = sum.high * 256 + sums[l];
+    for (int l = n_high; l < n_limbs; l++) sum.low = sum.low * 256 + sums[l];
+    return sum;
+}
+
 struct lmml_kernels {
     const char *name;
-    /* sums[a] = sum over samples of f(code of variant a) * v, where f is 2 - dosage with missing =
-     * 1 (missing == 0) or the indicator of missing (missing == 1). Reads n_chunks * 64 bytes of
-     * every variant; what lies past its end meets zero digits. */
+    int tiles_from;   /* digits of a genotype from which the operand has tiles */
+    int missing_code; /* what dot() below takes a missing genotype for */
+    /* sums[a * n_vectors + k] = sum over samples of f(code of variant a) * v_k, where f is
+     * 2 - dosage with missing = missing_code (missing == 0) or the indicator of missing
+     * (missing == 1). Reads n_chunks * 64 bytes of every variant; what lies past its end meets
+     * zero digits. */
     void (*dot)(const uint8_t *const *variants, int n_variants, int64_t n_chunks,
-                const int8_t *limbs, int n_limbs, int missing, lmml_sum *sums);
+                const lmml_operand *v, int missing, lmml_sum *sums);
     /* counts[g]: samples in the mask with code g */
     void (*count)(const uint8_t *variant, const uint8_t *mask, int64_t n_bytes, int32_t *counts);
     /* y += a * x */
@@ -39,6 +71,9 @@ extern const lmml_kernels lmml_kernels_generic;
 #if defined(LMML_HAVE_X86)
 extern const lmml_kernels lmml_kernels_avx2;
 extern const lmml_kernels lmml_kernels_avx512;
+#endif
+#if defined(LMML_HAVE_AMX)
+extern const lmml_kernels lmml_kernels_amx;
 #endif
 
 #endif

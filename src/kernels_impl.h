@@ -7,9 +7,13 @@
  *   AND, ANDNOT(a, b)       a & b, ~a & b
  *   SUB8, SHR(a, k), SET1   byte-wise subtraction, shift of 16-bit (or byte) lanes, broadcast byte
  *   ACC, ACC_ZERO           an accumulator of 32-bit integers
- *   DOT(acc, u, s)          acc + sums of products of unsigned bytes u <= 2 and signed bytes s
+ *   DOT(acc, u, s)          acc + sums of products of unsigned bytes u <= 3 and signed bytes s
  *   ACC_SUM4(out, a, b, c, d)  out[0..3] = the sums of the lanes of four accumulators (int32_t)
  *   GROUP_SCREENING, GROUP_CERTIFICATE  SNPs handled together: as many as the registers hold
+ * and, where there is something better than what is below,
+ *   MAP(x, row0, row1)      every byte's bits mapped: bit i = the sum mod 2 of its bits in row i
+ *   ISA_TILES_DOT, ISA_TILES_FROM  a dot() for tiles of digits (kernels.h), and the number of
+ * digits (over all vectors) from which it is to be used
  */
 #include <string.h>
 
@@ -17,30 +21,66 @@
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-/* 32-bit sums: n samples add at most 2 * 128 n, so that they are taken to 64 bits after this many
- * chunks (8 million samples). */
-enum { MAX_CHUNKS = 1 << 15, MAX_GROUP = 4, MAX_LIMBS = LMML_LIMBS_CERTIFICATE };
+enum { MAX_GROUP = 4, MAX_LIMBS = LMML_LIMBS_CERTIFICATE };
+
+/* The dosages of a vector of packed bytes: `prepare` once, then `field` for each of the four
+ * positions within a byte. With missing == 0: 2 - dosage, MISSING_CODE for missing; else the
+ * indicator of missing. */
+#ifdef MAP
+enum { MISSING_CODE = 3 };
+
+/* 00 to 0, 10 to 1, 11 to 2, 01 to 3: low bit = high ^ low, high bit = low */
+ALWAYS_INLINE VEC prepare(VEC code, const int missing)
+{
+    return missing ? ANDNOT(SHR(code, 1), code) : code;
+}
+
+ALWAYS_INLINE VEC field(VEC y, const int f, const int missing)
+{
+    if (missing)
+        return f == 0   ? MAP(y, 0x01, 0)
+               : f == 1 ? MAP(y, 0x04, 0)
+               : f == 2 ? MAP(y, 0x10, 0)
+                        : MAP(y, 0x40, 0);
+    return f == 0   ? MAP(y, 0x03, 0x01)
+           : f == 1 ? MAP(y, 0x0c, 0x04)
+           : f == 2 ? MAP(y, 0x30, 0x10)
+                    : MAP(y, 0xc0, 0x40);
+}
+#else
+enum { MISSING_CODE = 1 };
+
+ALWAYS_INLINE VEC prepare(VEC code, const int missing)
+{
+    const VEC high = SHR(code, 1), low = SET1(0x55);
+    /* code - high bit = 2 - dosage (missing: 1); or: low bit without high */
+    return missing ? AND(ANDNOT(high, code), low) : SUB8(code, AND(high, low));
+}
+
+ALWAYS_INLINE VEC field(VEC y, const int f, const int missing)
+{
+    (void)missing;
+    return AND(f ? SHR(y, 2 * f) : y, SET1(0x03));
+}
+#endif
 
 /* One chunk: sub-vectors of 64 bytes; field f of every byte meets digits 64 f .. 64 f + 63. */
 ALWAYS_INLINE void dot_chunk(const uint8_t *const *x, const int group, const int n_limbs,
-                             const int missing, const int8_t *digits, ACC acc[MAX_GROUP][MAX_LIMBS])
+                             const int missing, const int8_t *digits, int64_t ahead,
+                             ACC acc[MAX_GROUP][MAX_LIMBS])
 {
-    const VEC field = SET1(0x03), low = SET1(0x55);
+#pragma GCC unroll 4
+    for (int a = 0; a < group; a++) __builtin_prefetch(x[a] + ahead);
 #pragma GCC unroll 8
     for (int s = 0; s < LMML_CHUNK_BYTES; s += VBYTES) {
         VEC y[MAX_GROUP];
 #pragma GCC unroll 4
-        for (int a = 0; a < group; a++) {
-            const VEC code = LOAD(x[a] + s);
-            const VEC high = SHR(code, 1);
-            /* fields of y: code - high bit = 2 - dosage (missing: 1); or: low bit without high */
-            y[a] = missing ? AND(ANDNOT(high, code), low) : SUB8(code, AND(high, low));
-        }
+        for (int a = 0; a < group; a++) y[a] = prepare(LOAD(x[a] + s), missing);
 #pragma GCC unroll 4
         for (int f = 0; f < 4; f++) {
             VEC u[MAX_GROUP];
 #pragma GCC unroll 4
-            for (int a = 0; a < group; a++) u[a] = AND(f ? SHR(y[a], 2 * f) : y[a], field);
+            for (int a = 0; a < group; a++) u[a] = field(y[a], f, missing);
 #pragma GCC unroll 7
             for (int l = 0; l < n_limbs; l++) {
                 const VEC d = LOAD(digits + l * LMML_CHUNK_SAMPLES + f * LMML_CHUNK_BYTES + s);
@@ -51,22 +91,9 @@ ALWAYS_INLINE void dot_chunk(const uint8_t *const *x, const int group, const int
     }
 }
 
-/* The sums of the digits' sums weighted by their place: value = high * 2^24 + low for seven limbs,
- * low alone for three. */
-ALWAYS_INLINE lmml_sum weigh(const int32_t *sums, const int n_limbs)
-{
-    lmml_sum sum = {0, 0};
-    const int n_high = n_limbs > 3 ? n_limbs - 3 : 0;
-#pragma GCC unroll 4
-    for (int l = 0; l < n_high; l++) sum.high = sum.high * 256 + sums[l];
-#pragma GCC unroll 4
-    for (int l = n_high; l < n_limbs; l++) sum.low = sum.low * 256 + sums[l];
-    return sum;
-}
-
 ALWAYS_INLINE void dot_group(const uint8_t *const *variants, const int group, int64_t n_chunks,
                              const int8_t *limbs, const int n_limbs, const int missing,
-                             lmml_sum *sums)
+                             int64_t ahead, lmml_sum *sums, int stride)
 {
     const int64_t chunk_digits = (int64_t)n_limbs * LMML_CHUNK_SAMPLES;
     const uint8_t *x[MAX_GROUP];
@@ -74,10 +101,11 @@ ALWAYS_INLINE void dot_group(const uint8_t *const *variants, const int group, in
 #pragma GCC unroll 4
     for (int a = 0; a < group; a++) {
         x[a] = variants[a];
-        sums[a] = (lmml_sum){0, 0};
+        sums[a * stride] = (lmml_sum){0, 0};
     }
     for (int64_t chunk = 0; chunk < n_chunks;) {
-        const int64_t stop = n_chunks - chunk > MAX_CHUNKS ? chunk + MAX_CHUNKS : n_chunks;
+        const int64_t stop =
+            n_chunks - chunk > LMML_MAX_CHUNKS ? chunk + LMML_MAX_CHUNKS : n_chunks;
         int32_t lanes[(MAX_GROUP * MAX_LIMBS + 3) / 4 * 4];
         ACC acc[MAX_GROUP][MAX_LIMBS];
 #pragma GCC unroll 4
@@ -85,7 +113,7 @@ ALWAYS_INLINE void dot_group(const uint8_t *const *variants, const int group, in
 #pragma GCC unroll 7
             for (int l = 0; l < n_limbs; l++) acc[a][l] = ACC_ZERO;
         for (; chunk < stop; chunk++) {
-            dot_chunk(x, group, n_limbs, missing, limbs + chunk * chunk_digits, acc);
+            dot_chunk(x, group, n_limbs, missing, limbs + chunk * chunk_digits, ahead, acc);
 #pragma GCC unroll 4
             for (int a = 0; a < group; a++) x[a] += LMML_CHUNK_BYTES;
         }
@@ -95,40 +123,52 @@ ALWAYS_INLINE void dot_group(const uint8_t *const *variants, const int group, in
             ACC_SUM4(lanes + k, ACC_AT(k), ACC_AT(k + 1), ACC_AT(k + 2), ACC_AT(k + 3));
 #pragma GCC unroll 4
         for (int a = 0; a < group; a++) {
-            const lmml_sum part = weigh(lanes + a * n_limbs, n_limbs);
-            sums[a].high += part.high;
-            sums[a].low += part.low;
+            const lmml_sum part = lmml_weigh(lanes + a * n_limbs, n_limbs);
+            sums[a * stride].high += part.high;
+            sums[a * stride].low += part.low;
         }
     }
 }
 
+/* n_limbs and missing are constants here: one loop is compiled for each. */
 ALWAYS_INLINE void dot_all(const uint8_t *const *variants, int n_variants, int64_t n_chunks,
                            const int8_t *limbs, const int n_limbs, const int missing,
-                           const int group, lmml_sum *sums)
+                           const int group, int64_t ahead, lmml_sum *sums, int stride)
 {
     int a = 0;
     for (; a + group <= n_variants; a += group)
-        dot_group(variants + a, group, n_chunks, limbs, n_limbs, missing, sums + a);
+        dot_group(variants + a, group, n_chunks, limbs, n_limbs, missing, ahead, sums + a * stride,
+                  stride);
     for (; a < n_variants; a++)
-        dot_group(variants + a, 1, n_chunks, limbs, n_limbs, missing, sums + a);
+        dot_group(variants + a, 1, n_chunks, limbs, n_limbs, missing, ahead, sums + a * stride,
+                  stride);
 }
 
 static void dot(const uint8_t *const *variants, int n_variants, int64_t n_chunks,
-                const int8_t *limbs, int n_limbs, int missing, lmml_sum *sums)
+                const lmml_operand *v, int missing, lmml_sum *sums)
 {
-    const int screening = n_limbs == LMML_LIMBS_SCREENING;
-    if (screening && missing)
-        dot_all(variants, n_variants, n_chunks, limbs, LMML_LIMBS_SCREENING, 1, GROUP_SCREENING,
-                sums);
-    else if (screening)
-        dot_all(variants, n_variants, n_chunks, limbs, LMML_LIMBS_SCREENING, 0, GROUP_SCREENING,
-                sums);
-    else if (missing)
-        dot_all(variants, n_variants, n_chunks, limbs, LMML_LIMBS_CERTIFICATE, 1, GROUP_CERTIFICATE,
-                sums);
-    else
-        dot_all(variants, n_variants, n_chunks, limbs, LMML_LIMBS_CERTIFICATE, 0, GROUP_CERTIFICATE,
-                sums);
+#ifdef ISA_TILES_DOT
+    if (v->tiles) {
+        ISA_TILES_DOT(variants, n_variants, n_chunks, v, missing, sums);
+        return;
+    }
+#endif
+    const int stride = v->n_vectors;
+    for (int k = 0; k < v->n_vectors; k++) {
+        const int8_t *limbs = v->vectors[k].limbs;
+        if (v->vectors[k].n_limbs == LMML_LIMBS_SCREENING && missing)
+            dot_all(variants, n_variants, n_chunks, limbs, LMML_LIMBS_SCREENING, 1, GROUP_SCREENING,
+                    v->ahead, sums + k, stride);
+        else if (v->vectors[k].n_limbs == LMML_LIMBS_SCREENING)
+            dot_all(variants, n_variants, n_chunks, limbs, LMML_LIMBS_SCREENING, 0, GROUP_SCREENING,
+                    v->ahead, sums + k, stride);
+        else if (missing)
+            dot_all(variants, n_variants, n_chunks, limbs, LMML_LIMBS_CERTIFICATE, 1,
+                    GROUP_CERTIFICATE, v->ahead, sums + k, stride);
+        else
+            dot_all(variants, n_variants, n_chunks, limbs, LMML_LIMBS_CERTIFICATE, 0,
+                    GROUP_CERTIFICATE, v->ahead, sums + k, stride);
+    }
 }
 
 static void count(const uint8_t *variant, const uint8_t *mask, int64_t n_bytes, int32_t *counts)
@@ -170,4 +210,10 @@ static double dot_f64(int64_t n, const double *restrict x, const double *restric
     return s[0];
 }
 
-const lmml_kernels ISA_TABLE = {ISA_NAME, dot, count, axpy, dot_f64};
+#ifdef ISA_TILES_DOT
+enum { TILES_FROM = ISA_TILES_FROM };
+#else
+enum { TILES_FROM = INT32_MAX };
+#endif
+
+const lmml_kernels ISA_TABLE = {ISA_NAME, TILES_FROM, MISSING_CODE, dot, count, axpy, dot_f64};

@@ -43,8 +43,8 @@ const char *lmml_strerror(int code);
 
 typedef struct lmml_kernels lmml_kernels;
 
-/* The table called `name` ("generic", "avx2", "avx512"), or the best one of this machine when
- * name is NULL. LMML_ERR_ISA if there is none. */
+/* The table called `name` ("generic", "avx2", "avx512", "amx"), or the best one of this machine
+ * when name is NULL. LMML_ERR_ISA if there is none. */
 int lmml_kernels_select(const char *name, const lmml_kernels **kernels);
 const char *lmml_kernels_name(const lmml_kernels *kernels);
 
@@ -74,12 +74,22 @@ int64_t lmml_limbs_size(int64_t n_samples, int n_limbs);
 int lmml_limbs_fill(const double *v, const int64_t *index, int64_t n_index, int64_t n_samples,
                     int n_limbs, int8_t *limbs, double *unit);
 
-/* out[j - start] = x_j'v for start <= j < stop, x_j = (dosage - mean_j) * inverse_sd_j with
- * missing = 0. inverse_sd_j = 0 marks an excluded SNP: its entry is 0 and its bytes are not read.
- * n_missing_j counts missing genotypes among the samples with v != 0 (or an upper bound). */
+/* One vector, as lmml_limbs_fill left it. */
+typedef struct {
+    const int8_t *limbs;
+    int n_limbs;
+    double unit;
+} lmml_vector;
+
+enum { LMML_MAX_VECTORS = 8 }; /* of one pass */
+
+/* out[k * ld + j - start] = x_j'v_k for start <= j < stop and every vector k, the genotypes being
+ * read once. x_j = (dosage - mean_j) * inverse_sd_j with missing = 0. inverse_sd_j = 0 marks an
+ * excluded SNP: its entries are 0 and its bytes are not read. n_missing_j counts missing genotypes
+ * among the samples with v != 0 (or an upper bound). */
 int lmml_gradient(const lmml_kernels *kernels, const lmml_packed *packed, const double *mean,
-                  const double *inverse_sd, const int32_t *n_missing, const int8_t *limbs,
-                  int n_limbs, double unit, int64_t start, int64_t stop, double *out);
+                  const double *inverse_sd, const int32_t *n_missing, const lmml_vector *vectors,
+                  int n_vectors, int64_t start, int64_t stop, double *out, int64_t ld);
 
 /* A mask is a packed row with 01 at every analysed sample, 00 elsewhere (lmml_mask_fill).
  * counts[4 j + g]: analysed samples with genotype code g (0: two A1, 1: missing, 2: one, 3: none),

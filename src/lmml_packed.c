@@ -55,7 +55,7 @@ int lmml_limbs_fill(const double *v, const int64_t *index, int64_t n_index, int6
 /* ---- X'v ----------------------------------------------------------------------------------------
  */
 
-enum { BATCH = 48 };
+enum { BATCH = 128 };
 
 static int range_is_valid(const lmml_packed *packed, int64_t start, int64_t stop)
 {
@@ -118,67 +118,115 @@ static const uint8_t *row_at(const lmml_packed *packed, const row_tail *tail, in
                            : tail->copy + (j - tail->first) * tail->chunk_bytes;
 }
 
-/* Bytes to prefetch ahead: two batches, at most four pages; nothing for data that caches hold. */
-static int64_t prefetch_distance(const lmml_packed *packed)
+/* The digits in the order of matrix instructions (kernels.h), or NULL without memory. */
+static int8_t *arrange_tiles(const lmml_operand *v, int64_t n_chunks)
 {
-    if (packed->n_variants * packed->stride < (int64_t)1 << 23) return 0;
-    const int64_t two_batches = 2 * BATCH * packed->stride;
-    return two_batches < 16384 ? two_batches : 16384;
+    const size_t size = (size_t)(v->n_column_blocks * n_chunks * 4) * LMML_TILE_BYTES;
+    int8_t *tiles = aligned_alloc(LMML_CHUNK_BYTES, size);
+    if (tiles == NULL) return NULL;
+    memset(tiles, 0, size);
+    int column = 0;
+    for (int k = 0; k < v->n_vectors; k++)
+        for (int l = 0; l < v->vectors[k].n_limbs; l++, column++) {
+            int8_t *block = tiles + column / LMML_TILE_COLUMNS * n_chunks * 4 * LMML_TILE_BYTES;
+            for (int64_t chunk = 0; chunk < n_chunks; chunk++) {
+                const int8_t *digits =
+                    v->vectors[k].limbs + (chunk * v->vectors[k].n_limbs + l) * LMML_CHUNK_SAMPLES;
+                int8_t *to = block + chunk * 4 * LMML_TILE_BYTES + column % LMML_TILE_COLUMNS * 4;
+                for (int r = 0; r < 4 * LMML_TILE_COLUMNS; r++)
+                    memcpy(to + r * LMML_CHUNK_BYTES, digits + 4 * r, 4);
+            }
+        }
+    return tiles;
+}
+
+static int operand_init(lmml_operand *v, const lmml_kernels *kernels, const lmml_vector *vectors,
+                        int n_vectors, int64_t n_chunks)
+{
+    int n_columns = 0;
+    if (n_vectors < 1 || n_vectors > LMML_MAX_VECTORS) return LMML_ERR_ARGUMENT;
+    v->n_vectors = n_vectors;
+    v->tiles = NULL;
+    for (int k = 0; k < n_vectors; k++) {
+        const int n_limbs = vectors[k].n_limbs;
+        if (n_limbs != LMML_LIMBS_SCREENING && n_limbs != LMML_LIMBS_CERTIFICATE)
+            return LMML_ERR_ARGUMENT;
+        v->vectors[k] = vectors[k];
+        n_columns += n_limbs;
+    }
+    v->n_column_blocks = (n_columns + LMML_TILE_COLUMNS - 1) / LMML_TILE_COLUMNS;
+    if (n_columns >= kernels->tiles_from && n_chunks > 0) {
+        v->tiles = arrange_tiles(v, n_chunks);
+        if (v->tiles == NULL) return LMML_ERR_MEMORY;
+    }
+    return LMML_OK;
+}
+
+/* x_j'v from the two sums that the kernels make, `coded` and `missing` (NULL: none). */
+static double standardised_product(lmml_sum coded, const lmml_sum *missing, lmml_sum total,
+                                   int missing_code, double mean, double inverse_sd, double unit)
+{
+    lmml_sum present = total, raw = coded;
+    if (missing) {
+        present.high -= missing->high;
+        present.low -= missing->low;
+        raw.high -= missing_code * missing->high;
+        raw.low -= missing_code * missing->low;
+    }
+    /* sum of dosage v = 2 sum of v - sum of (2 - dosage) v, over the genotypes there are;
+     * x_j'v = (sum of dosage v - mean * sum of v) / sd */
+    raw.high = 2 * present.high - raw.high;
+    raw.low = 2 * present.low - raw.low;
+    return (sum_value(raw) - mean * sum_value(present)) * inverse_sd * unit;
 }
 
 int lmml_gradient(const lmml_kernels *kernels, const lmml_packed *packed, const double *mean,
-                  const double *inverse_sd, const int32_t *n_missing, const int8_t *limbs,
-                  int n_limbs, double unit, int64_t start, int64_t stop, double *out)
+                  const double *inverse_sd, const int32_t *n_missing, const lmml_vector *vectors,
+                  int n_vectors, int64_t start, int64_t stop, double *out, int64_t ld)
 {
     const uint8_t *rows[BATCH], *rows_missing[BATCH];
     int64_t variants[BATCH];
-    lmml_sum coded[BATCH], missing[BATCH];
+    lmml_sum coded[BATCH * LMML_MAX_VECTORS], missing[BATCH * LMML_MAX_VECTORS];
+    lmml_sum total[LMML_MAX_VECTORS];
     const int64_t n_chunks = lmml_limbs_size(packed->n_samples, 1) / LMML_CHUNK_SAMPLES;
-    const int64_t ahead = prefetch_distance(packed);
+    lmml_operand v;
     row_tail tail;
 
-    if (n_limbs != LMML_LIMBS_SCREENING && n_limbs != LMML_LIMBS_CERTIFICATE)
-        return LMML_ERR_ARGUMENT;
     if (!range_is_valid(packed, start, stop)) return LMML_ERR_INDEX;
-    const int error = row_tail_init(&tail, packed, n_chunks);
+    int error = operand_init(&v, kernels, vectors, n_vectors, n_chunks);
     if (error) return error;
-    const lmml_sum total = sum_of_limbs(limbs, n_chunks, n_limbs);
+    v.ahead = 32 * packed->stride > 4096 ? 32 * packed->stride : 4096;
+    error = row_tail_init(&tail, packed, n_chunks);
+    if (error) goto out;
+    for (int k = 0; k < n_vectors; k++)
+        total[k] = sum_of_limbs(vectors[k].limbs, n_chunks, vectors[k].n_limbs);
 
     for (int64_t j = start; j < stop;) {
         int n_rows = 0, n_incomplete = 0;
         for (; j < stop && n_rows < BATCH; j++) {
-            out[j - start] = 0;
+            for (int k = 0; k < n_vectors; k++) out[k * ld + j - start] = 0;
             if (inverse_sd[j] == 0) continue;
             const uint8_t *row = row_at(packed, &tail, j);
-            if (ahead) /* hardware prefetchers stop at the end of a page */
-                for (int64_t b = 0; b < packed->stride; b += 64)
-                    __builtin_prefetch(row + b + ahead);
             variants[n_rows] = j;
             rows[n_rows++] = row;
             if (n_missing[j]) rows_missing[n_incomplete++] = row;
         }
-        kernels->dot(rows, n_rows, n_chunks, limbs, n_limbs, 0, coded);
-        kernels->dot(rows_missing, n_incomplete, n_chunks, limbs, n_limbs, 1, missing);
-        for (int a = 0, incomplete = 0; a < n_rows; a++) {
-            const int64_t variant = variants[a];
-            lmml_sum present = total, raw = coded[a];
-            if (n_missing[variant]) { /* coded as 1 */
-                present.high -= missing[incomplete].high;
-                present.low -= missing[incomplete].low;
-                raw.high -= missing[incomplete].high;
-                raw.low -= missing[incomplete].low;
-                incomplete++;
-            }
-            /* sum of dosage v = 2 sum of v - sum of (2 - dosage) v, over the genotypes there are;
-             * x_j'v = (sum of dosage v - mean * sum of v) / sd */
-            raw.high = 2 * present.high - raw.high;
-            raw.low = 2 * present.low - raw.low;
-            out[variant - start] =
-                (sum_value(raw) - mean[variant] * sum_value(present)) * inverse_sd[variant] * unit;
+        kernels->dot(rows, n_rows, n_chunks, &v, 0, coded);
+        kernels->dot(rows_missing, n_incomplete, n_chunks, &v, 1, missing);
+        const lmml_sum *of_missing = missing;
+        for (int a = 0; a < n_rows; a++) {
+            const int64_t i = variants[a];
+            for (int k = 0; k < n_vectors; k++)
+                out[k * ld + i - start] = standardised_product(
+                    coded[a * n_vectors + k], n_missing[i] ? of_missing + k : NULL, total[k],
+                    kernels->missing_code, mean[i], inverse_sd[i], vectors[k].unit);
+            if (n_missing[i]) of_missing += n_vectors;
         }
     }
     free(tail.copy);
-    return LMML_OK;
+out:
+    free((void *)v.tiles);
+    return error;
 }
 
 /* ---- counts, duplicates ---------------------------------------------------------------------- */

@@ -26,7 +26,7 @@ def data_dir() -> Path:
     return Path(folder)
 
 
-@pytest.fixture(params=["generic", "avx2", "avx512"])
+@pytest.fixture(params=["generic", "avx2", "avx512", "amx"])
 def isa(request):
     """Runs a test with the kernels of every instruction set that this machine has."""
     from lmmlasso_fast import _core

@@ -22,7 +22,7 @@ extern int n_passed, n_failed;
     } while (0)
 
 /* The instruction sets of this machine, "generic" first. */
-extern const lmml_kernels *tables[3];
+extern const lmml_kernels *tables[4];
 extern int n_tables;
 
 uint64_t next_random(void);  /* splitmix64, from a fixed state */

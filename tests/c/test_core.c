@@ -5,7 +5,7 @@
 #include "check.h"
 
 int n_passed, n_failed;
-const lmml_kernels *tables[3];
+const lmml_kernels *tables[4];
 int n_tables;
 
 /* An allocation that cannot succeed is what one test asks for. */
@@ -35,9 +35,9 @@ void *allocate(size_t size)
 
 static void test_kernels(void)
 {
-    static const char *const names[] = {"generic", "avx2", "avx512"};
+    static const char *const names[] = {"generic", "avx2", "avx512", "amx"};
     const lmml_kernels *found = NULL;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         if (lmml_kernels_select(names[i], &found) == LMML_OK) {
             CHECK(strcmp(lmml_kernels_name(found), names[i]) == 0);
             tables[n_tables++] = found;

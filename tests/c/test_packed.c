@@ -134,9 +134,10 @@ static void test_gradient(int64_t n)
         int8_t *limbs = allocate((size_t)lmml_limbs_size(n, n_limbs));
         double unit;
         CHECK(lmml_limbs_fill(v, NULL, n, n, n_limbs, limbs, &unit) == LMML_OK);
+        const lmml_vector vector = {limbs, n_limbs, unit};
         for (int t = 0; t < n_tables; t++) {
-            CHECK(lmml_gradient(tables[t], &x.packed, x.mean, x.inverse_sd, x.n_missing, limbs,
-                                n_limbs, unit, 0, P, out) == LMML_OK);
+            CHECK(lmml_gradient(tables[t], &x.packed, x.mean, x.inverse_sd, x.n_missing, &vector, 1,
+                                0, P, out, P) == LMML_OK);
             int close = 1;
             for (int64_t j = 0; j < P; j++) {
                 long double sum = 0, size = 0;
@@ -154,22 +155,56 @@ static void test_gradient(int64_t n)
             CHECK(memcmp(first, out, sizeof first) == 0);
             for (int64_t start = 0; start < P; start += 7) {
                 const int64_t stop = start + 7 > P ? P : start + 7;
-                CHECK(lmml_gradient(tables[t], &x.packed, x.mean, x.inverse_sd, x.n_missing, limbs,
-                                    n_limbs, unit, start, stop, out + start) == LMML_OK);
+                CHECK(lmml_gradient(tables[t], &x.packed, x.mean, x.inverse_sd, x.n_missing,
+                                    &vector, 1, start, stop, out + start, P) == LMML_OK);
             }
             CHECK(memcmp(first, out, sizeof first) == 0);
         }
-#define BAD(start, stop, limb)                                                                     \
-    lmml_gradient(tables[0], &x.packed, x.mean, x.inverse_sd, x.n_missing, limbs, limb, unit,      \
-                  start, stop, out)
-        CHECK(BAD(-1, 1, n_limbs) == LMML_ERR_INDEX);
-        CHECK(BAD(2, 1, n_limbs) == LMML_ERR_INDEX);
-        CHECK(BAD(0, P + 1, n_limbs) == LMML_ERR_INDEX);
-        CHECK(BAD(0, 1, 5) == LMML_ERR_ARGUMENT);
-        CHECK(BAD(P, P, n_limbs) == LMML_OK);
+#define BAD(vector, n, start, stop)                                                                \
+    lmml_gradient(tables[0], &x.packed, x.mean, x.inverse_sd, x.n_missing, vector, n, start, stop, \
+                  out, P)
+        const lmml_vector five_limbs = {limbs, 5, unit};
+        CHECK(BAD(&vector, 1, -1, 1) == LMML_ERR_INDEX);
+        CHECK(BAD(&vector, 1, 2, 1) == LMML_ERR_INDEX);
+        CHECK(BAD(&vector, 1, 0, P + 1) == LMML_ERR_INDEX);
+        CHECK(BAD(&five_limbs, 1, 0, 1) == LMML_ERR_ARGUMENT);
+        CHECK(BAD(&vector, 0, 0, 1) == LMML_ERR_ARGUMENT);
+        CHECK(BAD(&vector, LMML_MAX_VECTORS + 1, 0, 1) == LMML_ERR_ARGUMENT);
+        CHECK(BAD(&vector, 1, P, P) == LMML_OK);
         free(limbs);
     }
     free(v);
+    free_packed(&x);
+}
+
+/* Several vectors in one pass, of either accuracy, are what each of them is alone. */
+static void test_gradient_of_several(int64_t n)
+{
+    enum { P = 131, M = LMML_MAX_VECTORS };
+    problem x = make_packed(n, P);
+    double *v = allocate((size_t)n * sizeof *v), *alone = allocate(P * sizeof *alone);
+    double *out = allocate(M * (P + 1) * sizeof *out);
+    lmml_vector vectors[M];
+    int8_t *limbs[M];
+    for (int k = 0; k < M; k++) {
+        const int n_limbs = k % 3 ? LMML_LIMBS_CERTIFICATE : LMML_LIMBS_SCREENING;
+        limbs[k] = allocate((size_t)lmml_limbs_size(n, n_limbs));
+        for (int64_t i = 0; i < n; i++) v[i] = ldexp(uniform(), k);
+        vectors[k] = (lmml_vector){limbs[k], n_limbs, 0};
+        CHECK(lmml_limbs_fill(v, NULL, n, n, n_limbs, limbs[k], &vectors[k].unit) == LMML_OK);
+    }
+    for (int t = 0; t < n_tables; t++)
+        for (int m = 1; m <= M; m++) {
+            CHECK(lmml_gradient(tables[t], &x.packed, x.mean, x.inverse_sd, x.n_missing, vectors, m,
+                                0, P, out, P + 1) == LMML_OK);
+            for (int k = 0; k < m; k++) {
+                CHECK(lmml_gradient(tables[t], &x.packed, x.mean, x.inverse_sd, x.n_missing,
+                                    vectors + k, 1, 0, P, alone, P) == LMML_OK);
+                CHECK(memcmp(alone, out + k * (P + 1), P * sizeof *alone) == 0);
+            }
+        }
+    for (int k = 0; k < M; k++) free(limbs[k]);
+    free(v), free(alone), free(out);
     free_packed(&x);
 }
 
@@ -183,16 +218,20 @@ static void test_gradient_does_not_overflow(void)
     const lmml_packed packed = {row, 1, n, stride};
     const double mean = 0, inverse_sd = 1;
     const int32_t missing = 1; /* an upper bound: makes the kernels look for them */
-    double v = 0, out;
+    const lmml_vector vectors[2] = {{limbs, LMML_LIMBS_SCREENING, 1},
+                                    {limbs, LMML_LIMBS_SCREENING, 1}};
+    double v = 0, out[2];
     memset(limbs, -128, (size_t)size);
     for (int l = 0; l < LMML_LIMBS_SCREENING; l++) v = v * 256 - 128;
     for (int t = 0; t < n_tables; t++)
         for (int code = 0; code < 4; code++) {
             static const double dosage[4] = {2, 0, 1, 0}; /* missing: at the mean, which is 0 */
             memset(row, 0x55 * code, (size_t)stride);
-            CHECK(lmml_gradient(tables[t], &packed, &mean, &inverse_sd, &missing, limbs,
-                                LMML_LIMBS_SCREENING, 1, 0, 1, &out) == LMML_OK);
-            CHECK(out == dosage[code] * v * (double)n);
+            for (int m = 1; m <= 2; m++) {
+                CHECK(lmml_gradient(tables[t], &packed, &mean, &inverse_sd, &missing, vectors, m, 0,
+                                    1, out, 1) == LMML_OK);
+                for (int k = 0; k < m; k++) CHECK(out[k] == dosage[code] * v * (double)n);
+            }
         }
     free(limbs), free(row);
 }
@@ -345,6 +384,7 @@ void test_packed(int with_large)
             test_limbs(n, n_limbs, 0x1p1000);
         }
         test_gradient(n);
+        test_gradient_of_several(n);
         test_counts_and_missing(n);
         test_decode(n);
         test_duplicates(n);

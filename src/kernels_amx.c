@@ -1,0 +1,168 @@
+/* kernels_amx.c - matrix tiles (Intel from 2023 on): sixteen SNPs times sixteen columns of digits
+ * an instruction; the rest is AVX-512. Compiled with -mamx-tile -mamx-int8 -mgfni and what
+ * kernels_avx512.c has. */
+#include <string.h>
+
+#include "kernels.h"
+#include "vectors_avx512.h"
+
+#define BIT_MATRIX(row0, row1) _mm512_set1_epi64((int64_t)((row0##ull) << 56 | (row1##ull) << 48))
+#define MAP(x, row0, row1) _mm512_gf2p8affine_epi64_epi8(x, BIT_MATRIX(row0, row1), 0)
+
+#define ISA_NAME "amx"
+#define ISA_TABLE lmml_kernels_amx
+#define ISA_TILES_FROM 4 /* three are done sooner by the vectors' own dot product */
+#define ISA_TILES_DOT dot_tiles
+static void dot_tiles(const uint8_t *const *variants, int n_variants, int64_t n_chunks,
+                      const lmml_operand *v, int missing, lmml_sum *sums);
+
+#include "kernels_impl.h"
+
+enum { TILE_ROWS = 16, GROUP = 2 * TILE_ROWS };
+
+/* Tiles 0 to 3: sums, of two blocks of SNPs times two blocks of columns; 4, 5: SNPs; 6, 7: digits.
+ */
+static const struct {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+} TILES = {
+    .palette = 1,
+    .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
+    .rows = {16, 16, 16, 16, 16, 16, 16, 16},
+};
+
+/* bytes[f][a] = position f of one chunk of variant a */
+static inline __attribute__((always_inline)) void decode(const uint8_t *const *variants,
+                                                         int64_t offset, int64_t ahead,
+                                                         const int missing,
+                                                         uint8_t (*bytes)[GROUP][64])
+{
+    for (int a = 0; a < GROUP; a++) {
+        const __m512i y = prepare(LOAD(variants[a] + offset), missing);
+        __builtin_prefetch(variants[a] + offset + ahead);
+        _mm512_store_si512(bytes[0][a], field(y, 0, missing));
+        _mm512_store_si512(bytes[1][a], field(y, 1, missing));
+        _mm512_store_si512(bytes[2][a], field(y, 2, missing));
+        _mm512_store_si512(bytes[3][a], field(y, 3, missing));
+    }
+}
+
+/* tiles 0 .. 3 += bytes * digits, for one or two blocks of columns */
+static inline __attribute__((always_inline)) void
+multiply(uint8_t (*bytes)[GROUP][64], const int8_t *digits, int64_t next_block, const int two)
+{
+    for (int f = 0; f < 4; f++) {
+        _tile_loadd(4, bytes[f][0], 64);
+        _tile_loadd(6, digits + f * LMML_TILE_BYTES, 64);
+        _tile_dpbusd(0, 4, 6);
+        _tile_loadd(5, bytes[f][TILE_ROWS], 64);
+        _tile_dpbusd(1, 5, 6);
+        if (two) {
+            _tile_loadd(7, digits + next_block + f * LMML_TILE_BYTES, 64);
+            _tile_dpbusd(2, 4, 7);
+            _tile_dpbusd(3, 5, 7);
+        }
+    }
+}
+
+typedef int32_t columns_t[2 * LMML_TILE_COLUMNS];
+
+/* sums[a][c]: SNPs (a multiple of 32) times 16 or 32 columns over the chunks start .. stop - 1.
+ *
+ * The next chunk is decoded before this one is multiplied: tiles cannot be loaded from stores that
+ * are still under way, and so the units for vectors and for tiles are busy at the same time. Larger
+ * steps would drive the digits out of the first-level cache. */
+static inline __attribute__((always_inline)) void
+dot_chunks(const uint8_t *const *variants, int n_variants, int64_t start, int64_t stop,
+           const int8_t *tiles, int64_t next_block, int64_t prefetch, const int missing,
+           const int two, columns_t *sums)
+{
+    _Alignas(64) uint8_t bytes[2][4][GROUP][64];
+    int now = 0;
+
+    decode(variants, start * LMML_CHUNK_BYTES, prefetch, missing, bytes[now]);
+    for (int a = 0; a < n_variants; a += GROUP) {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+        for (int64_t chunk = start; chunk < stop; chunk++, now = !now) {
+            if (chunk + 1 < stop)
+                decode(variants + a, (chunk + 1) * LMML_CHUNK_BYTES, prefetch, missing,
+                       bytes[!now]);
+            else if (a + GROUP < n_variants)
+                decode(variants + a + GROUP, start * LMML_CHUNK_BYTES, prefetch, missing,
+                       bytes[!now]);
+            multiply(bytes[now], tiles + chunk * 4 * LMML_TILE_BYTES, next_block, two);
+        }
+        _tile_stored(0, sums[a], sizeof(columns_t));
+        _tile_stored(1, sums[a + TILE_ROWS], sizeof(columns_t));
+        if (two) {
+            _tile_stored(2, sums[a] + LMML_TILE_COLUMNS, sizeof(columns_t));
+            _tile_stored(3, sums[a + TILE_ROWS] + LMML_TILE_COLUMNS, sizeof(columns_t));
+        }
+    }
+}
+
+/* Adds the columns first_column .. of a vector that lies within them; the part of a vector that
+ * the next columns go on with is weighed there. */
+static void add_columns(const columns_t *columns, int n_variants, int first, int n_columns,
+                        const lmml_operand *v, lmml_sum *sums)
+{
+    int column = 0; /* of the vector's first limb */
+    for (int k = 0; k < v->n_vectors; k++) {
+        const int n_limbs = v->vectors[k].n_limbs, n_high = n_limbs > 3 ? n_limbs - 3 : 0;
+        for (int l = 0; l < n_limbs; l++, column++) {
+            if (column < first || column >= first + n_columns) continue;
+            const int place = l < n_high ? n_high - 1 - l : n_limbs - 1 - l;
+            for (int a = 0; a < n_variants; a++) {
+                lmml_sum *sum = sums + a * v->n_vectors + k;
+                const int64_t value = (int64_t)columns[a][column - first] * (1 << 8 * place);
+                if (l < n_high)
+                    sum->high += value;
+                else
+                    sum->low += value;
+            }
+        }
+    }
+}
+
+static void dot_tiles(const uint8_t *const *variants, int n_variants, int64_t n_chunks,
+                      const lmml_operand *v, int missing, lmml_sum *sums)
+{
+    enum { AT_ONCE = 4 * GROUP };
+    const int64_t block_bytes = n_chunks * 4 * LMML_TILE_BYTES;
+    memset(sums, 0, (size_t)(n_variants * v->n_vectors) * sizeof *sums);
+    _tile_loadconfig(&TILES);
+    for (int first = 0; first < n_variants; first += AT_ONCE) {
+        const uint8_t *x[AT_ONCE];
+        _Alignas(64) columns_t columns[AT_ONCE];
+        const int n = n_variants - first < AT_ONCE ? n_variants - first : AT_ONCE;
+        const int n_padded = (n + GROUP - 1) / GROUP * GROUP;
+        for (int a = 0; a < n_padded; a++) x[a] = variants[first + (a < n ? a : 0)];
+        for (int64_t chunk = 0; chunk < n_chunks; chunk += LMML_MAX_CHUNKS) {
+            const int64_t stop =
+                n_chunks - chunk > LMML_MAX_CHUNKS ? chunk + LMML_MAX_CHUNKS : n_chunks;
+            for (int block = 0; block < v->n_column_blocks; block += 2) {
+                const int two = block + 1 < v->n_column_blocks;
+                const int8_t *tiles = v->tiles + block * block_bytes;
+                if (missing && two)
+                    dot_chunks(x, n_padded, chunk, stop, tiles, block_bytes, v->ahead, 1, 1,
+                               columns);
+                else if (missing)
+                    dot_chunks(x, n_padded, chunk, stop, tiles, block_bytes, v->ahead, 1, 0,
+                               columns);
+                else if (two)
+                    dot_chunks(x, n_padded, chunk, stop, tiles, block_bytes, v->ahead, 0, 1,
+                               columns);
+                else
+                    dot_chunks(x, n_padded, chunk, stop, tiles, block_bytes, v->ahead, 0, 0,
+                               columns);
+                add_columns(columns, n, block * LMML_TILE_COLUMNS, (1 + two) * LMML_TILE_COLUMNS, v,
+                            sums + first * v->n_vectors);
+            }
+        }
+    }
+    _tile_release();
+}
