@@ -3,32 +3,42 @@
 Everything is drawn from streams spawned from one seed: the same arguments and the same version of
 NumPy give the same bytes, whatever ran before. Genotypes that are observed stay the same when only
 `missing_rate` changes.
+
+`simulate_genotypes` and `simulate_phenotype` work on a matrix. What does not fit into memory goes
+block by block from a `GenotypeStream` to a `plink_writer` and a `PhenotypeStream`; the numbers are
+the same.
 """
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmlasso_fast.errors import InputError
-from lmmlasso_fast.io.plink_write import check_dosages, write_plink
+from lmmlasso_fast.errors import GenotypeError, InputError
+from lmmlasso_fast.io.plink_write import check_dosages, encode, plink_writer, write_plink
+from lmmlasso_fast.packed import PackedGenotypes
+from lmmlasso_fast.threads import one_ahead
 
 if TYPE_CHECKING:
     import polars as pl
 
 __all__ = [
+    "GenotypeStream",
+    "PhenotypeStream",
     "SimulatedGenotypes",
     "SimulatedPhenotype",
+    "plink_writer",
     "simulate_genotypes",
     "simulate_phenotype",
     "write_plink",
 ]
 
-# Values drawn or decoded at a time; it bounds the working memory to some 100 MB. The random
-# numbers of a simulation do not depend on it.
-BLOCK_VALUES = 1 << 22
+# Genotypes drawn or decoded at a time: little enough for the caches, and for 20 MB of memory. The
+# random numbers of a simulation do not depend on it.
+BLOCK_VALUES = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -157,42 +167,178 @@ def simulate_genotypes(
     ----------
     Balding and Nichols 1995, Genetica 96:3.
     """
-    _require("n_samples", n_samples, n_samples >= 1, "at least 1")
-    _require("n_variants", n_variants, n_variants >= 1, "at least 1")
-    _require(
-        "n_populations", n_populations, 1 <= n_populations <= n_samples, "between 1 and n_samples"
+    stream = GenotypeStream(
+        n_samples,
+        n_variants,
+        n_populations=n_populations,
+        fst=fst,
+        missing_rate=missing_rate,
+        ld=ld,
+        inbred=inbred,
+        n_chromosomes=n_chromosomes,
+        seed=seed,
     )
-    _require("fst", fst, 0 <= fst < 1, "at least 0 and below 1")
-    _require("missing_rate", missing_rate, 0 <= missing_rate < 1, "at least 0 and below 1")
-    _require("ld", ld, 0 <= ld <= 1, "between 0 and 1")
-    _require(
-        "n_chromosomes", n_chromosomes, 1 <= n_chromosomes <= n_variants, "between 1 and n_variants"
+    dosages = np.empty((n_samples, n_variants), dtype=np.int8, order="F")
+    first = 0
+    for block in stream.blocks():
+        dosages[:, first : first + block.shape[1]] = block
+        first += block.shape[1]
+    return SimulatedGenotypes(
+        dosages, stream.population, stream.frequencies, stream.samples, stream.variants()
     )
-    streams = np.random.default_rng(seed).spawn(5)
-    frequency_stream, phase_stream, haplotype_stream, missing_stream, position_stream = streams
 
-    population = np.arange(n_samples) * n_populations // n_samples
-    chromosome = np.arange(n_variants) * n_chromosomes // n_variants
-    frequencies = _draw_frequencies(n_populations, n_variants, fst, frequency_stream)
-    upper = phase_stream.random(n_variants) < 0.5
-    thresholds = np.where(upper, 1.0 - frequencies, frequencies).T.astype(np.float32)
 
-    ploidy = 1 if inbred else 2
-    of_haplotype = np.repeat(population, ploidy)
-    starts = np.diff(chromosome, prepend=-1) > 0
-    dosages = np.empty((n_variants, n_samples), dtype=np.int8)
-    rows = 0
-    for u in _haplotype_blocks(starts, len(of_haplotype), ld, haplotype_stream):
-        block = slice(rows, rows + len(u))
-        alleles = (u < thresholds[block][:, of_haplotype]) ^ upper[block, None]
-        by_sample = alleles.reshape(len(u), n_samples, ploidy).sum(axis=2, dtype=np.int8)
-        dosages[block] = by_sample * (2 // ploidy)
-        if missing_rate > 0:
-            lost = missing_stream.random(dosages[block].shape, dtype=np.float32) < missing_rate
-            dosages[block][lost] = -1
-        rows += len(u)
-    samples, variants = _tables(population, chromosome, position_stream)
-    return SimulatedGenotypes(dosages.T, population, frequencies, samples, variants)
+class GenotypeStream:
+    """The genotypes of `simulate_genotypes`, block by block and never all at once.
+
+    What is held for every variant are the frequencies, the position and the side that A1 is on:
+    8 n_populations + 9 bytes.
+
+    Parameters
+    ----------
+    n_samples, n_variants, n_populations, fst, missing_rate, ld, inbred, n_chromosomes, seed
+        As of `simulate_genotypes`.
+
+    Attributes
+    ----------
+    n_samples, n_variants : int
+    population, frequencies, samples
+        As of `SimulatedGenotypes`.
+
+    Raises
+    ------
+    InputError
+        A number is outside of its range.
+    """
+
+    def __init__(
+        self,
+        n_samples: int,
+        n_variants: int,
+        *,
+        n_populations: int = 4,
+        fst: float = 0.1,
+        missing_rate: float = 0.0,
+        ld: float = 0.9,
+        inbred: bool = False,
+        n_chromosomes: int = 5,
+        seed: int,
+    ):
+        _require("n_samples", n_samples, n_samples >= 1, "at least 1")
+        _require("n_variants", n_variants, n_variants >= 1, "at least 1")
+        in_range = 1 <= n_populations <= n_samples
+        _require("n_populations", n_populations, in_range, "between 1 and n_samples")
+        _require("fst", fst, 0 <= fst < 1, "at least 0 and below 1")
+        _require("missing_rate", missing_rate, 0 <= missing_rate < 1, "at least 0 and below 1")
+        _require("ld", ld, 0 <= ld <= 1, "between 0 and 1")
+        in_range = 1 <= n_chromosomes <= n_variants
+        _require("n_chromosomes", n_chromosomes, in_range, "between 1 and n_variants")
+        streams = np.random.default_rng(seed).spawn(5)
+        frequency_stream, phase_stream, haplotype_stream, missing_stream, position_stream = streams
+
+        self.n_samples, self.n_variants = n_samples, n_variants
+        self.population = np.arange(n_samples) * n_populations // n_samples
+        self.frequencies = _draw_frequencies(n_populations, n_variants, fst, frequency_stream)
+        self._upper = phase_stream.random(n_variants) < 0.5
+        self._position = np.cumsum(position_stream.integers(1, 2_000, n_variants))
+        # The first variant of each chromosome.
+        self._first = -(-np.arange(n_chromosomes) * n_variants // n_chromosomes)
+        self._ploidy = 1 if inbred else 2
+        self._missing_rate, self._ld = missing_rate, ld
+        self._streams = (*haplotype_stream.spawn(2), missing_stream)
+
+    @property
+    def samples(self) -> "pl.DataFrame":
+        """FID (the population) and IID."""
+        import polars as pl
+
+        width = len(str(self.n_samples))
+        return pl.DataFrame(
+            {
+                "FID": [f"pop{k + 1}" for k in self.population],
+                "IID": [f"s{i + 1:0{width}d}" for i in range(self.n_samples)],
+            }
+        )
+
+    def variants(self, index: NDArray[np.integer] | None = None) -> "pl.DataFrame":
+        """Return CHROM, ID, POS, A1 and A2 of some variants, or of all."""
+        import polars as pl
+
+        index = np.arange(self.n_variants) if index is None else index
+        chromosome = np.searchsorted(self._first, index, side="right")
+        start = self._position[self._first[chromosome - 1]]
+        table = pl.DataFrame(
+            {"CHROM": chromosome, "NUMBER": index + 1, "POS": self._position[index] - start + 1}
+        )
+        number = pl.col("NUMBER").cast(pl.String).str.zfill(len(str(self.n_variants)))
+        return table.select(
+            pl.col("CHROM").cast(pl.String),
+            pl.format("v{}", number).alias("ID"),
+            "POS",
+            pl.lit("A").alias("A1"),
+            pl.lit("G").alias("A2"),
+        )
+
+    def blocks(self, *, n_threads: int = 1) -> Iterator[NDArray[np.int8]]:
+        """Yield the dosages of all variants, in their order; every call yields the same.
+
+        Parameters
+        ----------
+        n_threads : int, default 1
+            2 or more draw random numbers while the block before is used.
+
+        Yields
+        ------
+        int8 array, n_samples x (some variants)
+            At most `BLOCK_VALUES` genotypes of at least one variant, contiguous along samples.
+        """
+        streams = copy.deepcopy(self._streams)
+        draws = (self._draw(rows, *streams) for rows in _blocks(self.n_variants, self.n_samples))
+        carried = np.zeros(self.n_samples * self._ploidy, dtype=np.float32)
+        for rows, u, kept, lost in one_ahead(draws) if n_threads > 1 else draws:
+            for fresh, keep in zip(u, kept, strict=True):
+                np.copyto(fresh, carried, where=keep)
+                carried = fresh
+            dosages = self._dosages(u, rows)
+            if lost is not None:
+                dosages[lost] = -1
+            yield dosages.T
+
+    def _draw(
+        self,
+        rows: slice,
+        break_stream: np.random.Generator,
+        value_stream: np.random.Generator,
+        missing_stream: np.random.Generator,
+    ) -> tuple[slice, NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_] | None]:
+        """Return fresh numbers, variants x haplotypes, where the last ones are kept, and holes."""
+        n_rows = rows.stop - rows.start
+        shape = (n_rows, self.n_samples * self._ploidy)
+        # float32 numbers fill [0, 1) in steps of 2^-24: ld = 0 and ld = 1 are exact.
+        kept = break_stream.random(shape, dtype=np.float32) < np.float32(self._ld)
+        starts = self._first[(self._first >= rows.start) & (self._first < rows.stop)]
+        kept[starts - rows.start] = False
+        fresh = value_stream.random(shape, dtype=np.float32)
+        lost = None
+        if self._missing_rate > 0:
+            shape = (n_rows, self.n_samples)
+            lost = missing_stream.random(shape, dtype=np.float32) < self._missing_rate
+        return rows, fresh, kept, lost
+
+    def _dosages(self, u: NDArray[np.float32], rows: slice) -> NDArray[np.int8]:
+        """Copies of A1, variants x samples, of haplotypes that carry `u`."""
+        upper = self._upper[rows]
+        frequencies = self.frequencies[:, rows]
+        thresholds = np.where(upper, 1.0 - frequencies, frequencies).astype(np.float32)
+        has_a1 = np.empty(u.shape, dtype=bool)
+        of_population = np.searchsorted(self.population, np.arange(len(thresholds) + 1))
+        bounds = self._ploidy * of_population
+        for threshold, start, stop in zip(thresholds, bounds[:-1], bounds[1:], strict=True):
+            np.less(u[:, start:stop], threshold[:, None], out=has_a1[:, start:stop])
+        has_a1 ^= upper[:, None]
+        # The two haplotypes of a sample, or its only one twice.
+        alleles = has_a1.view(np.int8)
+        return alleles[:, :: self._ploidy] + alleles[:, self._ploidy - 1 :: self._ploidy]
 
 
 def simulate_phenotype(
@@ -244,47 +390,149 @@ def simulate_phenotype(
         The dosages are not a matrix of -1, 0, 1 and 2.
     """
     check_dosages(dosages)
-    n = len(dosages)
-    _require("n_causal", n_causal, n_causal >= 0, "at least 0")
-    _require("h2_snp", h2_snp, 0 <= h2_snp <= 1, "between 0 and 1")
-    # 0.9 + 0.1 passes, although 1 - 0.9 - 0.1 is below zero by one rounding.
-    noise_variance = 1.0 - h2_snp - h2_structure
-    in_range = h2_structure >= 0 and noise_variance > -1e-12
-    _require("h2_structure", h2_structure, in_range, f"between 0 and {1 - h2_snp:g} (1 - h2_snp)")
-    _require("h2_snp", h2_snp, n_causal > 0 or h2_snp == 0, "0 when n_causal is 0")
-    streams = np.random.default_rng(seed).spawn(4)
-    causal_stream, effect_stream, structure_stream, noise_stream = streams
-
-    polymorphic = np.flatnonzero(_polymorphic(dosages))
-    limit = f"at most {len(polymorphic)}, the number of polymorphic variants"
-    _require("n_causal", n_causal, n_causal <= len(polymorphic), limit)
-    causal = np.sort(causal_stream.choice(polymorphic, n_causal, replace=False))
-    X, sd = _standardise(dosages[:, causal])
-    effects = effect_stream.standard_normal(n_causal)
-    if n_causal:
-        effects *= np.sqrt(h2_snp / np.var(_product(X, effects)))
-    snp_part = _product(X, effects)
-
-    if population is None:
-        structure_part = _polygenic_part(dosages, polymorphic, structure_stream)
-        structure_part *= np.sqrt(h2_structure)
-    else:
-        structure_part = _population_part(population, n, h2_structure, structure_stream)
-    noise_part = np.sqrt(max(0.0, noise_variance)) * noise_stream.standard_normal(n)
-    return SimulatedPhenotype(
-        y=snp_part + structure_part + noise_part,
-        causal=causal,
-        effects=effects,
-        effects_per_allele=effects / sd,
-        snp_part=snp_part,
-        structure_part=structure_part,
-        noise_part=noise_part,
+    n_samples, n_variants = dosages.shape
+    stream = PhenotypeStream(
+        n_samples,
+        population,
+        n_causal=n_causal,
         h2_snp=h2_snp,
         h2_structure=h2_structure,
-        variance_snp=float(np.var(snp_part)),
-        variance_structure=float(np.var(structure_part)),
-        variance_noise=float(np.var(noise_part)),
+        seed=seed,
     )
+    for block in _blocks(n_variants, n_samples):
+        stream.add(dosages[:, block])
+    return stream.finish(lambda index: dosages[:, index])
+
+
+class PhenotypeStream:
+    """The phenotype of `simulate_phenotype` on genotypes that come block by block.
+
+    The same to the last bit, however the variants are cut into blocks. What is held for every
+    variant is whether it is polymorphic.
+
+    Parameters
+    ----------
+    n_samples : int
+    population, n_causal, h2_snp, h2_structure, seed
+        As of `simulate_phenotype`.
+
+    Raises
+    ------
+    InputError
+        A number is outside of its range, or all samples are of one population while the
+        background is population means.
+    """
+
+    def __init__(
+        self,
+        n_samples: int,
+        population: NDArray[np.integer] | None = None,
+        *,
+        n_causal: int = 10,
+        h2_snp: float = 0.3,
+        h2_structure: float = 0.3,
+        seed: int,
+    ):
+        _require("n_causal", n_causal, n_causal >= 0, "at least 0")
+        _require("h2_snp", h2_snp, 0 <= h2_snp <= 1, "between 0 and 1")
+        # 0.9 + 0.1 passes, although 1 - 0.9 - 0.1 is below zero by one rounding.
+        noise_variance = 1.0 - h2_snp - h2_structure
+        in_range = h2_structure >= 0 and noise_variance > -1e-12
+        limits = f"between 0 and {1 - h2_snp:g} (1 - h2_snp)"
+        _require("h2_structure", h2_structure, in_range, limits)
+        _require("h2_snp", h2_snp, n_causal > 0 or h2_snp == 0, "0 when n_causal is 0")
+        self._noise_sd = np.sqrt(max(0.0, noise_variance))
+        self.n_samples, self.n_causal = n_samples, n_causal
+        self.h2_snp, self.h2_structure = h2_snp, h2_structure
+        streams = np.random.default_rng(seed).spawn(4)
+        self._causal_stream, self._effect_stream, self._structure_stream, self._noise_stream = (
+            streams
+        )
+        self._polymorphic = [np.empty(0, dtype=bool)]
+        self._polygenic = np.zeros(n_samples)
+        self._means = None
+        if population is not None:
+            self._means = _population_part(
+                population, n_samples, h2_structure, self._structure_stream
+            )
+
+    def add(self, dosages: NDArray[np.integer]) -> None:
+        """Take in the next variants.
+
+        Parameters
+        ----------
+        dosages : integer array, n_samples x (any number of variants)
+            Copies of A1, -1 missing.
+
+        Raises
+        ------
+        GenotypeError
+            Not such a matrix of -1, 0, 1 and 2.
+        """
+        check_dosages(dosages)
+        genotypes = self._packed(dosages)
+        self._polymorphic.append(genotypes.included)
+        if self._means is not None:
+            return
+        # X z with z ~ N(0, I). Not X @ z: the last bits of a BLAS product depend on its number of
+        # threads, and those of any sum over a block on where the block ends.
+        X = genotypes.columns(np.flatnonzero(genotypes.included))
+        for column, z in zip(X.T, self._structure_stream.standard_normal(X.shape[1]), strict=True):
+            self._polygenic += z * column
+
+    def finish(
+        self, dosages_of: Callable[[NDArray[np.int64]], NDArray[np.integer]]
+    ) -> SimulatedPhenotype:
+        """Return the phenotype on the variants that were added; to be called once, at the end.
+
+        Parameters
+        ----------
+        dosages_of : function
+            Called once, with the indices of the causal variants; returns their dosages,
+            n_samples x n_causal.
+
+        Raises
+        ------
+        InputError
+            Fewer variants are polymorphic than `n_causal`.
+        """
+        polymorphic = np.flatnonzero(np.concatenate(self._polymorphic))
+        limit = f"at most {len(polymorphic)}, the number of polymorphic variants"
+        _require("n_causal", self.n_causal, self.n_causal <= len(polymorphic), limit)
+        causal = np.sort(self._causal_stream.choice(polymorphic, self.n_causal, replace=False))
+        genotypes = self._packed(dosages_of(causal))
+        X = genotypes.columns(np.arange(self.n_causal))
+        effects = self._effect_stream.standard_normal(self.n_causal)
+        if self.n_causal:
+            effects *= np.sqrt(self.h2_snp / np.var(_product(X, effects)))
+        snp_part = _product(X, effects)
+        structure_part = self._means
+        if structure_part is None:
+            scale = np.sqrt(self.h2_structure / max(1, len(polymorphic)))
+            structure_part = scale * self._polygenic
+        noise_part = self._noise_sd * self._noise_stream.standard_normal(self.n_samples)
+        return SimulatedPhenotype(
+            y=snp_part + structure_part + noise_part,
+            causal=causal,
+            effects=effects,
+            effects_per_allele=effects / genotypes.sd,
+            snp_part=snp_part,
+            structure_part=structure_part,
+            noise_part=noise_part,
+            h2_snp=self.h2_snp,
+            h2_structure=self.h2_structure,
+            variance_snp=float(np.var(snp_part)),
+            variance_structure=float(np.var(structure_part)),
+            variance_noise=float(np.var(noise_part)),
+        )
+
+    def _packed(self, dosages: NDArray[np.integer]) -> PackedGenotypes:
+        if len(dosages) != self.n_samples:
+            raise GenotypeError(
+                f"dosages: expected {self.n_samples} rows, one for each sample, found "
+                f"{len(dosages)}; give all samples of every variant"
+            )
+        return PackedGenotypes(encode(dosages), self.n_samples)
 
 
 def _require(name: str, value: float, holds: bool, expected: str) -> None:
@@ -309,84 +557,9 @@ def _draw_frequencies(
     return stream.beta(ancestral * spread, (1 - ancestral) * spread, shape)
 
 
-def _haplotype_blocks(
-    starts: NDArray[np.bool_], n_haplotypes: int, ld: float, stream: np.random.Generator
-) -> Iterator[NDArray[np.float32]]:
-    """Yield the uniform numbers that haplotypes carry, variants x haplotypes, block by block."""
-    breaks_stream, value_stream = stream.spawn(2)
-    carried = np.zeros(n_haplotypes, dtype=np.float32)
-    for block in _blocks(len(starts), n_haplotypes):
-        shape = (block.stop - block.start, n_haplotypes)
-        # float32 numbers fill [0, 1) in steps of 2^-24: ld = 0 and ld = 1 are exact.
-        fresh = breaks_stream.random(shape, dtype=np.float32) >= np.float32(ld)
-        fresh |= starts[block, None]
-        u = np.vstack([carried, value_stream.random(shape, dtype=np.float32)])
-        # Row of the last fresh draw at or before each variant; row 0 is the block before.
-        row = np.arange(1, len(u), dtype=np.int32)[:, None]
-        source = np.maximum.accumulate(np.where(fresh, row, 0), axis=0)
-        u = np.take_along_axis(u, source, axis=0)
-        carried = u[-1]
-        yield u
-
-
-def _tables(
-    population: NDArray[np.int64], chromosome: NDArray[np.int64], stream: np.random.Generator
-) -> "tuple[pl.DataFrame, pl.DataFrame]":
-    import polars as pl
-
-    n_samples, n_variants = len(population), len(chromosome)
-    width = len(str(n_samples))
-    samples = pl.DataFrame(
-        {
-            "FID": [f"pop{k + 1}" for k in population],
-            "IID": [f"s{i + 1:0{width}d}" for i in range(n_samples)],
-        }
-    )
-    position = np.cumsum(stream.integers(1, 2_000, n_variants))
-    first = np.searchsorted(chromosome, chromosome)  # positions start anew on each chromosome
-    width = len(str(n_variants))
-    variants = pl.DataFrame(
-        {
-            "CHROM": [str(k + 1) for k in chromosome],
-            "ID": [f"v{j + 1:0{width}d}" for j in range(n_variants)],
-            "POS": position - position[first] + 1,
-            "A1": ["A"] * n_variants,
-            "A2": ["G"] * n_variants,
-        }
-    )
-    return samples, variants
-
-
-def _polymorphic(dosages: NDArray) -> NDArray[np.bool_]:
-    """At least two different genotypes observed: by counts, never by a float variance."""
-    seen = np.stack([(dosages == copies).any(axis=0) for copies in (0, 1, 2)])
-    return seen.sum(axis=0) > 1
-
-
-def _standardise(dosages: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Standardised columns and their sd for polymorphic variants; missing = 0."""
-    observed = dosages >= 0
-    count = observed.sum(axis=0)
-    mean = np.where(observed, dosages, 0).sum(axis=0) / count
-    X = np.where(observed, dosages - mean, 0.0)
-    sd = np.sqrt((X**2).sum(axis=0) / count)
-    return X / sd, sd
-
-
 def _product(X: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
     # Not X @ v: the last bits of a BLAS product depend on its number of threads.
     return (X * v).sum(axis=1)
-
-
-def _polygenic_part(
-    dosages: NDArray, polymorphic: NDArray[np.int64], stream: np.random.Generator
-) -> NDArray[np.float64]:
-    """X z / sqrt(p) with z ~ N(0, I_p): a draw from N(0, X X' / p) without forming the matrix."""
-    total = np.zeros(len(dosages))
-    for block in _blocks(len(polymorphic), len(dosages)):
-        X, _ = _standardise(dosages[:, polymorphic[block]])
-        total += _product(X, stream.standard_normal(X.shape[1]))
-    return total / np.sqrt(max(1, len(polymorphic)))
 
 
 def _population_part(

@@ -3,7 +3,8 @@
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from numbers import Integral
 
@@ -126,3 +127,13 @@ def over_ranges(function: Callable[[int, int], None], n: int, n_threads: int) ->
         worker.join()
     if errors:
         raise errors[0]
+
+
+def one_ahead(items: Iterator) -> Iterator:
+    """Yield the items in their order, each one made in a second thread during use of the last."""
+    end = object()
+    with ThreadPoolExecutor(1) as worker:
+        following = worker.submit(next, items, end)
+        while (item := following.result()) is not end:
+            following = worker.submit(next, items, end)
+            yield item

@@ -29,6 +29,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import lmmlasso_fast
 from lmmlasso_fast.cli import main
+from lmmlasso_fast.simulation import simulate_genotypes, simulate_phenotype
 
 # --- files and columns ---------------------------------------------------------------------------
 
@@ -71,7 +72,7 @@ def test_run_json(small):
     assert content["subcommand"] == "fit"
     assert content["options"]["tol"] == 1e-6
     assert {"numpy", "scipy"} <= set(content["packages"])
-    assert content["kernels"] in ("generic", "avx2", "avx512")
+    assert content["kernels"] in ("generic", "avx2", "avx512", "amx")
     assert content["timings"]["total"] > 0
     names = {Path(item["path"]).name: item for item in content["inputs"]}
     assert set(names) == {"g.bed", "g.bim", "g.fam", "y.tsv", "c.tsv"}
@@ -315,6 +316,105 @@ def test_demo_files_are_input_of_fit(demo, tmp_path):
     assert all(expected[suffix] == content for suffix, content in results(tmp_path / "P").items())
 
 
+# --- simulation ----------------------------------------------------------------------------------
+
+SIMULATED = {".bed", ".bim", ".fam", ".pheno.tsv", ".truth.tsv"}
+
+
+def simulate(out, *arguments, code=0):
+    return lmmlasso("simulate", *arguments, "--out", out, code=code)
+
+
+def test_simulate_writes_what_the_functions_draw(tmp_path):
+    numbers = {"n_populations": 3, "fst": 0.2, "ld": 0.8, "missing_rate": 0.05, "n_chromosomes": 2}
+    trait = {"n_causal": 4, "h2_snp": 0.5, "h2_structure": 0.2}
+    flags = [
+        part
+        for name, value in (numbers | trait).items()
+        for part in ("--" + name.replace("_", "-"), value)
+    ]
+    out = tmp_path / "P"
+    err = simulate(out, "--n-samples", 50, "--n-variants", 400, *flags, "--inbred", "--seed", 7)
+    assert set(results(out)) == SIMULATED
+    expected = simulate_genotypes(50, 400, **numbers, inbred=True, seed=7)
+    genotypes = lmmlasso_fast.read_plink(out)
+    assert_array_equal(genotypes.dosages(np.arange(400)), expected.dosages)
+    assert genotypes.variants.equals(expected.variants)
+    assert genotypes.samples.equals(expected.samples)
+    phenotype = simulate_phenotype(expected.dosages, **trait, seed=7)
+    table = pl.read_csv(f"{out}.pheno.tsv", separator="\t")
+    assert table.columns == ["FID", "IID", "Y"]
+    assert table["IID"].equals(expected.samples["IID"])
+    assert_array_equal(table["Y"].to_numpy(), phenotype.y)
+    truth = read(f"{out}.truth.tsv")
+    assert truth.header == ["ROW", "CHROM", "POS", "ID", "EFFECT_ALLELE", "BETA", "BETA_STD"]
+    assert_array_equal(truth.ROW, phenotype.causal)
+    assert list(truth.ID) == expected.variants["ID"][phenotype.causal].to_list()
+    assert_array_equal(truth.BETA, phenotype.effects_per_allele)
+    assert_array_equal(truth.BETA_STD, phenotype.effects)
+    assert "simulated 50 samples of 3 populations, 400 SNPs, 4 of them causal" in err
+    assert run_json(out)["counts"] == {"samples": 50, "variants": 400}
+    assert run_json(out)["exit"] == {"code": 0, "state": "ok"}
+
+
+def test_simulate_twice_gives_the_same_bytes(tmp_path):
+    arguments = ["--n-samples", 30, "--n-variants", 200, "--missing-rate", 0.1]
+    simulate(tmp_path / "a", *arguments)
+    first = results(tmp_path / "a")
+    simulate(tmp_path / "a", *arguments)  # over its own files
+    simulate(tmp_path / "b", *arguments)
+    assert results(tmp_path / "a") == results(tmp_path / "b") == first
+
+
+def test_the_demo_is_a_simulation(demo, tmp_path):
+    numbers = ["--n-samples", 600, "--n-variants", 6000, "--missing-rate", 0.01]
+    simulate(tmp_path / "P", *numbers, "--n-causal", 8, "--h2-snp", 0.4)
+    expected = results(demo[0])
+    assert results(tmp_path / "P") == {suffix: expected[suffix] for suffix in SIMULATED}
+
+
+def test_simulated_files_are_input_of_fit(tmp_path):
+    out = tmp_path / "P"
+    simulate(out, "--n-samples", 60, "--n-variants", 200)
+    lmmlasso("fit", "--bfile", out, "--pheno", f"{out}.pheno.tsv", "--max-active", 3, "--out", out)
+    assert results(out).keys() > SIMULATED
+
+
+@pytest.mark.parametrize("suffix", ["bed", "bim", "fam", "pheno.tsv"])
+def test_simulate_does_not_overwrite_other_files(tmp_path, suffix):
+    mine = tmp_path / f"mine.{suffix}"
+    mine.write_text("precious")
+    err = simulate(tmp_path / "mine", "--n-samples", 9, "--n-variants", 9, code=3)
+    assert f"{mine}: expected no file, or one of an earlier simulation" in err
+    assert "which `lmmlasso simulate` would overwrite; choose another --out" in err
+    assert results(tmp_path / "mine") == {f".{suffix}": b"precious"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--n-populations", 10], "n_populations: expected between 1 and n_samples, found 10"),
+        (["--n-chromosomes", 21], "n_chromosomes: expected between 1 and n_variants, found 21"),
+        (["--h2-snp", 0.8], r"h2_structure: expected between 0 and 0.2 (1 - h2_snp), found 0.3"),
+        (["--n-causal", 0], "h2_snp: expected 0 when n_causal is 0, found 0.3"),
+        (["--n-causal", 21], "n_causal: expected at most"),
+    ],
+)
+def test_simulations_that_cannot_be(tmp_path, arguments, message):
+    out = tmp_path / "P"
+    err = simulate(out, "--n-samples", 9, "--n-variants", 20, "--seed", 2, *arguments, code=3)
+    assert message in err
+    assert results(out) == {}
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("flag", ["--n-samples", "--n-variants"])
+def test_simulate_needs_its_size(tmp_path, flag):
+    given = [*{"--n-samples": 9, "--n-variants": 9}.items()]
+    arguments = [part for name, value in given if name != flag for part in (name, value)]
+    assert f"Missing option '{flag}'" in simulate(tmp_path / "P", *arguments, code=2)
+
+
 # --- a terminal ----------------------------------------------------------------------------------
 
 
@@ -353,7 +453,7 @@ def test_the_demo_does_not_overwrite_another_fileset(small, tmp_path):
         shutil.copy(f"{small.prefix}.{end}", tmp_path / f"mine.{end}")
     before = (tmp_path / "mine.bed").read_bytes()
     err = lmmlasso("demo", "--out", tmp_path / "mine", code=3)
-    assert "which the demo would overwrite; choose another --out" in err
+    assert "which `lmmlasso demo` would overwrite; choose another --out" in err
     assert (tmp_path / "mine.bed").read_bytes() == before
 
 

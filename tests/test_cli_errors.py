@@ -584,11 +584,12 @@ def arguments_of(files, out):
     return ["--bfile", files / "g", "--pheno", files / "y.tsv", "--out", out]
 
 
-@pytest.mark.parametrize("command", ["fit", "null", "kinship", "demo"])
+@pytest.mark.parametrize("command", ["fit", "null", "kinship", "demo", "simulate"])
 def test_missing_folder(files, command):
     arguments = {
         "kinship": ["--bfile", files / "g", "--out", files / "absent" / "P"],
         "demo": ["--out", files / "absent" / "P"],
+        "simulate": ["--n-samples", 9, "--n-variants", 9, "--out", files / "absent" / "P"],
     }.get(command, arguments_of(files, files / "absent" / "P"))
     err = lmmlasso(command, *arguments, code=5)
     assert re.search(r"error: .*absent/P\.log: cannot be written: No such file .* must exist", err)

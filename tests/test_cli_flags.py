@@ -17,6 +17,9 @@ from lmmlasso_fast.threads import available_threads
 # --- every flag changes something ----------------------------------------------------------------
 
 
+_SIMULATE = ["--n-samples", 40, "--n-variants", 60]
+
+
 class Refused(tuple):
     """Arguments that the command refuses with exit code 3."""
 
@@ -31,6 +34,7 @@ def flag_cases(small, command):
         "kinship": ["--bfile", small.prefix],
         "predict": ["--model", f"{small.plain}.model.npz", "--bfile", small.prefix],
         "demo": [],
+        "simulate": _SIMULATE,
     }[command]
 
     def plus(*arguments):
@@ -79,6 +83,17 @@ def flag_cases(small, command):
         "no_kinship": plus("--no-kinship"),
         "formats": plus("--format", "grm"),
         "seed": plus("--seed", 2),
+        "n_samples": plus("--n-samples", 41),
+        "n_variants": plus("--n-variants", 61),
+        "n_populations": plus("--n-populations", 2),
+        "fst": plus("--fst", 0.3),
+        "ld": plus("--ld", 0.5),
+        "missing_rate": plus("--missing-rate", 0.1),
+        "inbred": plus("--inbred"),
+        "n_chromosomes": plus("--n-chromosomes", 2),
+        "n_causal": plus("--n-causal", 3),
+        "h2_snp": plus("--h2-snp", 0.5),
+        "h2_structure": plus("--h2-structure", 0.5),
         "accept_reference_samples": (
             Refused([*base, *last]),
             [*base, *last, "--accept-reference-samples"],
@@ -139,12 +154,13 @@ def test_out(small, tmp_path):
     }
 
 
-@pytest.mark.parametrize("command", ["fit", "null", "kinship", "predict", "demo"])
+@pytest.mark.parametrize("command", ["fit", "null", "kinship", "predict", "demo", "simulate"])
 def test_threads(small, tmp_path, command):
     arguments = {
         "kinship": ["--bfile", small.prefix],
         "predict": ["--model", f"{small.plain}.model.npz", "--bfile", small.prefix],
         "demo": [],
+        "simulate": _SIMULATE,
     }.get(command, small.base)
     found = []
     for threads in (1, 3):

@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import tracemalloc
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from lmmlasso_fast import simulation
 from lmmlasso_fast.errors import GenotypeError, InputError, OutputError
 from lmmlasso_fast.io import plink_write
-from lmmlasso_fast.simulation import simulate_genotypes, simulate_phenotype, write_plink
+from lmmlasso_fast.simulation import (
+    GenotypeStream,
+    PhenotypeStream,
+    plink_writer,
+    simulate_genotypes,
+    simulate_phenotype,
+    write_plink,
+)
 
 
 def as_float(dosages):
@@ -89,13 +97,55 @@ def test_missing_genotypes_leave_the_others_alone():
     assert abs(missing.mean() - 0.1) < 5 * np.sqrt(0.09 / missing.size)
 
 
-def test_block_size_does_not_matter(monkeypatch):
+@pytest.mark.parametrize("block_values", [1, 150, 1_000])
+@pytest.mark.parametrize("inbred", [False, True])
+def test_block_size_does_not_matter(monkeypatch, block_values, inbred):
+    arguments = {"n_samples": 21, "n_variants": 97, "missing_rate": 0.1, "inbred": inbred}
+    whole = simulate_genotypes(**arguments, seed=4)
+    trait = simulate_phenotype(whole.dosages, seed=1)
+    monkeypatch.setattr(simulation, "BLOCK_VALUES", block_values)
+    assert_array_equal(simulate_genotypes(**arguments, seed=4).dosages, whole.dosages)
+    assert_array_equal(simulate_phenotype(whole.dosages, seed=1).y, trait.y)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_stream_is_the_matrix_in_blocks(monkeypatch, n_threads):
     arguments = {"n_samples": 21, "n_variants": 97, "missing_rate": 0.1, "seed": 4}
     whole = simulate_genotypes(**arguments)
-    trait = simulate_phenotype(whole.dosages, seed=1)
     monkeypatch.setattr(simulation, "BLOCK_VALUES", 150)
-    assert_array_equal(simulate_genotypes(**arguments).dosages, whole.dosages)
-    assert_allclose(simulate_phenotype(whole.dosages, seed=1).y, trait.y, rtol=1e-12)
+    stream = GenotypeStream(**arguments)
+    for _ in range(2):  # every pass draws the same
+        blocks = list(stream.blocks(n_threads=n_threads))
+        assert all(block.size <= 150 and block.dtype == np.int8 for block in blocks)
+        assert_array_equal(np.hstack(blocks), whole.dosages)
+    assert_array_equal(stream.population, whole.population)
+    assert_array_equal(stream.frequencies, whole.frequencies)
+    assert stream.samples.equals(whole.samples)
+    assert stream.variants().equals(whole.variants)
+    some = np.array([96, 3, 40])
+    assert stream.variants(some).equals(whole.variants[some])
+
+
+def test_a_block_is_at_least_one_variant(monkeypatch):
+    monkeypatch.setattr(simulation, "BLOCK_VALUES", 5)
+    blocks = GenotypeStream(8, 20, n_populations=2, seed=1).blocks()
+    assert [block.shape for block in blocks] == [(8, 1)] * 20
+
+
+def test_streams_hold_no_more_than_blocks(monkeypatch, tmp_path):
+    """20,000 variants of 100 samples are 2 MB; they pass through blocks of 20 kB."""
+    monkeypatch.setattr(simulation, "BLOCK_VALUES", 20_000)
+    genotypes = GenotypeStream(100, 20_000, missing_rate=0.1, seed=1)
+    phenotype = PhenotypeStream(100, seed=1)
+    tracemalloc.start()
+    try:
+        with plink_writer(tmp_path / "P", genotypes.samples) as fileset:
+            write_stream(fileset, genotypes, phenotype)
+            phenotype.finish(fileset.dosages)
+        assert tracemalloc.get_traced_memory()[1] < 1e6
+    finally:
+        tracemalloc.stop()
+    assert (tmp_path / "P.bed").stat().st_size == 3 + 25 * 20_000
 
 
 @pytest.mark.parametrize("fst", [0.0, 0.02, 0.1, 0.4])
@@ -104,6 +154,15 @@ def test_fst(fst, ld):
     # 4,000 variants: the standard error is about fst sqrt(2/3) / sqrt(4000) without linkage
     sim = simulate_genotypes(200, 4_000, fst=fst, ld=ld, seed=11)
     assert abs(hudson_fst(sim.dosages, sim.population) - fst) < 0.002 + 0.06 * fst
+
+
+@pytest.mark.parametrize("fst", [0.05, 0.3])
+def test_frequencies_scatter_as_balding_and_nichols_say(fst):
+    """E[(f - g)^2] = 2 F E[p (1 - p)], and p is uniform on (0.05, 0.95)."""
+    f, g = simulate_genotypes(2, 20_000, n_populations=2, fst=fst, seed=5).frequencies
+    heterozygosity = 0.25 - 0.9**2 / 12
+    assert_allclose(np.mean((f - g) ** 2) / (2 * heterozygosity), fst, rtol=0.05)
+    assert_allclose(np.mean(f), 0.5, atol=0.01)
 
 
 def test_frequencies_are_those_drawn():
@@ -138,6 +197,21 @@ def test_linkage_decays_and_stops_at_chromosomes():
     unlinked = simulate_genotypes(500, 500, n_populations=1, fst=0, ld=0.0, seed=13)
     X, _, _ = ref.standardise(as_float(unlinked.dosages))
     assert np.mean(np.mean(X[:, 1:] * X[:, :-1], axis=0) ** 2) < 2 / 500
+
+
+def test_linkage_falls_geometrically():
+    """r of two variants is ld^lag times that of two thresholds on one uniform number."""
+    sim = simulate_genotypes(1_000, 2_000, n_populations=1, fst=0, n_chromosomes=1, seed=14)
+    X, _, _ = ref.standardise(as_float(sim.dosages))
+    f = sim.frequencies[0]
+    sd = np.sqrt(f * (1 - f))
+    for lag in (1, 2, 4, 8):
+        r = np.mean(X[:, lag:] * X[:, :-lag], axis=0)
+        p, q = f[lag:], f[:-lag]
+        # A1 on the same side of u, or on the other: the sign of r tells
+        both = np.where(r > 0, np.minimum(p, q), np.maximum(p + q - 1, 0))
+        unbroken = (both - p * q) / (sd[lag:] * sd[:-lag])
+        assert_allclose(np.sum(r * unbroken) / np.sum(unbroken**2), 0.9**lag, atol=0.02)
 
 
 def test_no_linkage_break_at_all():
@@ -232,6 +306,18 @@ def test_heritability_is_recovered():
     assert abs(np.mean(estimates) - 0.6) < 4 * error
 
 
+@pytest.mark.parametrize("means", [False, True])
+def test_phenotype_of_uneven_blocks(structured, means):
+    population = structured.population if means else None
+    whole = simulate_phenotype(structured.dosages, population, seed=6)
+    stream = PhenotypeStream(400, population, seed=6)
+    for block in np.array_split(np.arange(2_000), [1, 5, 700, 1_999]):
+        stream.add(structured.dosages[:, block])
+    trait = stream.finish(lambda index: structured.dosages[:, index])
+    for name in ("y", "causal", "effects", "effects_per_allele", "structure_part"):
+        assert_array_equal(getattr(trait, name), getattr(whole, name), err_msg=name)
+
+
 def test_population_means_as_background(structured):
     trait = simulate_phenotype(
         structured.dosages, structured.population, h2_snp=0.2, h2_structure=0.5, seed=4
@@ -296,15 +382,25 @@ def test_unusable_dosages(dosages, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_unusable_blocks():
+    stream = PhenotypeStream(4, seed=0)
+    with pytest.raises(GenotypeError, match=r"dosages: expected -1 .* found values from 0 to 3"):
+        stream.add(np.array([[0], [1], [2], [3]]))
+    with pytest.raises(GenotypeError, match=r"dosages: expected 4 rows, .* found 3"):
+        stream.add(np.array([[0], [1], [2]]))
+    with pytest.raises(InputError, match="n_causal: expected at most 0, the number of polymorphic"):
+        stream.finish(lambda index: np.empty((4, len(index)), dtype=np.int8))
+
+
 def test_no_default_seed():
-    for function in (simulate_genotypes, simulate_phenotype):
+    for function in (simulate_genotypes, simulate_phenotype, GenotypeStream, PhenotypeStream):
         assert inspect.signature(function).parameters["seed"].default is inspect.Parameter.empty
 
 
 # --- PLINK files ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_samples", [1, 4, 9, 30])
+@pytest.mark.parametrize("n_samples", [1, 4, 7, 9, 30])
 def test_plink_round_trip(tmp_path, monkeypatch, n_samples):
     sim = simulate_genotypes(
         n_samples, 77, n_populations=1, missing_rate=0.2, n_chromosomes=2, seed=n_samples
@@ -334,6 +430,62 @@ def test_plink_files_have_the_same_bytes(tmp_path):
     for extension in (".bed", ".bim", ".fam"):
         files = [(tmp_path / f"{name}{extension}").read_bytes() for name in ("a", "b")]
         assert files[0] == files[1]
+
+
+def write_stream(fileset, genotypes, phenotype):
+    for dosages in genotypes.blocks():
+        first = fileset.n_variants
+        fileset.append(dosages, genotypes.variants(np.arange(first, first + dosages.shape[1])))
+        phenotype.add(dosages)
+
+
+@pytest.mark.parametrize("block_values", [1, 100, 1 << 22])
+def test_a_stream_gives_the_same_files_as_the_matrix(tmp_path, monkeypatch, block_values):
+    sim = simulate_genotypes(30, 77, missing_rate=0.2, seed=9)
+    write_plink(tmp_path / "a", sim.dosages, sim.samples, sim.variants)
+    monkeypatch.setattr(simulation, "BLOCK_VALUES", block_values)
+    genotypes = GenotypeStream(30, 77, missing_rate=0.2, seed=9)
+    phenotype = PhenotypeStream(30, seed=2)
+    with plink_writer(tmp_path / "b", genotypes.samples) as fileset:
+        write_stream(fileset, genotypes, phenotype)
+        trait = phenotype.finish(fileset.dosages)
+    for extension in (".bed", ".bim", ".fam"):
+        files = [(tmp_path / f"{name}{extension}").read_bytes() for name in ("a", "b")]
+        assert files[0] == files[1]
+    assert_array_equal(trait.y, simulate_phenotype(sim.dosages, seed=2).y)
+
+
+def test_what_was_appended_can_be_read_while_more_follows(tmp_path):
+    sim = simulate_genotypes(9, 20, missing_rate=0.2, seed=3)
+    with plink_writer(tmp_path / "x", sim.samples) as fileset:
+        fileset.append(sim.dosages[:, :12], sim.variants[:12])
+        assert_array_equal(fileset.dosages(np.array([11, 0])), sim.dosages[:, [11, 0]])
+        assert fileset.dosages(np.array([], dtype=np.int64)).shape == (9, 0)
+        fileset.append(sim.dosages[:, 12:], sim.variants[12:])
+        assert fileset.n_variants == 20
+    bed = (tmp_path / "x.bed").read_bytes()
+    assert_array_equal(ref.decode_bed(bed, 9, 20), as_float(sim.dosages))
+
+
+def test_blocks_that_do_not_fit(tmp_path):
+    sim = simulate_genotypes(9, 20, seed=3)
+
+    def append_after_the_first(dosages, variants):
+        with plink_writer(tmp_path / "x", sim.samples) as fileset:
+            fileset.append(sim.dosages[:, :12], sim.variants[:12])
+            fileset.append(dosages, variants)
+
+    rest, table = sim.dosages[:, 12:], sim.variants[12:]
+    with pytest.raises(GenotypeError, match=r"samples: expected 8 rows, .* found 9"):
+        append_after_the_first(rest[:8], table)
+    with pytest.raises(GenotypeError, match=r"variants: expected 8 rows, .* found 7"):
+        append_after_the_first(rest, table[1:])
+    with pytest.raises(GenotypeError, match="dosages: expected"):
+        append_after_the_first(rest + 2, table)
+    ids = pl.Series("ID", [*table["ID"][:5], "a b", *table["ID"][6:]])
+    with pytest.raises(InputError, match=r"variants: row 18: expected a ID .* found 'a b'"):
+        append_after_the_first(rest, table.with_columns(ids))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_any_integer_layout_gives_the_same_file(tmp_path):

@@ -1,4 +1,4 @@
-"""The cap on BLAS threads holds whichever thread sets or lifts it."""
+"""The cap on BLAS threads holds whichever thread sets or lifts it; one item made ahead."""
 
 import threading
 
@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 import lmmlasso_fast as ll
 from lmmlasso_fast import threads
 from lmmlasso_fast.errors import InputError
-from lmmlasso_fast.threads import blas_cap
+from lmmlasso_fast.threads import blas_cap, one_ahead
 
 
 def blas_threads():
@@ -126,3 +126,31 @@ def test_odd_numbers_of_threads_are_refused(n_threads):
     genotypes = ll.Genotypes.from_array(np.random.default_rng(0).integers(0, 3, (20, 5)))
     with pytest.raises(InputError, match="n_threads: expected an integer of at least 1, found"):
         ll.lasso_path(genotypes, np.arange(20.0), n_threads=n_threads)
+
+
+# --- one item ahead ------------------------------------------------------------------------------
+
+
+def test_one_ahead_keeps_the_order():
+    assert list(one_ahead(iter(range(50)))) == list(range(50))
+    assert list(one_ahead(iter([]))) == []
+
+
+def test_one_ahead_is_one_ahead():
+    made = []
+    items = one_ahead(made.append(k) or k for k in range(10))
+    next(items)
+    next(items)
+    items.close()  # waits for what is under way
+    assert made == [0, 1, 2]
+
+
+def test_one_ahead_passes_errors_on():
+    def broken():
+        yield 1
+        raise KeyError("here")
+
+    items = one_ahead(broken())
+    assert next(items) == 1
+    with pytest.raises(KeyError, match="here"):
+        next(items)

@@ -1,4 +1,4 @@
-"""The command line: `lmmlasso demo | kinship | null | fit | predict`."""
+"""The command line: `lmmlasso demo | simulate | kinship | null | fit | predict`."""
 
 import click
 
@@ -8,6 +8,7 @@ from lmmlasso_fast.cli.fit import fit
 from lmmlasso_fast.cli.kinship import kinship
 from lmmlasso_fast.cli.null import null
 from lmmlasso_fast.cli.predict import predict
+from lmmlasso_fast.cli.simulate import simulate
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,5 +22,5 @@ def main():
     """
 
 
-for command in (demo, kinship, null, fit, predict):
+for command in (demo, simulate, kinship, null, fit, predict):
     main.add_command(command)

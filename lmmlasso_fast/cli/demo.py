@@ -1,18 +1,15 @@
 """`lmmlasso demo`: the whole job on simulated data whose truth is known."""
 
-from pathlib import Path
-
 import click
 import numpy as np
 
 from lmmlasso_fast.cli.fit import fit, fit_path
 from lmmlasso_fast.cli.inputs import load
 from lmmlasso_fast.cli.run import Run, execute
-from lmmlasso_fast.errors import InputError
+from lmmlasso_fast.cli.simulate import write_simulated
 from lmmlasso_fast.genotypes import Genotypes
-from lmmlasso_fast.io.plink_write import write_plink
-from lmmlasso_fast.io.results import write_table
 from lmmlasso_fast.path import LassoPath
+from lmmlasso_fast.simulation import GenotypeStream, PhenotypeStream
 
 _N_SAMPLES, _N_VARIANTS, _N_CAUSAL = 600, 6000, 8
 _H2_SNP, _H2_STRUCTURE = 0.4, 0.3
@@ -35,14 +32,12 @@ def demo(**flags):
     """
 
     def body(run):
-        out = flags["out"]
-        if Path(f"{out}.bed").exists() and not Path(f"{out}.truth.tsv").exists():
-            raise InputError(
-                f"{out}.bed: expected no file, or one of an earlier demo (with {out}.truth.tsv), "
-                "found another fileset, which the demo would overwrite; choose another --out"
-            )
-        truth = _simulate(run, out, flags["seed"])
-        run.write("truth.tsv", lambda path: write_table(truth, path))
+        out, seed = flags["out"], flags["seed"]
+        genotypes = GenotypeStream(_N_SAMPLES, _N_VARIANTS, missing_rate=0.01, seed=seed)
+        phenotype = PhenotypeStream(
+            _N_SAMPLES, n_causal=_N_CAUSAL, h2_snp=_H2_SNP, h2_structure=_H2_STRUCTURE, seed=seed
+        )
+        truth = write_simulated(run, genotypes, phenotype)
         arguments = ["--bfile", out, "--pheno", f"{out}.pheno.tsv", "--out", out]
         fit_flags = fit.make_context("fit", [*arguments, "--max-active", str(2 * _N_CAUSAL)]).params
         analysed = load(run, fit_flags)
@@ -50,44 +45,6 @@ def demo(**flags):
         _compare(run, path, analysed.genotypes, truth)
 
     execute("demo", flags, body)
-
-
-def _simulate(run: Run, out: str, seed: int):
-    """Write a fileset and a phenotype; return the table of causal SNPs."""
-    import polars as pl
-
-    from lmmlasso_fast.simulation import simulate_genotypes, simulate_phenotype
-
-    with run.stage("simulate"):
-        simulated = simulate_genotypes(_N_SAMPLES, _N_VARIANTS, missing_rate=0.01, seed=seed)
-        phenotype = simulate_phenotype(
-            simulated.dosages,
-            n_causal=_N_CAUSAL,
-            h2_snp=_H2_SNP,
-            h2_structure=_H2_STRUCTURE,
-            seed=seed,
-        )
-        write_plink(out, simulated.dosages, simulated.samples, simulated.variants)
-        write_table(
-            simulated.samples.select("FID", "IID").with_columns(pl.Series("Y", phenotype.y)),
-            f"{out}.pheno.tsv",
-        )
-    run.say(
-        f"simulated {_N_SAMPLES} samples of {len(np.unique(simulated.population))} populations, "
-        f"{_N_VARIANTS} SNPs, {_N_CAUSAL} of them causal; variance: SNPs {_H2_SNP:.0%}, structure "
-        f"{_H2_STRUCTURE:.0%}, noise {1 - _H2_SNP - _H2_STRUCTURE:.0%}"
-    )
-    return (
-        simulated.variants.select("CHROM", "POS", "ID", pl.col("A1").alias("EFFECT_ALLELE"))[
-            phenotype.causal
-        ]
-        .with_row_index("ROW")
-        .with_columns(
-            pl.Series("ROW", phenotype.causal),
-            pl.Series("BETA", phenotype.effects_per_allele),
-            pl.Series("BETA_STD", phenotype.effects),
-        )
-    )
 
 
 def _compare(run: Run, path: LassoPath, genotypes: Genotypes, truth) -> None:

@@ -97,10 +97,12 @@ class Run:
             with click.progressbar(length=total, label=what, file=sys.stderr) as bar:
                 yield lambda done, _: bar.update(done - bar.pos)
             return
-        tenths = {max(1, total * k // 10) for k in range(1, 11)}
+        tenths = 0
 
         def report(done: int, _total: int) -> None:
-            if done in tenths:
+            nonlocal tenths
+            if 10 * done // total > tenths:
+                tenths = 10 * done // total
                 self.say(f"{what}: {done} of {total}")
 
         yield report
@@ -115,8 +117,9 @@ class Run:
         with self.stage("write"), together():
             for suffix, writer in self._outputs:
                 writer(Path(f"{self.out}.{suffix}"))
-        names = ", ".join(suffix for suffix, _ in self._outputs)
-        self.say(f"wrote {self.out}.* ({names})")
+        if self._outputs:
+            names = ", ".join(suffix for suffix, _ in self._outputs)
+            self.say(f"wrote {self.out}.* ({names})")
 
     def warn(self, message: str) -> None:
         self._warnings.append(message)

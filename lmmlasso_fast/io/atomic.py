@@ -57,8 +57,9 @@ def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
     ----------
     path : path
         The file to write; its directory must exist.
-    mode : {"w", "wb"}, default "w"
-        Text (UTF-8, lines end with a bare newline on every platform) or bytes.
+    mode : {"w", "wb", "w+b"}, default "w"
+        Text (UTF-8, lines end with a bare newline on every platform), bytes, or bytes that can be
+        read back while the file is being written.
 
     Yields
     ------
@@ -70,11 +71,11 @@ def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
         The file cannot be created, written, synced, closed or renamed, or `path` is something
         other than a regular file (a directory, a device, a pipe).
     """
-    if mode not in ("w", "wb"):
-        raise ValueError(f"mode must be 'w' or 'wb', found {mode!r}")
+    if mode not in ("w", "wb", "w+b"):
+        raise ValueError(f"mode must be 'w', 'wb' or 'w+b', found {mode!r}")
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
-    as_text = {} if mode == "wb" else {"encoding": "utf-8", "newline": "\n"}
+    as_text = {"encoding": "utf-8", "newline": "\n"} if mode == "w" else {}
     try:
         # A rename would put a plain file in the place of a device such as /dev/null.
         if target.exists() and not target.is_file():

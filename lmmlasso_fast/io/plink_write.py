@@ -1,21 +1,21 @@
-"""Write genotypes as a PLINK 1 fileset."""
+"""Write genotypes as a PLINK 1 fileset: a matrix, or block by block."""
 
 import os
-from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lmmlasso_fast.errors import GenotypeError, InputError
-from lmmlasso_fast.io.atomic import atomic_write
+from lmmlasso_fast.io.atomic import atomic_write, together
+from lmmlasso_fast.packed import PackedGenotypes
 
 if TYPE_CHECKING:
     import polars as pl
 
 BED_MAGIC = b"\x6c\x1b\x01"
-# Two-bit codes of PLINK for the dosages -1 (missing), 0, 1 and 2 copies of A1.
-BED_CODES = np.array([0b01, 0b11, 0b10, 0b00], dtype=np.uint8)
 # Genotypes encoded at a time.
 BLOCK_VALUES = 1 << 22
 
@@ -28,8 +28,9 @@ def write_plink(
 ) -> None:
     """Write PREFIX.bed, PREFIX.bim and PREFIX.fam (variant-major, A1 counted).
 
-    Variants are encoded block by block, and each file appears whole or not at all. Parents, sex
+    Variants are encoded block by block, and the files appear whole or not at all. Parents, sex
     and phenotype in the .fam are unknown (0 0 0 -9), the genetic distance in the .bim is 0.
+    Genotypes that are not in memory all at once go through `plink_writer`.
 
     Parameters
     ----------
@@ -52,27 +53,106 @@ def write_plink(
     OutputError
         A file cannot be written.
     """
-    import polars as pl
-
     check_dosages(dosages)
     n_samples, n_variants = dosages.shape
-    _check_table("samples", samples, ["FID", "IID"], n_samples)
-    _check_table("variants", variants, ["CHROM", "ID", "POS", "A1", "A2"], n_variants)
-    fam = samples.select("FID", "IID", FATHER=pl.lit(0), MOTHER=pl.lit(0), SEX=pl.lit(0))
-    fam = fam.with_columns(PHENOTYPE=pl.lit(-9))
-    bim = variants.select("CHROM", "ID", pl.lit(0).alias("CM"), "POS", "A1", "A2")
-    prefix = os.fspath(prefix)
-    with ExitStack() as files:
-        bed_file, bim_file, fam_file = (
-            files.enter_context(atomic_write(prefix + extension, "wb"))
-            for extension in (".bed", ".bim", ".fam")
-        )
-        bed_file.write(BED_MAGIC)
-        step = max(1, BLOCK_VALUES // n_samples)
+    _check_height("variants", variants, n_variants)
+    step = max(1, BLOCK_VALUES // n_samples)
+    with plink_writer(prefix, samples) as fileset:
         for first in range(0, n_variants, step):
-            bed_file.write(_encode(dosages[:, first : first + step]).tobytes())
-        bim.write_csv(bim_file, include_header=False, separator="\t", quote_style="never")
-        fam.write_csv(fam_file, include_header=False, separator="\t", quote_style="never")
+            block = slice(first, first + step)
+            fileset.append(dosages[:, block], variants[block])
+
+
+@contextmanager
+def plink_writer(prefix: str | os.PathLike, samples: "pl.DataFrame") -> Iterator["PlinkWriter"]:
+    """Open a PLINK fileset to which variants are appended, in memory for one block of them.
+
+    The three files appear together at the end of the block, and after an exception not at all.
+
+    Parameters
+    ----------
+    prefix : path
+        Path without the extension; its directory must exist.
+    samples : polars.DataFrame
+        FID and IID, one row per sample.
+
+    Yields
+    ------
+    PlinkWriter
+        Its method `append` takes the variants.
+
+    Raises
+    ------
+    InputError, OutputError
+        As of `write_plink`.
+    """
+    import polars as pl
+
+    _check_table("samples", samples, ["FID", "IID"])
+    fam = samples.select("FID", "IID", FATHER=pl.lit(0), MOTHER=pl.lit(0), SEX=pl.lit(0))
+    prefix = os.fspath(prefix)
+    with (
+        together(),
+        atomic_write(prefix + ".fam", "wb") as fam_file,
+        atomic_write(prefix + ".bim", "wb") as bim_file,
+        atomic_write(prefix + ".bed", "w+b") as bed_file,
+    ):
+        fam_file.write(_lines(fam.with_columns(PHENOTYPE=pl.lit(-9))))
+        bed_file.write(BED_MAGIC)
+        yield PlinkWriter(bed_file, bim_file, samples.height)
+
+
+class PlinkWriter:
+    """A PLINK fileset that is being written; made by `plink_writer`.
+
+    Attributes
+    ----------
+    n_samples, n_variants : int
+        Samples, and variants appended so far.
+    """
+
+    def __init__(self, bed_file: IO[bytes], bim_file: IO[bytes], n_samples: int):
+        self.n_samples = n_samples
+        self.n_variants = 0
+        self._bed_file = bed_file
+        self._bim_file = bim_file
+
+    def append(self, dosages: NDArray[np.integer], variants: "pl.DataFrame") -> None:
+        """Write the next variants.
+
+        Parameters
+        ----------
+        dosages : integer array, n_samples x (any number of variants)
+            Copies of A1, -1 missing.
+        variants : polars.DataFrame
+            CHROM, ID, POS, A1 and A2, one row for each of these variants.
+
+        Raises
+        ------
+        GenotypeError, InputError
+            As of `write_plink`.
+        """
+        import polars as pl
+
+        check_dosages(dosages)
+        if len(dosages) != self.n_samples:
+            raise _wrong_height("samples", len(dosages), self.n_samples)
+        _check_height("variants", variants, dosages.shape[1])
+        _check_table("variants", variants, ["CHROM", "ID", "POS", "A1", "A2"], self.n_variants)
+        bim = variants.select("CHROM", "ID", pl.lit(0).alias("CM"), "POS", "A1", "A2")
+        self._bim_file.write(_lines(bim))
+        self._bed_file.write(encode(dosages).tobytes())
+        self.n_variants += dosages.shape[1]
+
+    def dosages(self, index: NDArray[np.integer]) -> NDArray[np.int8]:
+        """Return the dosages of variants that were appended, n_samples x len(index)."""
+        stride = (self.n_samples + 3) // 4
+        rows = np.empty((len(index), stride), dtype=np.uint8)
+        for row, j in zip(rows, index, strict=True):
+            self._bed_file.seek(len(BED_MAGIC) + int(j) * stride)
+            self._bed_file.readinto(row)
+        self._bed_file.seek(0, os.SEEK_END)
+        return PackedGenotypes(rows, self.n_samples).dosages(np.arange(len(index)))
 
 
 def check_dosages(dosages: NDArray) -> None:
@@ -90,7 +170,35 @@ def check_dosages(dosages: NDArray) -> None:
         )
 
 
-def _check_table(what: str, table: "pl.DataFrame", columns: list[str], n_rows: int) -> None:
+def encode(dosages: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Return the rows of a .bed: 2 bits per genotype, n_variants x ceil(n_samples / 4) bytes."""
+    n_samples, n_variants = dosages.shape
+    # Two copies of A1 are zero bits in a .bed, which is what the bits after the last sample are.
+    quads = np.full((n_variants, 4 * ((n_samples + 3) // 4)), 2, dtype=np.int8)
+    quads[:, :n_samples] = dosages.T
+    # -1, 0, 1, 2 are 11, 00, 01, 10 in their two last bits. The product adds up four of these pairs
+    # in the top byte, the first sample lowest, and nothing carries.
+    pairs = quads.view("<u4") & 0x03030303
+    pairs = (pairs * 0x01041040 >> 24).astype(np.uint8)
+    # PLINK has 01, 11, 10, 00: the complement of d ^ (d >> 1) in every pair.
+    return ~(pairs ^ (pairs >> 1 & 0b01010101))
+
+
+def _check_height(what: str, table: "pl.DataFrame", n_rows: int) -> None:
+    if table.height != n_rows:
+        raise _wrong_height(what, n_rows, table.height)
+
+
+def _wrong_height(what: str, expected: int, found: int) -> GenotypeError:
+    return GenotypeError(
+        f"{what}: expected {expected} rows, as the dosages have, found {found}; "
+        "give one row for each of them, in their order"
+    )
+
+
+def _check_table(
+    what: str, table: "pl.DataFrame", columns: list[str], rows_before: int = 0
+) -> None:
     import polars as pl
 
     for column in columns:
@@ -98,24 +206,16 @@ def _check_table(what: str, table: "pl.DataFrame", columns: list[str], n_rows: i
             raise InputError(
                 f"{what}: expected the columns {' '.join(columns)}, found no {column}; add it"
             )
-    if table.height != n_rows:
-        raise GenotypeError(
-            f"{what}: expected {n_rows} rows, as the dosages have, found {table.height}; "
-            "give one row for each of them, in their order"
-        )
+    text = pl.col(columns).cast(pl.String)
+    unusable = table.select(text.is_null() | (text == "") | text.str.contains(r"\s"))
     for column in columns:
-        text = table[column].cast(pl.String)
-        unusable = (text.is_null() | (text == "") | text.str.contains(r"\s")).arg_true()
-        if len(unusable):
+        if unusable[column].any():
+            row = unusable[column].arg_max()
             raise InputError(
-                f"{what}: row {unusable[0] + 1}: expected a {column} without blanks, found "
-                f"{text[unusable[0]]!r}; .bim and .fam cannot hold it: rename it"
+                f"{what}: row {rows_before + row + 1}: expected a {column} without blanks, found "
+                f"{table[column].cast(pl.String)[row]!r}; .bim and .fam cannot hold it: rename it"
             )
 
 
-def _encode(dosages: NDArray) -> NDArray[np.uint8]:
-    """Two bits per genotype, variants x ceil(n / 4) bytes; padding bits are zero."""
-    n_samples, n_variants = dosages.shape
-    codes = np.zeros((n_variants, 4 * ((n_samples + 3) // 4)), dtype=np.uint8)
-    codes[:, :n_samples] = BED_CODES[dosages.T + 1]
-    return codes[:, 0::4] | codes[:, 1::4] << 2 | codes[:, 2::4] << 4 | codes[:, 3::4] << 6
+def _lines(table: "pl.DataFrame") -> bytes:
+    return table.write_csv(include_header=False, separator="\t", quote_style="never").encode()
