@@ -135,8 +135,9 @@ class Genotypes(ABC):
     def gradient(self, v, *, screening: bool = False, n_threads: int = 1) -> np.ndarray:
         """Return X'v for v of shape (n,) or (n, m).
 
-        `screening` (one bool, or one per column of v) allows, but does not demand, float32's accuracy (relative to the largest entry
-        of v); the default is float64's. SNPs that are not offered have 0.
+        `screening` (one bool, or one per column of v) allows, but does not demand, float32's
+        accuracy (relative to the largest entry of v); the default is float64's. SNPs that are not
+        offered have 0. Columns are taken together: the genotypes are read once for up to eight.
         """
 
     @abstractmethod

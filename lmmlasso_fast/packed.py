@@ -60,7 +60,9 @@ class PackedGenotypes(Genotypes):
         if v.ndim not in (1, 2) or v.shape[0] != self.n_samples:
             raise ValueError(f"v: expected {self.n_samples} entries, found shape {v.shape}")
         rows = np.ascontiguousarray(v.T if v.ndim == 2 else v[None])
-        n_limbs = np.where(np.broadcast_to(screening, len(rows)), _core.SCREENING, _core.CERTIFICATE)
+        n_limbs = np.where(
+            np.broadcast_to(screening, len(rows)), _core.SCREENING, _core.CERTIFICATE
+        )
         out = np.empty((len(rows), self.n_variants))
         for first in range(0, len(rows), _core.MAX_VECTORS):
             chosen = slice(first, first + _core.MAX_VECTORS)

@@ -1,8 +1,8 @@
 """The Lasso path on whitened data, without rotating the genotypes.
 
-For every alpha: predict which SNPs can be active (tangent of the path, strong rule), solve on those
-(`working_set`), take the gradient X'v of *all* SNPs from the packed genotypes, admit those that
-violate optimality, and stop when none does and the duality gap is certified.
+For every alpha: predict which SNPs can be active, solve on those (`working_set`), take the gradient
+X'v of *all* SNPs from the packed genotypes, admit those that violate optimality, and stop when none
+does and the duality gap is certified (`path_solver`). Here are the options and the result.
 """
 
 import warnings
@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lmmlasso_fast.certificate import Penalty, relative_gap
 from lmmlasso_fast.covariates import Design
 from lmmlasso_fast.errors import (
     ConvergenceWarning,
@@ -20,18 +19,9 @@ from lmmlasso_fast.errors import (
 )
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.null_model import NullModel, as_phenotype
+from lmmlasso_fast.path_solver import AT_MAX, PathSolver
 from lmmlasso_fast.problem import Problem, design_of
 from lmmlasso_fast.threads import as_n_threads, blas_cap, blas_threads_for
-
-#: |x_j'v| may exceed n alpha pi_j by this share before SNP j is admitted: far below what any gap
-#: can see, far above rounding.
-_VIOLATION = 1e-9
-#: SNPs expected to come within this share of the step in alpha below the threshold are tried at
-#: once: 0.25 left no SNP to be admitted later on the mouse data, and a fifth fewer than the strong
-#: rule admits.
-_MARGIN = 0.25
-#: An alpha this close to alpha_max has the zero solution, whatever rounding says.
-_AT_MAX = 1e-12
 
 
 @dataclass(frozen=True)
@@ -57,7 +47,8 @@ class LassoPath:
     converged : ndarray of bool, shape (m,)
         dual_gaps <= tol.
     n_passes : ndarray of int, shape (m,)
-        Gradients X'v of all SNPs that the alpha took; 1, the one at zero, where none is active.
+        Passes over all SNPs that the alpha's solutions were held against; 1, the one at zero, where
+        none is active. One pass serves several alphas.
     alpha_entry : ndarray, shape (p,)
         The largest alpha at which the SNP is active, NaN if it never is.
     alpha_max : float
@@ -116,7 +107,7 @@ def interpolation(alphas: np.ndarray, alpha: float, alpha_max: float) -> dict[in
         alpha is not a number, below the last, or above the first one while that has active SNPs.
     """
     alpha = float(alpha)
-    top = np.inf if alphas[0] >= alpha_max * (1 - _AT_MAX) else float(alphas[0])
+    top = np.inf if alphas[0] >= alpha_max * (1 - AT_MAX) else float(alphas[0])
     if not alphas[-1] <= alpha <= top:
         raise InputError(
             f"alpha: expected a number from {float(alphas[-1])!r} to {top!r}, which the solutions "
@@ -237,16 +228,14 @@ def lasso_path(
             genotypes, y, null, design, penalty_factors, l1_ratio, gram_limit, n_threads
         )
         grid = _grid(problem.alpha_max, alphas, n_alphas, eps)
-        solver = _PathSolver(problem, l1_ratio, tol, max_iter)
         solutions = []
-        for k, alpha in enumerate(grid):
-            solution = solver.step(alpha)
+        for solution in PathSolver(problem, l1_ratio, tol, max_iter).solutions(grid):
             n_active = len(solution.support) + len(problem.unpenalised)
             if max_active is not None and n_active > max_active:
                 break
             solutions.append(solution)
             if progress is not None:
-                progress(k + 1, len(grid))
+                progress(len(solutions), len(grid))
         if not solutions:
             raise InputError(
                 f"max_active: already the first alpha has more than {max_active} active SNPs; "
@@ -301,113 +290,6 @@ def _grid(alpha_max: float, alphas, n_alphas: int, eps: float) -> np.ndarray:
     if not ((grid > 0) & np.isfinite(grid)).all():
         raise InputError(f"alphas: expected positive finite numbers, found {float(grid.min())!r}")
     return np.sort(grid)[::-1].copy()
-
-
-# ---- one alpha after the other ------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Solution:
-    support: np.ndarray
-    beta: np.ndarray
-    v: np.ndarray
-    gap: float
-    n_passes: int
-
-
-class _PathSolver:
-    """Carries the working set and the last full gradient from one alpha to the next."""
-
-    def __init__(self, problem: Problem, l1_ratio: float, tol: float, max_iter: int):
-        self._problem = problem
-        self._working = problem.working
-        self._l1_ratio = l1_ratio
-        self._tol = tol
-        self._max_iter = max_iter
-        self._gradient = problem.gradient_at_zero
-        self._last_alpha = problem.scaled_alpha_max
-        self._exact = False
-        self._in_working = np.zeros(problem.genotypes.n_variants, dtype=bool)
-
-    def step(self, alpha: float) -> _Solution:
-        problem, working = self._problem, self._working
-        l2 = alpha * (1 - self._l1_ratio)  # not in units of y: it does not scale with it
-        alpha = float(np.ldexp(alpha, -problem.exponent))
-        penalty = Penalty(alpha * self._l1_ratio, l2, problem.factors)
-        if alpha >= problem.scaled_alpha_max * (1 - _AT_MAX):
-            return self._certify(penalty, working.Py, problem.gradient_at_zero, n_passes=1)
-        l1 = problem.n * self._l1_ratio
-        last = min(self._last_alpha, problem.scaled_alpha_max)
-        if self._exact:
-            expected = self._follow_tangent(alpha - last)
-            self._admit(expected, l1 * (alpha - _MARGIN * (last - alpha)))
-        else:  # sequential strong rule
-            self._admit(self._gradient, l1 * (2 * alpha - last))
-        cd_tol = 1e-9
-        for iteration in range(self._max_iter):
-            threshold, ridge = penalty.at(working.index)
-            exact = working.solve(threshold, ridge, cd_tol=cd_tol, new_alpha=iteration == 0)
-            v = working.dual_vector()
-            self._gradient = problem.gradient(v)
-            n_new = self._admit(self._gradient, l1 * alpha * (1 + _VIOLATION))
-            solution = self._certify(penalty, v, self._gradient, n_passes=iteration + 1)
-            if n_new == 0:
-                if solution.gap <= self._tol or (exact and cd_tol < 1e-13):
-                    break
-                cd_tol = max(cd_tol * 1e-2, 1e-24)
-        self._last_alpha = alpha
-        self._exact = exact and len(solution.support) > 0
-        return solution
-
-    def _follow_tangent(self, change: float) -> np.ndarray:
-        """Move the coefficients along the path's tangent; return the gradient expected there.
-
-        Between two SNPs' entering or leaving the path is a straight line, so that this foresees
-        who will be active far better than a bound on the gradient's slope; it decides nothing but
-        who is tried first, and so float32's accuracy will do.
-        """
-        problem, working = self._problem, self._working
-        beta = working.beta
-        slope = self._l1_ratio * np.sign(beta)
-        slope += np.ldexp(1 - self._l1_ratio, problem.exponent) * beta
-        slope *= problem.n * problem.factors[working.index]
-        d_beta, d_v = working.tangent(slope)
-        expected = self._gradient + change * problem.gradient(d_v, screening=True)
-        moved = beta + change * d_beta
-        working.beta = np.where(moved * beta > 0, moved, 0.0)
-        return expected
-
-    def _admit(self, gradient: np.ndarray, threshold: float) -> int:
-        """Let SNPs with |x_j'v| >= pi_j threshold into the working set, the largest first.
-
-        At most as many as are active (at least 100): a far jump in alpha would otherwise admit
-        everything. Those left out come in the next round.
-        """
-        factors = self._problem.factors
-        score = np.abs(gradient) / factors
-        found = np.flatnonzero((score >= threshold) & ~self._in_working & np.isfinite(factors))
-        room = max(100, np.count_nonzero(self._working.beta))
-        if len(found) > room:
-            found = np.sort(found[np.argsort(-score[found], kind="stable")[:room]])
-        if len(found):
-            self._working.add(found)
-            self._in_working[found] = True
-        return len(found)
-
-    def _certify(
-        self, penalty: Penalty, v: np.ndarray, gradient: np.ndarray, n_passes: int
-    ) -> _Solution:
-        support, beta = self._working.solution()
-        gap = relative_gap(
-            gradient,
-            support,
-            beta,
-            float(self._working.y @ v),
-            self._working.yPy,
-            self._problem.n,
-            penalty,
-        )
-        return _Solution(support, beta, v, gap, n_passes)
 
 
 # ---- the result ---------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ class Problem:
             self.precision = Precision(C, null.kinship.spectrum, null.delta)
         _, rest = without_fixed_effects(C, np.ldexp(y, -self.exponent))
         self.working = WorkingSet(genotypes, self.precision, rest, gram_limit)
-        self.gradient_at_zero = self.gradient(self.working.Py)
+        self.gradient_at_zero = self.gradients([self.working.Py], n_exact=1)[0]
         #: in units of the scaled y
         self.scaled_alpha_max = self._largest_score() / (self.n * l1_ratio)
 
@@ -67,8 +67,11 @@ class Problem:
     def alpha_max(self) -> float:
         return float(np.ldexp(self.scaled_alpha_max, self.exponent))
 
-    def gradient(self, v: np.ndarray, *, screening: bool = False) -> np.ndarray:
-        return self.genotypes.gradient(v, screening=screening, n_threads=self.n_threads)
+    def gradients(self, vectors: list[np.ndarray], *, n_exact: int) -> list[np.ndarray]:
+        """Return X'v for every vector, in one pass; float32's accuracy for those after n_exact."""
+        screening = np.arange(len(vectors)) >= n_exact
+        v = np.column_stack(vectors)
+        return list(self.genotypes.gradient(v, screening=screening, n_threads=self.n_threads).T)
 
 
 def design_of(genotypes, null, covariates, intercept, names=None) -> Design:

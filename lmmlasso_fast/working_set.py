@@ -6,6 +6,7 @@ Nothing here looks at SNPs outside the working set; `lmmlasso_fast.path` decides
 import numpy as np
 
 from lmmlasso_fast import _core
+from lmmlasso_fast.certificate import Penalty
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.threads import blas_cap, blas_threads_for
 from lmmlasso_fast.whitening import Precision
@@ -32,6 +33,7 @@ class WorkingSet:
         self._precision = precision
         self._gram_limit = gram_limit
         self._solver = _core.GramSolver()
+        self._factor_l2 = 0.0  # the ridge that is in the solver's factor
         self._blas_threads = blas_threads_for(genotypes.n_samples)
         self.y = y
         self.Py = precision.apply(y)
@@ -81,19 +83,27 @@ class WorkingSet:
         self.index = np.concatenate([self.index, snps])
         self.beta = np.concatenate([self.beta, np.zeros(len(snps))])
 
-    def solve(self, threshold, ridge, *, cd_tol: float, new_alpha: bool) -> bool:
-        """Solve from the current coefficients; threshold and ridge are per SNP of the set, per n.
+    def start_from(self, beta: np.ndarray) -> None:
+        """Make `beta`, of the working set as it is or was, the current coefficients."""
+        self.beta = np.zeros(len(self.index))
+        self.beta[: len(beta)] = beta
+
+    def solve(self, penalty: Penalty, cd_tol: float) -> bool:
+        """Solve from the current coefficients.
 
         Returns whether the solution is exact on the working set (signs and optimality hold).
         """
         w, n = len(self.index), self._genotypes.n_samples
-        threshold = n * threshold
-        ridge = None if ridge is None else n * ridge
         if w == 0:
             return True
+        threshold, ridge = penalty.at(self.index)
+        threshold = n * threshold
+        ridge = None if ridge is None else n * ridge
+        self.beta = self.beta.copy()  # the caller may have kept what was here
         if self.uses_gram:
-            if ridge is not None and new_alpha:
+            if penalty.l2 != self._factor_l2:
                 self._solver.reset()
+                self._factor_l2 = penalty.l2
             if len(self._q) < w:
                 self._q = np.empty(2 * w)
             _, _, exact = self._solver.solve(
@@ -119,14 +129,18 @@ class WorkingSet:
                 break
         return False
 
-    def tangent(self, slope: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return d beta / d t and d v / d t of an exact solution when c changes by -slope dt.
+    def tangent(self, slope: np.ndarray) -> np.ndarray:
+        """Return d beta / d t of the exact solution just found when c changes by -slope dt.
 
         With the active set and its signs fixed, (G_AA + ridge_A) d beta_A = -slope_A dt.
         """
         d_beta = np.where(self.beta != 0, -slope, 0.0)
         self._solver.solve_active(d_beta)
-        return d_beta, -self._combine(d_beta)
+        return d_beta
+
+    def dual_change(self, d_beta: np.ndarray) -> np.ndarray:
+        """Return what a change of the coefficients adds to the dual vector."""
+        return -self._combine(d_beta)
 
     def _combine(self, weights: np.ndarray) -> np.ndarray:
         """Return the sum over the working set of weights_j P x_j."""
@@ -140,11 +154,13 @@ class WorkingSet:
         """Return v = P (y - X beta), so that X'v is the gradient."""
         return self.Py - self._combine(self.beta)
 
-    def solution(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return (SNPs, coefficients) of the non-zero ones, by SNP."""
-        active = np.flatnonzero(self.beta)
+    def support_of(self, beta: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return (SNPs, coefficients) of the non-zero ones, by SNP; None: nothing solved yet."""
+        if beta is None:
+            return self.index[:0], self.beta[:0]
+        active = np.flatnonzero(beta)
         order = np.argsort(self.index[active])
-        return self.index[active][order], self.beta[active][order]
+        return self.index[active][order], beta[active][order]
 
 
 def _with_rows(array: np.ndarray, used: int, rows: int) -> np.ndarray:
