@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lmmlasso_fast import _core
+
 
 @dataclass(frozen=True)
 class Penalty:
@@ -53,12 +55,13 @@ def relative_gap(
         y'P (y - X beta) and y'P y.
     """
     threshold, ridge = penalty.at(support)
-    slack = np.abs(gradient)
+    slack = gradient
     residual = yPv - float(beta @ gradient[support])  # (y - X beta)'P (y - X beta)
     if ridge is not None:
-        slack[support] = np.abs(gradient[support] - n * ridge * beta)
+        slack = gradient.copy()
+        slack[support] -= n * ridge * beta
         residual += n * float(ridge @ beta**2)
-    largest = float((slack / penalty.factors).max(initial=0.0))
+    largest = _core.largest_score(slack, penalty.factors)
     scale = yPv / residual if residual > 0 else 1.0
     if largest > 0:
         scale = min(scale, n * penalty.l1 / largest)

@@ -5,12 +5,14 @@ from functools import cached_property
 
 import numpy as np
 
+from lmmlasso_fast import _core
 from lmmlasso_fast.errors import KinshipError
 from lmmlasso_fast.genotypes import Genotypes, as_sample_index
 from lmmlasso_fast.spectral import Spectrum, decompose
-from lmmlasso_fast.threads import blas_cap, blas_threads_for
+from lmmlasso_fast.threads import as_n_threads, blas_cap, blas_threads_for, over_ranges
 
 #: SNPs summed in float32 before they are added to the float64 matrix: fixed, so that bits are.
+#: These sums are rounded to a grid on which adding is exact, so that any thread may add any block.
 _BLOCK = 2048
 #: Largest asymmetry, relative to the largest entry, that is taken for rounding and averaged away.
 _SYMMETRIC = 1e-6
@@ -122,8 +124,8 @@ def kinship(genotypes: Genotypes, method: str = "rrm", *, n_threads: int | None 
     genotypes : Genotypes, n samples
     method : {"rrm"}
     n_threads : int, optional
-        BLAS threads from 3,000 samples on (default: all that the process may use); below that one
-        is used, so that the bits do not depend on the machine.
+        Default: all that the process may use. Below 3,000 samples each takes its own blocks of
+        SNPs, and the bits do not depend on their number; from there on they are BLAS's.
 
     Returns
     -------
@@ -142,16 +144,35 @@ def kinship(genotypes: Genotypes, method: str = "rrm", *, n_threads: int | None 
             "kinship: no SNP is left to compute it from; see genotypes.excluded for the reasons"
         )
     n = genotypes.n_samples
-    total = np.zeros((n, n))
-    with blas_cap(blas_threads_for(n, n_threads)):
-        for start in range(0, len(offered), _BLOCK):
-            block = genotypes.columns(offered[start : start + _BLOCK], dtype=np.float32)
-            total += block @ block.T  # NumPy sees A A' and calls SYRK, without the GIL
-    return Kinship.from_matrix(
-        total / len(offered),
+    n_blocks = -(-len(offered) // _BLOCK)
+    blas_threads = blas_threads_for(n, n_threads)
+    # Either BLAS has the threads or the blocks do.
+    n_parts = as_n_threads(n_threads) if blas_threads == 1 else 1
+    # |sum over p SNPs of z_i z_k| <= n p, as the squares of a SNP's n entries sum to n at most.
+    grid = 2.0 ** (int(np.ceil(np.log2(n * len(offered)))) - 51)
+    totals = []
+
+    def part(start: int, stop: int) -> None:
+        total = np.zeros((n, n))
+        for k in range(start, stop):
+            block = genotypes.columns(offered[k * _BLOCK : (k + 1) * _BLOCK], dtype=np.float32)
+            # NumPy sees A A' and calls SYRK, without the GIL.
+            _core.add_rounded(block @ block.T, grid, total)
+        totals.append(total)
+
+    with blas_cap(blas_threads):
+        over_ranges(part, n_blocks, n_parts)
+    A = totals.pop()
+    for total in totals:  # exact, so that the order in which threads ended does not matter
+        A += total
+    scale = float(np.mean(np.diag(A)))
+    A /= scale
+    return Kinship(
+        _frozen(A),
         samples=genotypes.samples if genotypes.has_sample_ids else None,
         estimator=method,
         n_variants=len(offered),
+        scale=scale / len(offered),
     )
 
 

@@ -94,9 +94,8 @@ class PackedGenotypes(Genotypes):
 
     def columns(self, index, dtype=np.float64, statistics=None):
         index = np.ascontiguousarray(index, dtype=np.int64)
-        mean, inverse_sd = self.mean, self._inverse_sd
-        if statistics is not None:
-            mean, inverse_sd = statistics[0], inverse_or_zero(statistics[1])
+        mean, sd = (self.mean, self.sd) if statistics is None else statistics
+        mean, inverse_sd = mean[index], inverse_or_zero(sd[index])
         out = np.empty((len(index), self.n_samples), dtype=dtype)
         _core.decode(self._data, self._n_file, index, mean, inverse_sd, self._index, out)
         return out.T
@@ -138,9 +137,11 @@ class PackedGenotypes(Genotypes):
         if len(rows) == 0:
             return (np.empty(0, dtype=np.int64),) * 3
         rows = rows[np.argsort(hashes[rows], kind="stable")]
-        starts = np.flatnonzero(np.diff(hashes[rows], prepend=~hashes[rows[:1]]))
+        is_first = np.diff(hashes[rows], prepend=~hashes[rows[:1]]) != 0
+        starts = np.append(np.flatnonzero(is_first), len(rows))
         duplicate, kept, sign = [], [], []
-        for group in np.split(rows, starts[1:]):
+        for g in np.flatnonzero(np.diff(starts) > 1):
+            group = rows[starts[g] : starts[g + 1]]
             representatives = [group[0]]  # more than one only if two hashes collide
             for j in group[1:]:
                 for i in representatives:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lmmlasso_fast import _core
 from lmmlasso_fast.certificate import Penalty, relative_gap
 from lmmlasso_fast.problem import Problem
 
@@ -65,7 +66,8 @@ class PathSolver:
         self._l1_ratio = l1_ratio
         self._tol = tol
         self._max_iter = max_iter
-        self._in_working = np.zeros(problem.genotypes.n_variants, dtype=bool)
+        # in the working set, or not in the problem
+        self._skip = np.isinf(problem.factors).astype(np.uint8)
         # at the last certified alpha:
         self._alpha = problem.scaled_alpha_max
         self._gradient = problem.gradient_at_zero
@@ -109,9 +111,9 @@ class PathSolver:
         if self._slope is None:  # sequential strong rule
             self._admit(self._gradient, l1 * (2 * last - self._alpha))
             return
-        expected = self._gradient + (last - self._alpha) * self._slope
         step = (self._alpha - last) / len(batch)
-        self._admit(expected, l1 * (last - _MARGIN * step))
+        threshold = l1 * (last - _MARGIN * step)
+        self._admit(self._gradient, threshold, self._slope, last - self._alpha)
 
     def _solve(self, batch: list[_Candidate]) -> list[Solution]:
         """Solve a batch on the working set; return those, from the first on, that hold everywhere.
@@ -181,21 +183,22 @@ class PathSolver:
         l1 = self._problem.n * self._l1_ratio
         return self._admit(gradient, l1 * candidate.alpha * (1 + _VIOLATION))
 
-    def _admit(self, gradient: np.ndarray, threshold: float) -> int:
+    def _admit(self, gradient, threshold: float, slope=None, change: float = 0.0) -> int:
         """Let SNPs with |x_j'v| >= pi_j threshold into the working set, the largest first.
 
-        At most as many as are active (at least 100): a far jump in alpha would otherwise admit
-        everything. Those left out come in the next round.
+        x_j'v is the gradient, or what it is expected to be after a change of alpha. At most as many
+        as are active (at least 100): a far jump in alpha would otherwise admit everything. Those
+        left out come in the next round.
         """
-        factors = self._problem.factors
-        score = np.abs(gradient) / factors
-        found = np.flatnonzero((score >= threshold) & ~self._in_working & np.isfinite(factors))
+        found, score = _core.scores_above(
+            gradient, slope, change, self._problem.factors, self._skip, threshold
+        )
         room = max(100, np.count_nonzero(self._working.beta))
         if len(found) > room:
-            found = np.sort(found[np.argsort(-score[found], kind="stable")[:room]])
+            found = np.sort(found[np.argsort(-score, kind="stable")[:room]])
         if len(found):
             self._working.add(found)
-            self._in_working[found] = True
+            self._skip[found] = 1
         return len(found)
 
     def _certify(self, candidate: _Candidate, gradient: np.ndarray) -> Solution:

@@ -67,12 +67,16 @@ cdef extern from "lmml.h" nogil:
     int lmml_hash(const lmml_packed *, const uint8_t *, int64_t, int64_t, uint64_t *)
     int lmml_compare(const lmml_packed *, const uint8_t *, int64_t, int64_t, int *)
     int lmml_sample_missing(const lmml_packed *, const uint8_t *, int64_t, int64_t, int64_t *)
-    int lmml_decode_f32(const lmml_packed *, const int64_t *, int64_t, const double *,
-                        const double *, const int64_t *, int64_t, float *)
-    int lmml_decode_f64(const lmml_packed *, const int64_t *, int64_t, const double *,
-                        const double *, const int64_t *, int64_t, double *)
+    int lmml_decode_f32(const lmml_kernels *, const lmml_packed *, const int64_t *, int64_t,
+                        const double *, const double *, const int64_t *, int64_t, float *)
+    int lmml_decode_f64(const lmml_kernels *, const lmml_packed *, const int64_t *, int64_t,
+                        const double *, const double *, const int64_t *, int64_t, double *)
     int lmml_decode_codes(const lmml_packed *, const int64_t *, int64_t, const int64_t *, int64_t,
                           uint8_t *)
+    void lmml_add_rounded(int64_t, const float *, double, double *)
+    double lmml_largest_score(int64_t, const double *, const double *)
+    int64_t lmml_scores_above(int64_t, const double *, const double *, double, const double *,
+                              const uint8_t *, double, int64_t *, double *)
     void lmml_options_default(lmml_options *)
     int lmml_factor_init(lmml_factor *)
     void lmml_factor_free(lmml_factor *)
@@ -266,19 +270,21 @@ def decode(
     const int64_t[::1] index,
     real[:, ::1] out,
 ):
-    """out[k] = standardised SNP variants[k] at the samples `index`."""
+    """out[k] = SNP variants[k] at the samples `index`, standardised by mean[k], inverse_sd[k]."""
     cdef lmml_packed packed = packed_view(data, n_samples)
     cdef int code
     if out.shape[0] != variants.shape[0] or out.shape[1] != index.shape[0]:
         raise ValueError("out must have one row per SNP and one column per sample")
+    if mean.shape[0] != variants.shape[0] or inverse_sd.shape[0] != variants.shape[0]:
+        raise ValueError("mean and inverse_sd must have one entry per row of out")
     if out.shape[0] == 0 or out.shape[1] == 0:
         return
     with nogil:
         if real is float:
-            code = lmml_decode_f32(&packed, &variants[0], variants.shape[0], &mean[0],
+            code = lmml_decode_f32(KERNELS, &packed, &variants[0], variants.shape[0], &mean[0],
                                    &inverse_sd[0], &index[0], index.shape[0], &out[0, 0])
         else:
-            code = lmml_decode_f64(&packed, &variants[0], variants.shape[0], &mean[0],
+            code = lmml_decode_f64(KERNELS, &packed, &variants[0], variants.shape[0], &mean[0],
                                    &inverse_sd[0], &index[0], index.shape[0], &out[0, 0])
     check(code)
 
@@ -296,6 +302,52 @@ def decode_codes(const uint8_t[:, ::1] data, int64_t n_samples, const int64_t[::
         code = lmml_decode_codes(&packed, &variants[0], variants.shape[0], &index[0],
                                  index.shape[0], &out[0, 0])
     check(code)
+
+
+def add_rounded(const float[:, ::1] part, double grid, double[:, ::1] total):
+    """total += part, rounded to multiples of grid (a power of two)."""
+    cdef const float *values = &part[0, 0]
+    cdef int64_t n = total.shape[0] * total.shape[1]
+    if part.shape[0] != total.shape[0] or part.shape[1] != total.shape[1]:
+        raise ValueError("part and total must have one shape")
+    with nogil:
+        lmml_add_rounded(n, values, grid, &total[0, 0])
+
+
+def largest_score(const double[::1] gradient, const double[::1] factor):
+    """The largest |gradient_j| / factor_j."""
+    cdef double largest = 0
+    if gradient.shape[0] != factor.shape[0]:
+        raise ValueError("gradient and factor must have one length")
+    if gradient.shape[0]:
+        with nogil:
+            largest = lmml_largest_score(gradient.shape[0], &gradient[0], &factor[0])
+    return largest
+
+
+def scores_above(const double[::1] gradient, slope, double change, const double[::1] factor,
+                 const uint8_t[::1] skip, double threshold):
+    """(index, score) of the SNPs not skipped with |gradient + change slope| / factor >= threshold.
+
+    slope may be None.
+    """
+    cdef int64_t p = gradient.shape[0], n_found
+    cdef const double[::1] slope_view
+    cdef const double *slope_pointer = NULL
+    if factor.shape[0] != p or skip.shape[0] != p or (slope is not None and len(slope) != p):
+        raise ValueError("all arrays must have one length")
+    index, score = np.empty(p, dtype=np.int64), np.empty(p)
+    cdef int64_t[::1] index_view = index
+    cdef double[::1] score_view = score
+    if p == 0:
+        return index, score
+    if slope is not None:
+        slope_view = slope
+        slope_pointer = &slope_view[0]
+    with nogil:
+        n_found = lmml_scores_above(p, &gradient[0], slope_pointer, change, &factor[0], &skip[0],
+                                    threshold, &index_view[0], &score_view[0])
+    return index[:n_found].copy(), score[:n_found].copy()
 
 
 cdef class GramSolver:

@@ -61,6 +61,9 @@ struct lmml_kernels {
                 const lmml_operand *v, int missing, lmml_sum *sums);
     /* counts[g]: samples in the mask with code g */
     void (*count)(const uint8_t *variant, const uint8_t *mask, int64_t n_bytes, int32_t *counts);
+    /* out[i] = table[code of sample i], for n samples; reads (n + 3) / 4 bytes */
+    void (*decode_f32)(const uint8_t *variant, int64_t n, const float *table, float *out);
+    void (*decode_f64)(const uint8_t *variant, int64_t n, const double *table, double *out);
     /* y += a * x */
     void (*axpy)(int64_t n, double a, const double *x, double *y);
     /* x'y */

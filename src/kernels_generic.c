@@ -45,6 +45,9 @@ static inline int32_t vec_sum(const vec_s32 *acc)
         const vec_s32 four[4] = {a, b, c, d};                                                      \
         for (int i = 0; i < 4; i++) (out)[i] = vec_sum(four + i);                                  \
     } while (0)
+#define DECODE16_F32(codes, table, out)                                                            \
+    for (int s = 0; s < 16; s++) (out)[s] = (table)[(codes) >> 2 * s & 3]
+#define DECODE16_F64 DECODE16_F32
 #define GROUP_SCREENING 1
 #define GROUP_CERTIFICATE 1
 

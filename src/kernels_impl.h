@@ -10,6 +10,7 @@
  *   DOT(acc, u, s)          acc + sums of products of unsigned bytes u <= 3 and signed bytes s
  *   ACC_SUM4(out, a, b, c, d)  out[0..3] = the sums of the lanes of four accumulators (int32_t)
  *   GROUP_SCREENING, GROUP_CERTIFICATE  SNPs handled together: as many as the registers hold
+ *   DECODE16_F32(codes, table, out), DECODE16_F64  sixteen table entries chosen by a word of codes
  * and, where there is something better than what is below,
  *   MAP(x, row0, row1)      every byte's bits mapped: bit i = the sum mod 2 of its bits in row i
  *   ISA_TILES_DOT, ISA_TILES_FROM  a dot() for tiles of digits (kernels.h), and the number of
@@ -191,6 +192,30 @@ static void count(const uint8_t *variant, const uint8_t *mask, int64_t n_bytes, 
     counts[0] = (int32_t)(n_masked - n_low - n_high + n_both);
 }
 
+/* Sixteen samples at a time by DECODE16_F32/F64(word of their codes, table, out), the rest singly.
+ */
+static void decode_f32(const uint8_t *variant, int64_t n, const float *table, float *out)
+{
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        uint32_t codes;
+        memcpy(&codes, variant + i / 4, sizeof codes);
+        DECODE16_F32(codes, table, out + i);
+    }
+    for (; i < n; i++) out[i] = table[variant[i / 4] >> (2 * (i % 4)) & 3];
+}
+
+static void decode_f64(const uint8_t *variant, int64_t n, const double *table, double *out)
+{
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        uint32_t codes;
+        memcpy(&codes, variant + i / 4, sizeof codes);
+        DECODE16_F64(codes, table, out + i);
+    }
+    for (; i < n; i++) out[i] = table[variant[i / 4] >> (2 * (i % 4)) & 3];
+}
+
 static void axpy(int64_t n, double a, const double *restrict x, double *restrict y)
 {
     for (int64_t i = 0; i < n; i++) y[i] += a * x[i];
@@ -216,4 +241,5 @@ enum { TILES_FROM = ISA_TILES_FROM };
 enum { TILES_FROM = INT32_MAX };
 #endif
 
-const lmml_kernels ISA_TABLE = {ISA_NAME, TILES_FROM, MISSING_CODE, dot, count, axpy, dot_f64};
+const lmml_kernels ISA_TABLE = {ISA_NAME,   TILES_FROM, MISSING_CODE, dot,    count,
+                                decode_f32, decode_f64, axpy,         dot_f64};

@@ -109,17 +109,34 @@ int lmml_compare(const lmml_packed *packed, const uint8_t *mask, int64_t a, int6
 int lmml_sample_missing(const lmml_packed *packed, const uint8_t *use_variant, int64_t start,
                         int64_t stop, int64_t *n_missing_of_sample);
 
-/* Row k of out (length n_index) = standardised SNP variants[k] at the analysed samples. */
-int lmml_decode_f32(const lmml_packed *packed, const int64_t *variants, int64_t n_out,
-                    const double *mean, const double *inverse_sd, const int64_t *index,
-                    int64_t n_index, float *out);
-int lmml_decode_f64(const lmml_packed *packed, const int64_t *variants, int64_t n_out,
-                    const double *mean, const double *inverse_sd, const int64_t *index,
-                    int64_t n_index, double *out);
+/* Row k of out (length n_index) = SNP variants[k] at the analysed samples, standardised by mean[k]
+ * and inverse_sd[k]; missing = 0. */
+int lmml_decode_f32(const lmml_kernels *kernels, const lmml_packed *packed, const int64_t *variants,
+                    int64_t n_out, const double *mean, const double *inverse_sd,
+                    const int64_t *index, int64_t n_index, float *out);
+int lmml_decode_f64(const lmml_kernels *kernels, const lmml_packed *packed, const int64_t *variants,
+                    int64_t n_out, const double *mean, const double *inverse_sd,
+                    const int64_t *index, int64_t n_index, double *out);
 
 /* Row k of codes (length n_index) = the 2-bit codes themselves. */
 int lmml_decode_codes(const lmml_packed *packed, const int64_t *variants, int64_t n_out,
                       const int64_t *index, int64_t n_index, uint8_t *codes);
+
+/* total[i] += part[i], rounded to a multiple of `grid` (a power of two). As long as no total
+ * reaches 2^52 grid, sums are exact: the same bits in whatever order the parts come. */
+void lmml_add_rounded(int64_t n, const float *part, double grid, double *total);
+
+/* ---- scores of all SNPs ---------------------------------------------------------------------- */
+
+/* The largest |gradient_j| / factor_j (0 where factor_j is infinite), at least 0. */
+double lmml_largest_score(int64_t p, const double *gradient, const double *factor);
+
+/* The SNPs with skip_j == 0 and score_j = |gradient_j + change slope_j| / factor_j >= threshold:
+ * their number, in index their j, ascending, and in score their scores (both with room for p).
+ * slope NULL = 0. */
+int64_t lmml_scores_above(int64_t p, const double *gradient, const double *slope, double change,
+                          const double *factor, const uint8_t *skip, double threshold,
+                          int64_t *index, double *score);
 
 /* ---- the Lasso on a working set -------------------------------------------------------------- */
 

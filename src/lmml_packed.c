@@ -330,21 +330,6 @@ int lmml_sample_missing(const lmml_packed *packed, const uint8_t *use_variant, i
 
 /* ---- decoding -------------------------------------------------------------------------------- */
 
-/* Runs the body for every requested row and sample; `code` is the sample's two bits. */
-#define DECODE_ROWS(PREPARE, STORE)                                                                \
-    for (int64_t k = 0; k < n_out; k++) {                                                          \
-        const int64_t j = variants[k];                                                             \
-        if (j < 0 || j >= packed->n_variants) return LMML_ERR_INDEX;                               \
-        const uint8_t *row = packed->data + j * packed->stride;                                    \
-        PREPARE;                                                                                   \
-        for (int64_t i = 0; i < n_index; i++) {                                                    \
-            const int64_t sample = index ? index[i] : i;                                           \
-            const int code = (row[sample >> 2] >> (2 * (sample & 3))) & 3;                         \
-            STORE;                                                                                 \
-        }                                                                                          \
-    }                                                                                              \
-    return LMML_OK
-
 static int index_is_valid(const lmml_packed *packed, const int64_t *index, int64_t n_index)
 {
     if (index == NULL) return n_index == packed->n_samples;
@@ -353,39 +338,78 @@ static int index_is_valid(const lmml_packed *packed, const int64_t *index, int64
     return 1;
 }
 
-static void standardised_values(double mean, double inverse_sd, double table[4])
+static int is_identity(const lmml_packed *packed, const int64_t *index, int64_t n_index)
 {
-    table[0] = (2 - mean) * inverse_sd;
-    table[1] = 0; /* missing: the mean */
-    table[2] = (1 - mean) * inverse_sd;
-    table[3] = (0 - mean) * inverse_sd;
+    if (index == NULL) return 1;
+    if (n_index != packed->n_samples) return 0;
+    for (int64_t i = 0; i < n_index; i++)
+        if (index[i] != i) return 0;
+    return 1;
 }
 
-int lmml_decode_f64(const lmml_packed *packed, const int64_t *variants, int64_t n_out,
-                    const double *mean, const double *inverse_sd, const int64_t *index,
-                    int64_t n_index, double *out)
+/* Each row is decoded whole, with vectors, and then the samples are picked. `TABLE` fills table[4]
+ * for row k; `DECODE(row, to)` is the kernel. */
+#define DECODE_ROWS(type, TABLE, DECODE)                                                           \
+    const int all = is_identity(packed, index, n_index);                                           \
+    type *whole = NULL, table[4];                                                                  \
+    int error = LMML_OK;                                                                           \
+    if (!index_is_valid(packed, index, n_index)) return LMML_ERR_INDEX;                            \
+    if (!all) {                                                                                    \
+        whole = malloc((size_t)packed->n_samples * sizeof *whole);                                 \
+        if (whole == NULL) return LMML_ERR_MEMORY;                                                 \
+    }                                                                                              \
+    for (int64_t k = 0; k < n_out; k++) {                                                          \
+        const int64_t j = variants[k];                                                             \
+        if (j < 0 || j >= packed->n_variants) {                                                    \
+            error = LMML_ERR_INDEX;                                                                \
+            break;                                                                                 \
+        }                                                                                          \
+        const uint8_t *row = packed->data + j * packed->stride;                                    \
+        type *to = out + k * n_index;                                                              \
+        TABLE;                                                                                     \
+        DECODE(row, packed->n_samples, table, all ? to : whole);                                   \
+        if (!all)                                                                                  \
+            for (int64_t i = 0; i < n_index; i++) to[i] = whole[index[i]];                         \
+    }                                                                                              \
+    free(whole);                                                                                   \
+    return error
+
+/* By code; missing is at the mean. mean and inverse_sd go with the rows of `out`. */
+#define STANDARDISED(type)                                                                         \
+    table[0] = (type)((2 - mean[k]) * inverse_sd[k]);                                              \
+    table[1] = 0;                                                                                  \
+    table[2] = (type)((1 - mean[k]) * inverse_sd[k]);                                              \
+    table[3] = (type)((0 - mean[k]) * inverse_sd[k])
+
+int lmml_decode_f64(const lmml_kernels *kernels, const lmml_packed *packed, const int64_t *variants,
+                    int64_t n_out, const double *mean, const double *inverse_sd,
+                    const int64_t *index, int64_t n_index, double *out)
 {
-    double table[4];
-    if (!index_is_valid(packed, index, n_index)) return LMML_ERR_INDEX;
-    DECODE_ROWS(standardised_values(mean[j], inverse_sd[j], table),
-                out[k * n_index + i] = table[code]);
+    DECODE_ROWS(double, STANDARDISED(double), kernels->decode_f64);
 }
 
-int lmml_decode_f32(const lmml_packed *packed, const int64_t *variants, int64_t n_out,
-                    const double *mean, const double *inverse_sd, const int64_t *index,
-                    int64_t n_index, float *out)
+int lmml_decode_f32(const lmml_kernels *kernels, const lmml_packed *packed, const int64_t *variants,
+                    int64_t n_out, const double *mean, const double *inverse_sd,
+                    const int64_t *index, int64_t n_index, float *out)
 {
-    double table[4];
-    float table_f32[4];
-    if (!index_is_valid(packed, index, n_index)) return LMML_ERR_INDEX;
-    DECODE_ROWS(standardised_values(mean[j], inverse_sd[j], table);
-                for (int g = 0; g < 4; g++) table_f32[g] = (float)table[g],
-                out[k * n_index + i] = table_f32[code]);
+    DECODE_ROWS(float, STANDARDISED(float), kernels->decode_f32);
+}
+
+static void decode_codes(const uint8_t *row, int64_t n, const uint8_t *table, uint8_t *out)
+{
+    for (int64_t i = 0; i < n; i++) out[i] = table[row[i / 4] >> (2 * (i % 4)) & 3];
 }
 
 int lmml_decode_codes(const lmml_packed *packed, const int64_t *variants, int64_t n_out,
-                      const int64_t *index, int64_t n_index, uint8_t *codes)
+                      const int64_t *index, int64_t n_index, uint8_t *out)
 {
-    if (!index_is_valid(packed, index, n_index)) return LMML_ERR_INDEX;
-    DECODE_ROWS((void)0, codes[k * n_index + i] = (uint8_t)code);
+    DECODE_ROWS(uint8_t, for (int g = 0; g < 4; g++) table[g] = (uint8_t)g, decode_codes);
+}
+
+/* ---- sums of blocks -------------------------------------------------------------------------- */
+
+void lmml_add_rounded(int64_t n, const float *part, double grid, double *total)
+{
+    const double shift = 0x1.8p52 * grid; /* its lowest bit is worth `grid` */
+    for (int64_t i = 0; i < n; i++) total[i] += ((double)part[i] + shift) - shift;
 }

@@ -19,6 +19,26 @@ static inline void vec_sum4(int32_t *out, __m512i a, __m512i b, __m512i c, __m51
     _mm_storeu_si128((__m128i *)out, sum);
 }
 
+static inline void vec_decode16_f32(uint32_t codes, const float *table, float *out)
+{
+    const __m512i shifts =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i which = _mm512_srlv_epi32(_mm512_set1_epi32((int32_t)codes), shifts);
+    const __m512 values = _mm512_broadcast_f32x4(_mm_loadu_ps(table));
+    _mm512_storeu_ps(out, _mm512_permutevar_ps(values, which)); /* by the two lowest bits */
+}
+
+static inline void vec_decode16_f64(uint32_t codes, const double *table, double *out)
+{
+    const __m512i shifts = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
+    const __m512d values = _mm512_broadcast_f64x4(_mm256_loadu_pd(table));
+    for (int half = 0; half < 2; half++) {
+        const __m512i which = _mm512_srlv_epi64(_mm512_set1_epi64(codes >> 16 * half), shifts);
+        /* by the three lowest bits: the table is there twice */
+        _mm512_storeu_pd(out + 8 * half, _mm512_permutexvar_pd(which, values));
+    }
+}
+
 #define VEC __m512i
 #define VBYTES 64
 #define LOAD(p) _mm512_loadu_si512(p)
@@ -30,6 +50,8 @@ static inline void vec_sum4(int32_t *out, __m512i a, __m512i b, __m512i c, __m51
 #define ACC __m512i
 #define ACC_ZERO _mm512_setzero_si512()
 #define DOT(acc, u, s) _mm512_dpbusd_epi32(acc, u, s)
+#define DECODE16_F32(codes, table, out) vec_decode16_f32(codes, table, out)
+#define DECODE16_F64(codes, table, out) vec_decode16_f64(codes, table, out)
 #define ACC_SUM4(out, a, b, c, d) vec_sum4(out, a, b, c, d)
 #define GROUP_SCREENING 4
 #define GROUP_CERTIFICATE 3

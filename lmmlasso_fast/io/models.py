@@ -162,7 +162,7 @@ def load_model(path: str | os.PathLike) -> Model:
 
 
 def _pack_names(names: list[str]) -> np.ndarray:
-    return np.frombuffer("".join(f"{name}\0" for name in names).encode(), dtype=np.uint8)
+    return np.frombuffer("\0".join([*names, ""]).encode(), dtype=np.uint8)
 
 
 def _unpack_names(path: str, key: str, packed: np.ndarray) -> list[str]:

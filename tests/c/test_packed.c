@@ -289,15 +289,21 @@ static void test_decode(int64_t n)
     problem x = make_packed(n, P);
     const int64_t wanted[K] = {4, 0, 1, 3}, n_index = (n + 1) / 2;
     int64_t *index = allocate((size_t)n_index * sizeof *index), bad[1] = {P};
+    double mean[K], inverse_sd[K];
     for (int64_t k = 0; k < n_index; k++) index[k] = n - 1 - 2 * k;
-    for (int all = 0; all < 2; all++) {
+    for (int k = 0; k < K; k++) {
+        mean[k] = x.mean[wanted[k]];
+        inverse_sd[k] = x.inverse_sd[wanted[k]];
+    }
+    for (int run = 0; run < 2 * n_tables; run++) {
+        const int all = run & 1, t = run / 2;
         const int64_t m = all ? n : n_index, *which = all ? NULL : index;
         double *f64 = allocate((size_t)(K * m) * sizeof *f64);
         float *f32 = allocate((size_t)(K * m) * sizeof *f32);
         uint8_t *codes = allocate((size_t)(K * m));
 #define DECODE(kind, variants, n_variants, samples, n_samples, out)                                \
-    lmml_decode_##kind(&x.packed, variants, n_variants, x.mean, x.inverse_sd, samples, n_samples,  \
-                       out)
+    lmml_decode_##kind(tables[t], &x.packed, variants, n_variants, mean, inverse_sd, samples,      \
+                       n_samples, out)
         CHECK(DECODE(f64, wanted, K, which, m, f64) == LMML_OK);
         CHECK(DECODE(f32, wanted, K, which, m, f32) == LMML_OK);
         CHECK(lmml_decode_codes(&x.packed, wanted, K, which, m, codes) == LMML_OK);
@@ -321,12 +327,55 @@ static void test_decode(int64_t n)
     double f64[K];
     float f32[K];
     uint8_t codes[K];
+    const int t = 0;
     index[0] = n;
     CHECK(DECODE(f64, wanted, K, index, 1, f64) == LMML_ERR_INDEX);
     CHECK(DECODE(f32, wanted, K, index, 1, f32) == LMML_ERR_INDEX);
     CHECK(lmml_decode_codes(&x.packed, wanted, K, index, 1, codes) == LMML_ERR_INDEX);
     free(index);
     free_packed(&x);
+}
+
+/* ---- sums of blocks, scores --------------------------------------------------------------------
+ */
+
+/* Any order gives the same bits, and no part is off by more than half the grid. */
+static void test_add_rounded(void)
+{
+    enum { N = 5, PARTS = 64 };
+    const double grid = 0x1p-20;
+    float parts[PARTS][N];
+    double forward[N] = {0}, backward[N] = {0};
+    for (int k = 0; k < PARTS; k++)
+        for (int i = 0; i < N; i++)
+            parts[k][i] = (float)ldexp(uniform(), (int)(next_random() % 30));
+    for (int k = 0; k < PARTS; k++) {
+        lmml_add_rounded(N, parts[k], grid, forward);
+        lmml_add_rounded(N, parts[PARTS - 1 - k], grid, backward);
+    }
+    for (int i = 0; i < N; i++) {
+        double exact = 0;
+        for (int k = 0; k < PARTS; k++) exact += parts[k][i];
+        CHECK(forward[i] == backward[i]);
+        CHECK(fabs(forward[i] - exact) <= PARTS * grid / 2);
+    }
+}
+
+static void test_scores(void)
+{
+    enum { P = 6 };
+    const double gradient[P] = {1, -4, 3, -2, 5, 0}, slope[P] = {1, -1, 0, 1, -1, 4};
+    const double factor[P] = {1, 2, 1, INFINITY, 1, 1};
+    const uint8_t skip[P] = {0, 0, 0, 0, 1, 0};
+    int64_t index[P];
+    double score[P];
+    CHECK(lmml_largest_score(P, gradient, factor) == 5);
+    CHECK(lmml_largest_score(0, gradient, factor) == 0);
+    CHECK(lmml_scores_above(P, gradient, NULL, 7, factor, skip, 2, index, score) == 2);
+    CHECK(index[0] == 1 && score[0] == 2 && index[1] == 2 && score[1] == 3);
+    CHECK(lmml_scores_above(P, gradient, slope, -1, factor, skip, 2, index, score) == 2);
+    CHECK(index[0] == 2 && score[0] == 3 && index[1] == 5 && score[1] == 4);
+    CHECK(lmml_scores_above(P, gradient, slope, -1, factor, skip, 9, index, score) == 0);
 }
 
 /* ---- duplicates ------------------------------------------------------------------------------ */
@@ -389,5 +438,7 @@ void test_packed(int with_large)
         test_decode(n);
         test_duplicates(n);
     }
+    test_add_rounded();
+    test_scores();
     if (with_large) test_gradient_does_not_overflow();
 }
