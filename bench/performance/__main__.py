@@ -1,113 +1,122 @@
-"""`python -m bench.performance`: time to a certified path, ours and every installed peer.
+"""`python -m bench.performance`: seconds to a certified solution, ours and peers'.
 
-Each solver's tolerance is tightened until *our* gap, computed from its coefficients, is below the
-target at every alpha; the seconds are the best of `--repeats` runs, solvers alternating. BLAS has
-one thread. Ratios within one run are the result; seconds are of this machine on this day.
+See README.md in this folder. Exit code 1: with --quick, a ratio fell below half of the
+recorded one.
 """
 
 import argparse
 import json
-import platform
-import subprocess
 import sys
+import tempfile
 import time
-import warnings
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bench.performance import problems, solvers
-from lmmlasso_fast import _core
-from lmmlasso_fast.threads import blas_cap
+from bench.performance import (
+    admm,
+    cold_start,
+    kinships,
+    machine,
+    passes,
+    paths,
+    pipelines,
+    recorded,
+    scaling,
+)
+from bench.performance.settings import Settings
+from lmmlasso_fast.threads import available_threads
 
-TARGETS = (1e-4, 1e-6, 1e-10)
-#: A peer is not tried at a tighter tolerance once a run took this long.
-PATIENCE = 60.0
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path("performance.json"))
-    parser.add_argument(
-        "--quick", action="store_true", help="one small simulated problem, for continuous testing"
-    )
-    arguments = parser.parse_args()
-    found, missing = solvers.available()
-    for reason in missing:
-        print(f"SKIPPED {reason}")
-    todo = [lambda: problems.simulated(300, 5000)] if arguments.quick else [problems.mouse]
-    results = []
-    with blas_cap(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # peers warn about convergence; the gap is what counts
-        for make in todo:
-            results.append(run(make(), found, arguments.repeats))
-    arguments.out.write_text(json.dumps({"machine": machine(), "problems": results}, indent=1))
-    print(f"wrote {arguments.out}")
+BENCHMARKS = {
+    "passes": passes,
+    "kinship": kinships,
+    "path": paths,
+    "admm": admm,
+    "cold": cold_start,
+    "pipeline": pipelines,
+    "scaling": scaling,
+}
+#: Those whose ratios are compared with recorded ones.
+WITH_RATIOS = ("passes", "kinship", "path", "pipeline")
 
 
-def run(problem: problems.Problem, found: list[solvers.Solver], repeats: int) -> dict:
-    """Find each solver's loosest tolerance per target, then time these in turn."""
-    start = time.perf_counter()
-    problems.whiten(problem.genotypes, problem.y, problem.null)
-    whitening = time.perf_counter() - start
-    print(f"\n{problem.name}: whitening for the peers takes {whitening:.2f} s (not counted below)")
-    X, y, alphas = problem.X_whitened, problem.y_whitened, problem.alphas
-    settings = []
-    for solver in found:
-        targets = list(TARGETS)
-        for tol in solver.tolerances:
-            seconds, coefs = solver.solve(problem, tol)
-            gap = problems.worst_gap(X, y, alphas, coefs)
-            while targets and gap <= targets[0]:
-                settings.append(
-                    {"solver": solver, "target": targets.pop(0), "tol": tol, "gap": gap, "s": []}
-                )
-            if not targets or seconds > PATIENCE:
-                break
-        if targets:
-            print(f"{solver.name}: floor {gap:.1e} at tol {tol:g} ({seconds:.1f} s)")
-    for k in range(repeats):
-        for setting in settings if k % 2 == 0 else settings[::-1]:
-            setting["s"].append(setting["solver"].solve(problem, setting["tol"])[0])
-    rows = [
-        {
-            "target": setting["target"],
-            "solver": setting["solver"].name,
-            "tol": setting["tol"],
-            "gap": setting["gap"],
-            "seconds": min(setting["s"]),
-            "slowest": max(setting["s"]),
-        }
-        for setting in sorted(settings, key=lambda setting: (-setting["target"], min(setting["s"])))
-    ]
-    for row in rows:
-        print(
-            f"gap {row['target']:.0e}  {row['solver']:<14} {row['seconds']:8.3f} s "
-            f"(to {row['slowest']:.3f})  tol {row['tol']:.0e}, worst gap {row['gap']:.1e}"
+def main() -> int:
+    given = _arguments()
+    with tempfile.TemporaryDirectory() as temporary:
+        settings = Settings(
+            quick=given.quick,
+            repeats=given.repeats,
+            scale=given.scale,
+            cache=(given.data_cache or Path(temporary)).resolve(),
+            threads=given.threads,
         )
-    return {"name": problem.name, "whitening": whitening, "rows": rows}
-
-
-def machine() -> dict:
-    """What the figures depend on."""
-    names = ("lmmlasso-fast", "numpy", "scipy", "scikit-learn", "adelie", "celer", "skglm")
-    versions = {}
-    for name in names:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return {
-        "platform": platform.platform(),
-        "python": sys.version.split()[0],
-        "kernels": _core.kernels_name(),
-        "versions": versions,
-        "commit": commit.stdout.strip(),
+        about = machine.describe()
+        if about["editable"]:
+            print(
+                "NOTE: lmmlasso_fast is an editable installation: each of its processes looks "
+                "first whether to build again. For figures install it without -e."
+            )
+        names = given.only or list(BENCHMARKS)
+        results, seconds = {}, {}
+        for name in names:
+            start = time.perf_counter()
+            results[name] = BENCHMARKS[name].run(settings)
+            seconds[name] = time.perf_counter() - start
+        ratios = {
+            name: BENCHMARKS[name].ratios(results[name]) for name in names if name in WITH_RATIOS
+        }
+        fine = True
+        if given.record:
+            recorded.save(about["kernels"], ratios, about)
+            print(f"\nwrote {recorded.FILE.name}, {about['kernels']} kernels")
+        elif given.quick:
+            print(f"\nratios to ours, {about['kernels']} kernels; half of the recorded passes")
+            fine = recorded.check(
+                ratios,
+                recorded.load(about["kernels"]),
+                lambda name: BENCHMARKS[name].ratios(BENCHMARKS[name].run(settings)),
+            )
+    options = {"quick": given.quick, "repeats": given.repeats, "scale": given.scale}
+    content = {
+        "machine": about,
+        "options": {**options, "threads": given.threads, "only": names},
+        "skipped": [{"name": name, "reason": reason} for name, reason in settings.skipped],
+        "ratios": ratios,
+        "benchmark_seconds": seconds,
+        **results,
     }
+    given.out.write_text(json.dumps(content, indent=1) + "\n")
+    print(f"wrote {given.out}")
+    return 0 if fine else 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench.performance", description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="small simulated problems, compared with recorded.json"
+    )
+    parser.add_argument("--only", type=_names, help=f"some of {','.join(BENCHMARKS)}")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of which the best counts")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="factor on the SNPs of simulated problems"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=available_threads(), help='what "all threads" means'
+    )
+    parser.add_argument("--data-cache", type=Path, help="folder that keeps simulated filesets")
+    parser.add_argument("--out", type=Path, default=Path("results.json"))
+    parser.add_argument("--record", action="store_true", help="with --quick: write recorded.json")
+    given = parser.parse_args()
+    if given.record and not given.quick:
+        parser.error("--record goes with --quick")
+    return given
+
+
+def _names(text: str) -> list[str]:
+    names = text.split(",")
+    for name in names:
+        if name not in BENCHMARKS:
+            raise argparse.ArgumentTypeError(f"expected some of {','.join(BENCHMARKS)}: {name!r}")
+    return names
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

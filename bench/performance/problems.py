@@ -1,92 +1,91 @@
-"""The benchmark problems: genotypes, phenotype and the whitened matrix that peers are given."""
+"""The whitened problem that peers are given, and the yardstick: our gap, in plain NumPy."""
 
-import os
+import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 import lmmlasso_fast as ll
+from bench.performance.filesets import Fileset
+from bench.performance.settings import LAST, N_ALPHAS
 
-N_ALPHAS = 100
-LAST = 0.1  # of alpha_max
+#: SNPs whitened at a time: in place, a second matrix of the size of X is never needed.
+_BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class Whitened:
+    """min 1/(2n) ||y - X beta||^2 + alpha ||beta||_1 for `alphas`: M W X, M W y of an LMM-Lasso.
+
+    X is n x p, Fortran order, without the SNPs that are not offered to the model.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    alphas: np.ndarray
+
+    def astype(self, dtype) -> "Whitened":
+        return Whitened(*(part.astype(dtype, copy=False) for part in (self.X, self.y, self.alphas)))
+
+    def at(self, k: int) -> "Whitened":
+        """Return the same problem with one of the alphas alone."""
+        return Whitened(self.X, self.y, self.alphas[k : k + 1])
 
 
 @dataclass(frozen=True)
 class Problem:
-    """min 1/(2n) ||y~ - X~ beta||^2 + alpha ||beta||_1 for `alphas`, in both guises.
-
-    Attributes
-    ----------
-    name : str
-    genotypes, y, null
-        What `lasso_path` takes.
-    alphas : ndarray
-    X_whitened, y_whitened : ndarray
-        M W X (n x p, Fortran order) and M W y: what peers get for free. Columns of SNPs that are
-        not offered are left out.
-    """
+    """One problem in both guises: what `lasso_path` takes, and what peers are given for free."""
 
     name: str
     genotypes: ll.Genotypes
     y: np.ndarray
     null: ll.NullModel
-    alphas: np.ndarray
-    X_whitened: np.ndarray
-    y_whitened: np.ndarray
+    whitened: Whitened
+    whitening_seconds: float
 
 
-def mouse() -> Problem:
-    """Heterogeneous-stock mice, CD8: 1,410 x 10,992, many exact duplicates."""
-    import polars as pl
+def load(fileset: Fileset, repeats: int = 1) -> Problem:
+    """Kinship and null model are ours and count for nobody; whitening the SNPs is timed.
 
-    folder = Path(os.environ["LMMLASSO_DATA"]) / "mouse_hs1940"
-    table = pl.read_csv(
-        folder / "phenotypes.tsv", separator="\t", null_values="NA", infer_schema_length=None
-    )
-    y = table["CD8"].to_numpy().astype(float)
-    keep = ~np.isnan(y)
-    y = (y[keep] - y[keep].mean()) / y[keep].std()
-    return _with_whitened("mouse CD8", ll.read_plink(folder / "mouse_hs1940").subset(keep), y)
-
-
-def simulated(n: int, p: int, missing_rate: float = 0.035) -> Problem:
-    """Four populations with LD, ten causal SNPs."""
-    from lmmlasso_fast.simulation import simulate_genotypes, simulate_phenotype
-
-    drawn = simulate_genotypes(n, p, missing_rate=missing_rate, seed=1)
-    y = simulate_phenotype(drawn.dosages, seed=1).y
-    X = np.where(drawn.dosages < 0, np.nan, drawn.dosages.astype(np.float32))
-    return _with_whitened(f"simulated {n} x {p}", ll.Genotypes.from_array(X), y)
-
-
-def _with_whitened(name: str, genotypes: ll.Genotypes, y: np.ndarray) -> Problem:
-    K = ll.kinship(genotypes)
-    null = ll.fit_null(y, K)
-    alpha_max = ll.lasso_path(genotypes, y, null, n_alphas=1).alpha_max
-    alphas = alpha_max * LAST ** (np.arange(N_ALPHAS) / (N_ALPHAS - 1))
-    X, whitened_y = whiten(genotypes, y, null)
-    return Problem(name, genotypes, y, null, alphas, X, whitened_y)
-
-
-def whiten(genotypes, y, null) -> tuple[np.ndarray, np.ndarray]:
-    """Return M W X and M W y, dense: what everybody else has to do first."""
+    As everything, it is done `repeats` times, of which the fastest counts.
+    """
+    genotypes, y = fileset.load()
+    null = ll.fit_null(y, ll.kinship(genotypes))
     spectrum = null.kinship.spectrum
-    W = spectrum.U.T / np.sqrt(spectrum.s + null.delta)[:, None]
-    Q, _ = np.linalg.qr(W @ null.design.matrix)
-    X = W @ genotypes.columns(np.flatnonzero(genotypes.included))
-    X -= Q @ (Q.T @ X)
-    whitened_y = W @ y
-    return np.asfortranarray(X), whitened_y - Q @ (Q.T @ whitened_y)
+    runs = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        X = genotypes.columns(np.flatnonzero(genotypes.included))
+        whitened = whiten(X, y, spectrum.U, spectrum.s, null.delta)
+        runs.append(time.perf_counter() - start)
+    return Problem(fileset.name, genotypes, y, null, whitened, min(runs))
 
 
-def worst_gap(X: np.ndarray, y: np.ndarray, alphas: np.ndarray, coefs: np.ndarray) -> float:
+def whiten(X: np.ndarray, y: np.ndarray, U, s, delta: float) -> Whitened:
+    """Overwrite standardised SNPs X (Fortran order) by M W X; the only covariate is a constant."""
+    MW = U.T / np.sqrt(s + delta)[:, None]
+    q = MW.sum(axis=1)
+    q /= np.linalg.norm(q)
+    MW -= np.outer(q, q @ MW)
+    y = MW @ y
+    MW = MW.astype(X.dtype, copy=False)
+    rows = X.T  # C order: a block of SNPs is contiguous
+    for start in range(0, len(rows), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        rows[block] = rows[block] @ MW.T
+    alpha_max = float(np.abs(rows @ y.astype(X.dtype)).max()) / len(y)
+    return Whitened(X, y, alpha_max * LAST ** (np.arange(N_ALPHAS) / (N_ALPHAS - 1)))
+
+
+def worst_gap(whitened: Whitened, coefs: np.ndarray) -> float:
     """Largest duality gap over a path (coefs: p x m), relative to 1/(2n) ||y||^2.
 
     In plain NumPy, from the coefficients alone: the same yardstick for every solver.
     """
+    X, y, alphas = whitened.X, whitened.y, whitened.alphas
     n = len(y)
-    residual = y[:, None] - X @ coefs
+    used = np.flatnonzero(coefs.any(axis=1))
+    residual = y[:, None] - X[:, used] @ coefs[used]
     correlation = np.abs(X.T @ residual).max(axis=0)
     square = (residual**2).sum(axis=0)
     product = y @ residual

@@ -1,7 +1,6 @@
-"""Ours and the peers behind one signature: solve(problem, tol) -> (seconds, coefs p x m).
+"""The peers behind one signature: solve(whitened, tol, n_threads) -> (seconds, coefs p x m).
 
-Peers get the whitened matrix ready-made; the seconds are of the path alone. A peer that is not
-installed is skipped by name.
+The seconds are of the path alone: neither file passing nor conversion of the result counts.
 """
 
 import shutil
@@ -11,36 +10,39 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
-import lmmlasso_fast as ll
-from bench.performance.problems import Problem
+from bench.performance.problems import Whitened, worst_gap
+from bench.performance.settings import Settings
+
+#: A solver is not tried at a tighter tolerance once a run took this long.
+PATIENCE = 60.0
+
+_LADDER = (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14, 1e-15)
 
 
 @dataclass(frozen=True)
-class Solver:
-    """A solver with the tolerances to try, loosest first."""
+class Peer:
+    """A solver with the tolerances to try, loosest first, and whether it takes float32.
+
+    `module` is what Python imports; None: it is a program that files are passed to.
+    """
 
     name: str
+    module: str | None
     tolerances: tuple[float, ...]
-    solve: Callable[[Problem, float], tuple[float, np.ndarray]]
+    solve: Callable[[Whitened, float, int], tuple[float, np.ndarray]]
+    float32: bool = False
 
 
-def ours(problem: Problem, tol: float) -> tuple[float, np.ndarray]:
-    """Whitening included: it starts from the packed genotypes and the eigendecomposition."""
-    start = time.perf_counter()
-    path = ll.lasso_path(problem.genotypes, problem.y, problem.null, alphas=problem.alphas, tol=tol)
-    seconds = time.perf_counter() - start
-    return seconds, path.coefs.tocsr()[np.flatnonzero(problem.genotypes.included)].toarray()
-
-
-def adelie(problem: Problem, tol: float) -> tuple[float, np.ndarray]:
+def adelie(problem: Whitened, tol: float, n_threads: int) -> tuple[float, np.ndarray]:
     import adelie as ad
 
-    X = ad.matrix.dense(problem.X_whitened, method="naive", n_threads=1)
-    glm = ad.glm.gaussian(y=problem.y_whitened)
+    X = ad.matrix.dense(problem.X, method="naive", n_threads=n_threads)
+    glm = ad.glm.gaussian(y=problem.y, dtype=problem.y.dtype.type)
     start = time.perf_counter()
     state = ad.grpnet(
         X,
@@ -52,36 +54,33 @@ def adelie(problem: Problem, tol: float) -> tuple[float, np.ndarray]:
         ddev_tol=0.0,
         early_exit=False,
         progress_bar=False,
+        n_threads=n_threads,
     )
     return time.perf_counter() - start, state.betas.toarray().T
 
 
-def celer(problem: Problem, tol: float) -> tuple[float, np.ndarray]:
+def celer(problem: Whitened, tol: float, n_threads: int) -> tuple[float, np.ndarray]:
     from celer import celer_path
 
     start = time.perf_counter()
-    _, coefs, _ = celer_path(
-        problem.X_whitened, problem.y_whitened, "lasso", alphas=problem.alphas, tol=tol
-    )
+    _, coefs, _ = celer_path(problem.X, problem.y, "lasso", alphas=problem.alphas, tol=tol)
     return time.perf_counter() - start, coefs
 
 
-def sklearn(problem: Problem, tol: float) -> tuple[float, np.ndarray]:
+def sklearn(problem: Whitened, tol: float, n_threads: int) -> tuple[float, np.ndarray]:
     from sklearn.linear_model import lasso_path
 
     start = time.perf_counter()
-    _, coefs, _ = lasso_path(
-        problem.X_whitened, problem.y_whitened, alphas=problem.alphas, tol=tol, max_iter=100000
-    )
+    _, coefs, _ = lasso_path(problem.X, problem.y, alphas=problem.alphas, tol=tol, max_iter=100_000)
     return time.perf_counter() - start, coefs
 
 
-def skglm(problem: Problem, tol: float) -> tuple[float, np.ndarray]:
+def skglm(problem: Whitened, tol: float, n_threads: int) -> tuple[float, np.ndarray]:
     from skglm import Lasso
 
     model = Lasso(tol=tol, fit_intercept=False)
     start = time.perf_counter()
-    coefs = model.path(problem.X_whitened, problem.y_whitened, problem.alphas)[1]
+    coefs = model.path(problem.X, problem.y, problem.alphas)[1]
     return time.perf_counter() - start, coefs
 
 
@@ -97,17 +96,14 @@ writeBin(as.vector(as.matrix(fit$beta)), file.path(a[1], "coefs")); cat(t[["elap
 """
 
 
-def glmnet(problem: Problem, tol: float) -> tuple[float, np.ndarray]:
-    n, p = problem.X_whitened.shape
+def glmnet(problem: Whitened, tol: float, n_threads: int) -> tuple[float, np.ndarray]:
+    n, p = problem.X.shape
     with tempfile.TemporaryDirectory() as folder:
-        for name, values in (
-            ("X", problem.X_whitened),
-            ("y", problem.y_whitened),
-            ("alphas", problem.alphas),
-        ):
-            values.ravel(order="F").tofile(Path(folder) / name)
+        for name in ("X", "y", "alphas"):
+            getattr(problem, name).ravel(order="F").tofile(Path(folder) / name)
+        sizes = [str(k) for k in (n, p, len(problem.alphas))]
         done = subprocess.run(
-            ["Rscript", "-e", _GLMNET, folder, str(n), str(p), str(len(problem.alphas)), str(tol)],
+            ["Rscript", "-e", _GLMNET, folder, *sizes, str(tol)],
             check=True,
             capture_output=True,
             text=True,
@@ -116,33 +112,74 @@ def glmnet(problem: Problem, tol: float) -> tuple[float, np.ndarray]:
     return float(done.stdout.split()[-1]), coefs
 
 
-def available() -> tuple[list[Solver], list[str]]:
-    """Return the solvers that can run here, ours first, and why the others cannot."""
-    ladder = (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14, 1e-15)
-    peers = [
-        Solver("adelie", ladder[3:], adelie),
-        Solver("celer", ladder[:6], celer),
-        Solver("scikit-learn", ladder[:5], sklearn),
-        Solver("skglm", ladder[:6], skglm),
-    ]
-    found, missing = [Solver("lmmlasso_fast", (1e-4, 1e-6, 1e-10), ours)], []
-    for peer in peers:
-        module = {"scikit-learn": "sklearn"}.get(peer.name, peer.name)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                __import__(module)
-            found.append(peer)
-        except ImportError as error:
-            missing.append(f"{peer.name} (pip install {peer.name}): {error}")
-    has_glmnet = (
-        shutil.which("Rscript")
-        and not subprocess.run(
-            ["Rscript", "-e", "library(glmnet)"], capture_output=True, check=False
-        ).returncode
+PEERS = {
+    peer.name: peer
+    for peer in (
+        Peer("adelie", "adelie", _LADDER[3:], adelie, float32=True),
+        Peer("celer", "celer", _LADDER[:6], celer, float32=True),
+        Peer("glmnet", None, _LADDER[3:], glmnet),
+        Peer("scikit-learn", "sklearn", _LADDER[:5], sklearn),
+        Peer("skglm", "skglm", _LADDER[:6], skglm),
     )
-    if has_glmnet:
-        found.append(Solver("glmnet", ladder[3:], glmnet))
-    else:
-        missing.append("glmnet (Debian package r-cran-glmnet)")
-    return found, missing
+}
+
+
+def available(settings: Settings, names=tuple(PEERS)) -> list[Peer]:
+    """Return those of the named peers that can run here; the others are skipped by name."""
+    found = []
+    for peer in (PEERS[name] for name in names):
+        reason = _why_not(peer)
+        if reason is None:
+            found.append(peer)
+        else:
+            settings.skip(peer.name, reason)
+    return found
+
+
+def _why_not(peer: Peer) -> str | None:
+    if peer.module is None:
+        if shutil.which("Rscript") is None:
+            return "no Rscript (Debian package r-cran-glmnet)"
+        load = ["Rscript", "-e", "library(glmnet)"]
+        if subprocess.run(load, capture_output=True, check=False).returncode:
+            return "R has no package glmnet (Debian package r-cran-glmnet)"
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import_module(peer.module)
+    except ImportError as error:
+        return f"cannot be imported (pip install {peer.name}): {error}"
+    return None
+
+
+def tune(solve, tolerances, targets, whitened: Whitened) -> tuple[dict, dict]:
+    """Find the loosest tolerance that certifies each target.
+
+    Parameters
+    ----------
+    solve : callable
+        tol -> (seconds, coefs).
+    tolerances, targets : sequences of float
+        Both from loose to tight.
+    whitened : Whitened
+        The problem on which our gap is computed.
+
+    Returns
+    -------
+    found : dict
+        {target: {"tol", "gap"}} for the targets that were reached.
+    floor : dict
+        "gap", "tol", "seconds" of the smallest gap that was seen.
+    """
+    found, runs = {}, []
+    for tol in tolerances:
+        seconds, coefs = solve(tol)
+        gap = worst_gap(whitened, coefs)
+        runs.append({"gap": gap, "tol": tol, "seconds": seconds})
+        for target in targets:
+            if gap <= target:
+                found.setdefault(target, {"tol": tol, "gap": gap})
+        if len(found) == len(targets) or seconds > PATIENCE:
+            break
+    return found, min(runs, key=lambda run: run["gap"])
