@@ -95,7 +95,9 @@ class PackedGenotypes(Genotypes):
     def columns(self, index, dtype=np.float64, statistics=None):
         index = np.ascontiguousarray(index, dtype=np.int64)
         mean, sd = (self.mean, self.sd) if statistics is None else statistics
-        mean, inverse_sd = mean[index], inverse_or_zero(sd[index])
+        # an index out of range is refused below
+        mean = mean.take(index, mode="clip")
+        inverse_sd = inverse_or_zero(sd.take(index, mode="clip"))
         out = np.empty((len(index), self.n_samples), dtype=dtype)
         _core.decode(self._data, self._n_file, index, mean, inverse_sd, self._index, out)
         return out.T

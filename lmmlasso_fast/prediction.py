@@ -281,9 +281,14 @@ def build_model(
     alphas = path.alphas if alphas is None else alphas
     alphas = np.unique(np.asarray(alphas, dtype=np.float64))[::-1].copy()
 
-    from scipy.sparse import csc_array
+    from scipy.sparse import csc_array, hstack
 
-    coefs, gammas, duals = zip(*(path.at(alpha) for alpha in alphas), strict=True)
+    coefs, gammas, duals = [], [], []
+    for alpha in alphas:
+        coef, gamma, dual = path.at(alpha)
+        coefs.append(csc_array(coef[offered, None]))
+        gammas.append(gamma)
+        duals.append(dual)
     dual = np.column_stack(duals)
     effects = np.empty((0, len(alphas)))
     if kind == "snp":
@@ -299,7 +304,7 @@ def build_model(
         sd=genotypes.sd[offered],
         alphas=alphas,
         alpha_max=path.alpha_max,
-        coefs=csc_array(np.column_stack([coef[offered] for coef in coefs])),
+        coefs=hstack(coefs, format="csc"),
         gammas=np.column_stack(gammas),
         covariate_names=path.design.names,
         random=kind,

@@ -71,7 +71,8 @@ class Problem:
         """Return X'v for every vector, in one pass; float32's accuracy for those after n_exact."""
         screening = np.arange(len(vectors)) >= n_exact
         v = np.column_stack(vectors)
-        return list(self.genotypes.gradient(v, screening=screening, n_threads=self.n_threads).T)
+        out = self.genotypes.gradient(v, screening=screening, n_threads=self.n_threads)
+        return [np.ascontiguousarray(column) for column in out.T]
 
 
 def design_of(genotypes, null, covariates, intercept, names=None) -> Design:

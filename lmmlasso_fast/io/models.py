@@ -2,6 +2,7 @@
 
 import json
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +10,9 @@ from lmmlasso_fast.errors import ModelError
 from lmmlasso_fast.io.archives import load_arrays, save_arrays
 from lmmlasso_fast.prediction import Model
 from lmmlasso_fast.preprocessing import Transform
+
+if TYPE_CHECKING:
+    import polars as pl
 
 FORMAT = "lmmlasso_fast model 1"
 #: Lists of names, kept as UTF-8 with a NUL after each: NumPy's text would give every SNP the width
@@ -57,9 +61,9 @@ def save_model(model: Model, path: str | os.PathLike) -> None:
     """
     coefs = model.coefs.tocsc()
     coefs.sort_indices()
-    fid = iid = []
+    fid = iid = None
     if model.samples is not None:
-        fid, iid = (model.samples[name].fill_null("").to_list() for name in ("FID", "IID"))
+        fid, iid = model.samples["FID"], model.samples["IID"]
 
     def text(values):
         return np.array(values, dtype=np.str_)
@@ -73,11 +77,11 @@ def save_model(model: Model, path: str | os.PathLike) -> None:
             "format": text(FORMAT),
             "phenotype": text(model.phenotype),
             "transform": text(json.dumps(model.transform.to_dict())),
-            "chrom": _pack_names(model.variants["CHROM"].to_list()),
-            "id": _pack_names(model.variants["ID"].to_list()),
+            "chrom": _pack_names(model.variants["CHROM"]),
+            "id": _pack_names(model.variants["ID"]),
             "pos": model.variants["POS"].to_numpy().astype("<i8"),
-            "a1": _pack_names(model.variants["A1"].to_list()),
-            "a2": _pack_names(model.variants["A2"].to_list()),
+            "a1": _pack_names(model.variants["A1"]),
+            "a2": _pack_names(model.variants["A2"]),
             "mean": model.mean,
             "sd": model.sd,
             "alphas": model.alphas,
@@ -161,8 +165,10 @@ def load_model(path: str | os.PathLike) -> Model:
     )
 
 
-def _pack_names(names: list[str]) -> np.ndarray:
-    return np.frombuffer("\0".join([*names, ""]).encode(), dtype=np.uint8)
+def _pack_names(names: "pl.Series | None") -> np.ndarray:
+    """Join names, each with a NUL behind it; a million of them never become Python objects."""
+    joined = "" if names is None else (names.fill_null("") + "\0").str.join().item()
+    return np.frombuffer((joined or "").encode(), dtype=np.uint8)
 
 
 def _unpack_names(path: str, key: str, packed: np.ndarray) -> list[str]:
