@@ -277,7 +277,7 @@ def build_model(
     null = path.null
     kind = "none"
     if null is not None:
-        kind = "snp" if _is_rrm_of(null.kinship, genotypes, offered) else "sample"
+        kind = "snp" if _is_rrm_of(null.kinship, genotypes, offered, n_threads) else "sample"
     alphas = path.alphas if alphas is None else alphas
     alphas = np.unique(np.asarray(alphas, dtype=np.float64))[::-1].copy()
 
@@ -320,18 +320,15 @@ def build_model(
     )
 
 
-def _is_rrm_of(kinship: Kinship, genotypes: Genotypes, offered: np.ndarray) -> bool:
-    """Whether K = X X' / (p scale) for the offered SNPs, probed by one product with a vector."""
+def _is_rrm_of(kinship: Kinship, genotypes: Genotypes, offered: np.ndarray, n_threads: int) -> bool:
+    """Whether K = X X' / (p scale) for the offered SNPs, probed by eight random vectors R: R'K R."""
     if kinship.estimator != "rrm" or kinship.n_variants != len(offered):
         return False
-    probe = np.random.default_rng(0).standard_normal(genotypes.n_samples)
-    effects = genotypes.gradient(probe)[offered] / (len(offered) * kinship.scale)
-    product = np.zeros(genotypes.n_samples)
-    for start in range(0, len(offered), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        product += genotypes.columns(offered[block]) @ effects[block]
-    expected = kinship.matrix @ probe
-    return float(np.abs(product - expected).max()) <= _SAME_MATRIX * float(np.abs(expected).max())
+    probes = np.random.default_rng(0).standard_normal((genotypes.n_samples, 8))
+    products = genotypes.gradient(probes, n_threads=n_threads)[offered]
+    found = products.T @ products / (len(offered) * kinship.scale)
+    expected = probes.T @ kinship.matrix @ probes
+    return float(np.abs(found - expected).max()) <= _SAME_MATRIX * float(np.abs(expected).max())
 
 
 def match_variants(wanted, offered, allow_missing: bool = False) -> tuple[np.ndarray, np.ndarray]:
