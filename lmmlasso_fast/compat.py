@@ -275,10 +275,10 @@ def _monitor(null: NullModel) -> dict:
 
 
 def _objective(null: NullModel, residual, mu, weights) -> float:
-    """1/2 r' V^-1 r + mu ||w||_1 in the eigenbasis of K."""
-    spectrum = null.kinship.spectrum
-    rotated = spectrum.U.T @ residual
-    quadratic = np.sum(rotated**2 / (spectrum.s + null.delta))
+    """1/2 r' V^-1 r + mu ||w||_1."""
+    basis = null.kinship.basis(null.delta)
+    whitened = basis.factor([null.delta]).whiten(basis.rotate(residual)[None, :])
+    quadratic = np.sum(whitened**2)
     return float(0.5 * quadratic + mu * np.sum(np.abs(weights)))
 
 

@@ -10,10 +10,14 @@ from lmmlasso_fast.errors import KinshipError
 from lmmlasso_fast.genotypes import Genotypes, as_sample_index
 from lmmlasso_fast.spectral import Spectrum, decompose
 from lmmlasso_fast.threads import as_n_threads, blas_cap, blas_threads_for, over_ranges
+from lmmlasso_fast.tridiagonal import Tridiagonal, tridiagonalise
 
 #: SNPs summed in float32 before they are added to the float64 matrix: fixed, so that bits are.
 #: These sums are rounded to a grid on which adding is exact, so that any thread may add any block.
 _BLOCK = 2048
+#: Samples from which the tridiagonal form pays: below, NumPy's eigendecomposition ends before the
+#: library that has the other one, scipy.linalg, would have been imported.
+TRIDIAGONAL_FROM = 512
 #: Largest asymmetry, relative to the largest entry, that is taken for rounding and averaged away.
 _SYMMETRIC = 1e-6
 
@@ -110,6 +114,26 @@ class Kinship:
     def spectrum(self) -> Spectrum:
         """Eigendecomposition, computed once (see `lmmlasso_fast.decompose`)."""
         return decompose(self.matrix)
+
+    @cached_property
+    def tridiagonal(self) -> Tridiagonal:
+        """Tridiagonal form, computed once; raises and warns where the spectrum would."""
+        T = tridiagonalise(self.matrix)
+        if not T.is_semidefinite():
+            self.spectrum  # noqa: B018 (cached: it knows how far from it, and says so)
+        return T
+
+    def basis(self, delta: float) -> Tridiagonal | Spectrum:
+        """Return the form of K that V = K + delta I, and with any larger delta, is taken from.
+
+        The tridiagonal one, or the spectrum if there are few samples, V is ill-conditioned or K
+        has many eigenvalues below zero, which are set to zero. What was computed before does not
+        matter.
+        """
+        if self.n_samples < TRIDIAGONAL_FROM:
+            return self.spectrum
+        T = self.tridiagonal
+        return T if T.is_accurate_at(delta) else self.spectrum
 
 
 def kinship(genotypes: Genotypes, method: str = "rrm", *, n_threads: int | None = None) -> Kinship:

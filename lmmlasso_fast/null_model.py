@@ -15,6 +15,8 @@ from lmmlasso_fast.threads import blas_cap, blas_threads_for
 MAX_LOG_DELTA = 40.0
 #: Doubles in the stack of whitened covariates that one block of the grid may take.
 _STACK = 1 << 23
+#: Accuracy of log delta, absolute, where the likelihood allows it.
+_ROOT_TOL, _EPS = 1e-13, float(np.finfo(np.float64).eps)
 #: A profile that varies by less than this (in log-likelihood) does not identify delta.
 _FLAT = 1e-6
 #: Of the largest phenotype, to base 2.
@@ -108,7 +110,7 @@ def fit_null(
         REML  (n-c)/2 log(2 pi RSS / (n-c)) + (n-c)/2 + 1/2 log|V| + 1/2 log|C'V^-1 C|
               - 1/2 log|C'C|
 
-    on an even grid, then finds the zero of its derivative by Brent's method in every interval
+    on an even grid, then finds the zero of its derivative (Chandrupatla 1997) in every interval
     where that changes from minus to plus.
 
     Parameters
@@ -129,7 +131,7 @@ def fit_null(
     log_delta_min, log_delta_max : float, default -5 and 5
         The interval searched.
     n_threads : int, optional
-        BLAS threads of the eigendecomposition from 3,000 samples on; default all available.
+        BLAS threads of the tridiagonal form from 3,000 samples on; default all available.
 
     Returns
     -------
@@ -144,13 +146,18 @@ def fit_null(
 
     References
     ----------
-    Lippert et al. 2011, Nature Methods 8:833 (the spectral form); Rakitsch et al. 2013,
-    Bioinformatics 29:206 (grid and Brent search).
+    Lippert et al. 2011, Nature Methods 8:833 (one decomposition for every delta; here a tridiagonal
+    one); Rakitsch et al. 2013, Bioinformatics 29:206 (grid and Brent search).
     """
     K = as_kinship(K)
     y = as_phenotype(y, K.n_samples)
     if method not in ("ml", "reml"):
         raise InputError(f"method: expected 'ml' or 'reml', found {method!r}")
+    if log_delta is not None and not abs(log_delta) <= MAX_LOG_DELTA:
+        raise InputError(
+            f"log_delta: expected a number from -{MAX_LOG_DELTA:g} to {MAX_LOG_DELTA:g}, found "
+            f"{log_delta!r}"
+        )
     if n_grid < 1 or not -MAX_LOG_DELTA <= log_delta_min < log_delta_max <= MAX_LOG_DELTA:
         raise InputError(
             f"grid: expected n_grid >= 1 and log_delta_min < log_delta_max within "
@@ -166,7 +173,8 @@ def fit_null(
         )
     least_squares, rest = without_fixed_effects(design.matrix, np.ldexp(y, -exponent))
     with blas_cap(blas_threads_for(K.n_samples, n_threads)):
-        likelihood = _Likelihood(K, rest, design, reml=method == "reml")
+        lowest = log_delta_min if log_delta is None else min(log_delta, log_delta_min)
+        likelihood = _Likelihood(K, rest, design, reml=method == "reml", lowest=lowest)
 
     grid = np.linspace(log_delta_min, log_delta_max, n_grid + 1)
     nll, slope = likelihood.profile(grid)
@@ -175,11 +183,6 @@ def fit_null(
     flat = bool(np.ptp(nll) < _FLAT)
     given = log_delta is not None
     if given:
-        if not abs(log_delta) <= MAX_LOG_DELTA:
-            raise InputError(
-                f"log_delta: expected a number from -{MAX_LOG_DELTA:g} to {MAX_LOG_DELTA:g}, found "
-                f"{log_delta!r}"
-            )
         best, at_boundary, multimodal = float(log_delta), False, False
     else:
         best, at_boundary, multimodal = _minimise(likelihood, grid, nll, slope)
@@ -243,14 +246,18 @@ def as_phenotype(y, n: int | None = None) -> np.ndarray:
 
 
 class _Likelihood:
-    """The profiled negative log-likelihood in the eigenbasis of K."""
+    """The profiled negative log-likelihood in a basis in which K is tridiagonal (or diagonal).
 
-    def __init__(self, K: Kinship, y: np.ndarray, design: Design, *, reml: bool):
-        self.s = K.spectrum.s
-        self.Uy = K.spectrum.U.T @ y
-        self.UC = K.spectrum.U.T @ design.matrix
+    `lowest` is the smallest log delta at which it will be evaluated.
+    """
+
+    def __init__(
+        self, K: Kinship, y: np.ndarray, design: Design, *, reml: bool, lowest: float = -5.0
+    ):
+        self.basis = K.basis(math.exp(lowest))
+        self.rows = self.basis.rotate(np.column_stack([y, design.matrix])).T
         self.reml = reml
-        n, c = self.UC.shape
+        n, c = design.matrix.shape
         self.degrees = n - c if reml else n
         self.log_det_CC = 0.0
         if reml and c:
@@ -258,19 +265,18 @@ class _Likelihood:
             self.log_det_CC = 2.0 * float(np.log(np.abs(np.diag(R))).sum())
 
     def _whitened(self, log_delta: np.ndarray):
-        """For each delta: variances s + delta, whitened covariates' QR, residual."""
-        variance = self.s[None, :] + np.exp(log_delta)[:, None]
-        root = np.sqrt(variance)
-        z = self.Uy / root
-        Q, R = np.linalg.qr(self.UC[None, :, :] / root[:, :, None])
+        """For each delta: factors of V, whitened covariates' QR, residual."""
+        factors = self.basis.factor(np.exp(log_delta))
+        whitened = factors.whiten(self.rows)
+        z = whitened[:, 0]
+        Q, R = np.linalg.qr(whitened[:, 1:].transpose(0, 2, 1))
         b = np.einsum("gic,gi->gc", Q, z)
         residual = z - np.einsum("gic,gc->gi", Q, b)
-        return variance, Q, R, b, residual
+        return factors, Q, R, b, residual
 
     def profile(self, log_delta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Value and derivative with respect to log delta at every entry."""
-        n, c = self.UC.shape
-        width = max(1, _STACK // (n * (c + 1)))
+        width = max(1, _STACK // self.rows.size)
         parts = [
             self._profile(log_delta[start : start + width])
             for start in range(0, len(log_delta), width)
@@ -278,20 +284,25 @@ class _Likelihood:
         return tuple(np.concatenate(values) for values in zip(*parts, strict=True))
 
     def _profile(self, log_delta):
-        variance, Q, R, _, residual = self._whitened(log_delta)
+        factors, Q, R, _, residual = self._whitened(log_delta)
         rss = np.einsum("gi,gi->g", residual, residual)
         if not (rss > 0).all():
             raise PhenotypeError(
                 "phenotype: the covariates explain it completely; nothing is left to model"
             )
         m = self.degrees
-        nll = 0.5 * (m * np.log(2 * np.pi * rss / m) + m + np.log(variance).sum(axis=1))
-        # d RSS / d delta = -sum r_i^2 / (s_i + delta): gamma is at its optimum
-        slope = 0.5 * ((1 / variance).sum(axis=1) - m * (residual**2 / variance).sum(axis=1) / rss)
+        nll = 0.5 * (m * np.log(2 * np.pi * rss / m) + m + factors.log_det)
+        # d RSS / d delta = -|V^-1 (y - C gamma)|^2: gamma is at its optimum
+        once_more = factors.unwhiten(residual[:, None, :])
+        slope = 0.5 * (
+            factors.trace_inverse - m * np.einsum("gki,gki->g", once_more, once_more) / rss
+        )
         if self.reml:
             diagonal = np.abs(np.einsum("gcc->gc", R))
             nll += np.log(diagonal).sum(axis=1) - 0.5 * self.log_det_CC
-            slope -= 0.5 * np.einsum("gic,gic,gi->g", Q, Q, 1 / variance)
+            # d log|C'V^-1 C| / d delta = -trace (C'V^-1 C)^-1 C'V^-2 C = -|W'Q|^2, Q R = W C
+            once_more = factors.unwhiten(Q.transpose(0, 2, 1))
+            slope -= 0.5 * np.einsum("gki,gki->g", once_more, once_more)
         return nll, slope * np.exp(log_delta)
 
     def fit(self, log_delta: float) -> tuple[float, np.ndarray]:
@@ -303,20 +314,16 @@ class _Likelihood:
 
 def _minimise(likelihood, grid, nll, slope) -> tuple[float, bool, bool]:
     """Return (log delta, at the boundary?, several local minima?)."""
-    from scipy.optimize import brentq
-
     candidates = []
     if slope[0] >= 0:
         candidates.append((nll[0], grid[0], True))
     if slope[-1] <= 0:
         candidates.append((nll[-1], grid[-1], True))
     for k in np.flatnonzero((slope[:-1] < 0) & (slope[1:] > 0)):
-        root = brentq(
+        root = _root(
             lambda x: float(likelihood.profile(np.array([x]))[1][0]),
-            grid[k],
-            grid[k + 1],
-            xtol=1e-13,
-            rtol=4 * np.finfo(np.float64).eps,
+            (float(grid[k]), float(slope[k])),
+            (float(grid[k + 1]), float(slope[k + 1])),
         )
         value = float(likelihood.profile(np.array([root]))[0][0])
         candidates.append((value, root, False))
@@ -327,6 +334,36 @@ def _minimise(likelihood, grid, nll, slope) -> tuple[float, bool, bool]:
     lowest, best, at_boundary = candidates[0]
     rivals = [value for value, _, _ in candidates[1:] if value - lowest < _RIVAL]
     return float(best), at_boundary, bool(rivals)
+
+
+def _root(function, one: tuple[float, float], other: tuple[float, float]) -> float:
+    """Return a zero between two points (x, function(x)) with values of opposite sign.
+
+    Chandrupatla 1997, Adv. Eng. Softw. 28:145: inverse quadratic interpolation where the last three
+    points make it safe, bisection elsewhere; as fast as Brent's method. (scipy.optimize has both,
+    and takes longer to be imported than all of this module takes to run.)
+    """
+    (b, fb), (a, fa) = one, other
+    c, fc = a, fa
+    t = 0.5
+    while True:
+        x = a + t * (b - a)
+        fx = function(x)
+        if (fx > 0) == (fa > 0):
+            c, fc = a, fa
+        else:
+            c, b, fc, fb = b, a, fb, fa
+        a, fa = x, fx
+        best = a if abs(fa) < abs(fb) else b
+        tolerance = (2 * _EPS * abs(best) + 0.5 * _ROOT_TOL) / abs(b - c)
+        if fx == 0 or tolerance > 0.5:
+            return best
+        xi, phi = (a - b) / (c - b), (fa - fb) / (fc - fb)
+        t = 0.5
+        if phi**2 < xi and (1 - phi) ** 2 < 1 - xi:
+            t = fa / (fb - fa) * fc / (fb - fc)
+            t += (c - a) / (b - a) * fa / (fc - fa) * fb / (fc - fb)
+        t = min(1 - tolerance, max(tolerance, t))
 
 
 def _h2_standard_error(likelihood, log_delta: float) -> float | None:

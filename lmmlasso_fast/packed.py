@@ -138,12 +138,12 @@ class PackedGenotypes(Genotypes):
         rows = np.flatnonzero(self.included)
         if len(rows) == 0:
             return (np.empty(0, dtype=np.int64),) * 3
-        rows = rows[np.argsort(hashes[rows], kind="stable")]
+        rows = rows[np.argsort(hashes[rows])]
         is_first = np.diff(hashes[rows], prepend=~hashes[rows[:1]]) != 0
         starts = np.append(np.flatnonzero(is_first), len(rows))
         duplicate, kept, sign = [], [], []
         for g in np.flatnonzero(np.diff(starts) > 1):
-            group = rows[starts[g] : starts[g + 1]]
+            group = np.sort(rows[starts[g] : starts[g + 1]])
             representatives = [group[0]]  # more than one only if two hashes collide
             for j in group[1:]:
                 for i in representatives:

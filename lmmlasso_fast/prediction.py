@@ -321,7 +321,7 @@ def build_model(
 
 
 def _is_rrm_of(kinship: Kinship, genotypes: Genotypes, offered: np.ndarray, n_threads: int) -> bool:
-    """Whether K = X X' / (p scale) for the offered SNPs, probed by eight random vectors R: R'K R."""
+    """Whether K = X X' / (p scale) for the offered SNPs, probed by R'K R, eight random R."""
     if kinship.estimator != "rrm" or kinship.n_variants != len(offered):
         return False
     probes = np.random.default_rng(0).standard_normal((genotypes.n_samples, 8))

@@ -43,7 +43,7 @@ class Problem:
         if null is None:
             self.precision = Precision(C)
         else:
-            self.precision = Precision(C, null.kinship.spectrum, null.delta)
+            self.precision = Precision(C, null.kinship, null.delta)
         _, rest = without_fixed_effects(C, np.ldexp(y, -self.exponent))
         self.working = WorkingSet(genotypes, self.precision, rest, gram_limit)
         self.gradient_at_zero = self.gradients([self.working.Py], n_exact=1)[0]
@@ -53,10 +53,8 @@ class Problem:
     def _largest_score(self) -> float:
         """max_j |x_j'P y| / pi_j; 0 where that is only rounding (SNPs in the span of C)."""
         score = np.abs(self.gradient_at_zero) / self.factors
-        order = np.argsort(-score, kind="stable")[: np.count_nonzero(score)]
         length_v = np.linalg.norm(self.working.Py)
-        for start in range(0, len(order), _BLOCK):
-            snps = order[start : start + _BLOCK]  # nearly always the very first one counts
+        for snps in _descending(score):
             length = np.linalg.norm(self.genotypes.columns(snps), axis=0)
             real = np.abs(self.gradient_at_zero[snps]) > _ROUNDING * length * length_v
             if real.any():
@@ -73,6 +71,14 @@ class Problem:
         v = np.column_stack(vectors)
         out = self.genotypes.gradient(v, screening=screening, n_threads=self.n_threads)
         return [np.ascontiguousarray(column) for column in out.T]
+
+
+def _descending(score: np.ndarray):
+    """Yield the indices of positive scores, the largest first, without sorting if that is all."""
+    yield np.array([score.argmax()]) if score.any() else np.empty(0, dtype=np.int64)
+    order = np.argsort(-score, kind="stable")[: np.count_nonzero(score)]
+    for start in range(0, len(order), _BLOCK):
+        yield order[start : start + _BLOCK]
 
 
 def design_of(genotypes, null, covariates, intercept, names=None) -> Design:

@@ -16,9 +16,10 @@ SINGLE_THREAD_BELOW = 3000
 
 _cap_lock = threading.Lock()
 _cap_depth = 0
-_cap = None
+_cap = 0
+_caps = []  # what restores the limits before
 _controller = None
-_scipy_found = False
+_scipy_found = ()
 
 
 def available_threads() -> int:
@@ -57,14 +58,16 @@ def blas_cap(n_threads: int):
 
     The limit of a BLAS library belongs to the process, not to the thread that sets it. So the
     regions are counted: the first one to enter sets the cap, the last one to leave restores what
-    was there before; regions that overlap or nest share the cap of the first.
+    was there before; regions that overlap or nest share the cap of the first. Libraries that were
+    loaded since then get it too.
     """
     global _cap_depth, _cap
     with _cap_lock:
         if _cap_depth == 0:
-            _find_libraries()
+            _cap = n_threads
+        if _find_libraries() or _cap_depth == 0:
             _free_control()
-            _cap = _controller.limit(limits=n_threads, user_api="blas")
+            _caps.append(_controller.limit(limits=_cap, user_api="blas"))
         _cap_depth += 1
     try:
         yield
@@ -72,21 +75,27 @@ def blas_cap(n_threads: int):
         with _cap_lock:
             _cap_depth -= 1
             if _cap_depth == 0:
+                while _caps:
+                    _free_control()
+                    _caps.pop().restore_original_limits()
                 _free_control()
-                _cap.restore_original_limits()
-                _free_control()
-                _cap = None
 
 
-def _find_libraries() -> None:
-    """Look for BLAS libraries: once, as it costs milliseconds, and again when SciPy brought its."""
+def _find_libraries() -> bool:
+    """Look for BLAS libraries: once, as it costs milliseconds, and again when SciPy brought its.
+
+    Returns whether it looked. A package is among the modules before its libraries are there: hence
+    the second module, which is one that comes with them.
+    """
     global _controller, _scipy_found
-    scipy_loaded = "scipy.linalg" in sys.modules
-    if _controller is None or scipy_loaded != _scipy_found:
-        from threadpoolctl import ThreadpoolController
+    scipy_loaded = ("scipy.linalg" in sys.modules, "scipy.linalg.cython_lapack" in sys.modules)
+    if _controller is not None and scipy_loaded == _scipy_found:
+        return False
+    from threadpoolctl import ThreadpoolController
 
-        _controller = ThreadpoolController()
-        _scipy_found = scipy_loaded
+    _controller = ThreadpoolController()
+    _scipy_found = scipy_loaded
+    return True
 
 
 def _free_control() -> None:

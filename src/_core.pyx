@@ -437,3 +437,116 @@ def residual_descent(const double[:, ::1] X, const double[:, ::1] Z, const doubl
                                      ridge_pointer, scale, &options, &beta[0], &v[0], &info)
     check(code)
     return info.n_sweeps
+
+
+# ---- LAPACK, and what follows from a tridiagonal matrix ------------------------------------------
+
+from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
+
+
+cdef extern from "lmml_lapack.h" nogil:
+    ctypedef void *lmml_dsytrd
+    ctypedef void *lmml_dpotrf
+    ctypedef struct lmml_lapack:
+        int integer_bytes
+        lmml_dsytrd dsytrd
+        lmml_dpotrf dpotrf
+        lmml_dpotrf dpotri
+    enum:
+        LMML_ERR_NOT_POSITIVE
+    int lmml_tridiagonalise(const lmml_lapack *, int64_t, double *, double *, double *, double *)
+    int lmml_inverse(const lmml_lapack *, int64_t, double *, int64_t)
+    void lmml_tridiagonal_rotate(const lmml_kernels *, int64_t, const double *, const double *,
+                                 int, int64_t, double *)
+    int lmml_tridiagonal_factor(int64_t, const double *, const double *, int64_t, const double *,
+                                double *, double *, double *)
+    void lmml_tridiagonal_forward(int64_t, int64_t, const double *, int64_t, const double *,
+                                  double *)
+    void lmml_tridiagonal_backward(int64_t, int64_t, const double *, int64_t, double *)
+
+
+def capsule_signature(capsule):
+    """The C signature of a function that Cython exports (its capsule's name)."""
+    return PyCapsule_GetName(capsule).decode()
+
+
+cdef class Lapack:
+    """A table of LAPACK functions, from capsules whose signatures were checked."""
+
+    cdef lmml_lapack table
+
+    def __cinit__(self, int integer_bytes, dsytrd, dpotrf, dpotri):
+        self.table.integer_bytes = integer_bytes
+        self.table.dsytrd = PyCapsule_GetPointer(dsytrd, PyCapsule_GetName(dsytrd))
+        self.table.dpotrf = PyCapsule_GetPointer(dpotrf, PyCapsule_GetName(dpotrf))
+        self.table.dpotri = PyCapsule_GetPointer(dpotri, PyCapsule_GetName(dpotri))
+
+    def tridiagonalise(self, double[:, ::1] A, double[::1] d, double[::1] e, double[::1] tau):
+        """d, e of T and tau of Q, A = Q T Q'; A is overwritten by the reflectors."""
+        cdef int64_t n = A.shape[0]
+        cdef int code
+        if n == 0 or A.shape[1] != n or d.shape[0] != n or not e.shape[0] == tau.shape[0] == n - 1:
+            raise ValueError("expected A (n x n), d (n), e and tau (n - 1), n > 0")
+        with nogil:
+            code = lmml_tridiagonalise(&self.table, n, &A[0, 0], &d[0], &e[0], &tau[0])
+        check(code)
+
+    def invert(self, double[:, ::1] A, int64_t start):
+        """Overwrite the block A[start:, start:] by its inverse; False: not positive definite."""
+        cdef int64_t n = A.shape[0]
+        cdef int code
+        if A.shape[1] != n or not 0 <= start < n:
+            raise ValueError("expected A (n x n) and a block of at least one row")
+        with nogil:
+            code = lmml_inverse(&self.table, n - start, &A[start, start], n)
+        if code == LMML_ERR_NOT_POSITIVE:
+            return False
+        check(code)
+        return True
+
+
+def tridiagonal_rotate(const double[:, ::1] reflectors, const double[::1] tau, double[:, ::1] B,
+                       bint back=False):
+    """Overwrite each row b of B by Q'b, or by Q b (back)."""
+    cdef int64_t n = reflectors.shape[0]
+    if reflectors.shape[1] != n or tau.shape[0] != n - 1 or B.shape[1] != n:
+        raise ValueError("expected reflectors (n x n), tau (n - 1) and rows of n")
+    with nogil:
+        lmml_tridiagonal_rotate(KERNELS, n, &reflectors[0, 0], &tau[0], back, B.shape[0],
+                                &B[0, 0])
+
+
+def tridiagonal_factor(const double[::1] d, const double[::1] e, const double[::1] deltas,
+                       double[:, ::1] pivots, double[:, ::1] ratios, double[::1] trace):
+    """T + delta I = L D L' for every delta; False: one of them is not positive definite."""
+    cdef int64_t n = d.shape[0], n_deltas = deltas.shape[0]
+    cdef int code
+    if (n == 0 or e.shape[0] != n - 1 or pivots.shape[1] != n or ratios.shape[1] != n - 1
+            or not pivots.shape[0] == ratios.shape[0] == trace.shape[0] == n_deltas):
+        raise ValueError("expected d (n), e (n - 1) and one row of each result per delta")
+    with nogil:
+        code = lmml_tridiagonal_factor(n, &d[0], &e[0], n_deltas, &deltas[0], &pivots[0, 0],
+                                       &ratios[0, 0], &trace[0])
+    if code == LMML_ERR_NOT_POSITIVE:
+        return False
+    check(code)
+    return True
+
+
+def tridiagonal_forward(const double[:, ::1] ratios, const double[:, ::1] B, double[:, :, ::1] X):
+    """X[g, k] = L^-1 b for every delta g and every row b of B."""
+    cdef int64_t n = B.shape[1], k = B.shape[0], n_deltas = ratios.shape[0]
+    if (n == 0 or ratios.shape[1] != n - 1 or X.shape[0] != n_deltas or X.shape[1] != k
+            or X.shape[2] != n):
+        raise ValueError("expected ratios (g x n-1), B (k x n) and X (g x k x n)")
+    with nogil:
+        lmml_tridiagonal_forward(n, n_deltas, &ratios[0, 0], k, &B[0, 0], &X[0, 0, 0])
+
+
+def tridiagonal_backward(const double[:, ::1] ratios, double[:, :, ::1] X):
+    """Overwrite every row x of X[g] by L'^-1 x with the L of delta g."""
+    cdef int64_t n = X.shape[2], n_deltas = ratios.shape[0]
+    if n == 0 or ratios.shape[1] != n - 1 or X.shape[0] != n_deltas:
+        raise ValueError("expected ratios (g x n-1) and X (g x k x n)")
+    with nogil:
+        lmml_tridiagonal_backward(n, n_deltas, &ratios[0, 0], X.shape[1], &X[0, 0, 0])

@@ -22,8 +22,8 @@ static int is_available(const lmml_kernels *kernels)
 #if defined(LMML_HAVE_AMX)
     if (kernels == &lmml_kernels_amx)
         return __builtin_cpu_supports("amx-int8") && __builtin_cpu_supports("amx-tile") &&
-               __builtin_cpu_supports("gfni") && is_available(&lmml_kernels_avx512) &&
-               tiles_are_permitted();
+               __builtin_cpu_supports("gfni") && __builtin_cpu_supports("avx512dq") &&
+               is_available(&lmml_kernels_avx512) && tiles_are_permitted();
 #endif
     if (kernels == &lmml_kernels_avx512)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

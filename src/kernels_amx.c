@@ -40,7 +40,7 @@ static inline __attribute__((always_inline)) void decode(const uint8_t *const *v
 {
     for (int a = 0; a < GROUP; a++) {
         const __m512i y = prepare(LOAD(variants[a] + offset), missing);
-        __builtin_prefetch(variants[a] + offset + ahead);
+        __builtin_prefetch(variants[a] + offset + ahead, 0, 2); /* tiles need the first level */
         _mm512_store_si512(bytes[0][a], field(y, 0, missing));
         _mm512_store_si512(bytes[1][a], field(y, 1, missing));
         _mm512_store_si512(bytes[2][a], field(y, 2, missing));
@@ -66,9 +66,11 @@ multiply(uint8_t (*bytes)[GROUP][64], const int8_t *digits, int64_t next_block, 
     }
 }
 
-typedef int32_t columns_t[2 * LMML_TILE_COLUMNS];
+/* The sums of all columns that a pass can have (8 vectors of 7 limbs) for one SNP. */
+typedef int32_t columns_t[4 * LMML_TILE_COLUMNS];
 
-/* sums[a][c]: SNPs (a multiple of 32) times 16 or 32 columns over the chunks start .. stop - 1.
+/* sums[a][first + c]: SNPs (a multiple of 32) times 16 or 32 columns over the chunks start .. stop
+ * - 1.
  *
  * The next chunk is decoded before this one is multiplied: tiles cannot be loaded from stores that
  * are still under way, and so the units for vectors and for tiles are busy at the same time. Larger
@@ -76,7 +78,7 @@ typedef int32_t columns_t[2 * LMML_TILE_COLUMNS];
 static inline __attribute__((always_inline)) void
 dot_chunks(const uint8_t *const *variants, int n_variants, int64_t start, int64_t stop,
            const int8_t *tiles, int64_t next_block, int64_t prefetch, const int missing,
-           const int two, columns_t *sums)
+           const int two, columns_t *sums, int first)
 {
     _Alignas(64) uint8_t bytes[2][4][GROUP][64];
     int now = 0;
@@ -96,36 +98,28 @@ dot_chunks(const uint8_t *const *variants, int n_variants, int64_t start, int64_
                        bytes[!now]);
             multiply(bytes[now], tiles + chunk * 4 * LMML_TILE_BYTES, next_block, two);
         }
-        _tile_stored(0, sums[a], sizeof(columns_t));
-        _tile_stored(1, sums[a + TILE_ROWS], sizeof(columns_t));
+        _tile_stored(0, sums[a] + first, sizeof(columns_t));
+        _tile_stored(1, sums[a + TILE_ROWS] + first, sizeof(columns_t));
         if (two) {
-            _tile_stored(2, sums[a] + LMML_TILE_COLUMNS, sizeof(columns_t));
-            _tile_stored(3, sums[a + TILE_ROWS] + LMML_TILE_COLUMNS, sizeof(columns_t));
+            _tile_stored(2, sums[a] + first + LMML_TILE_COLUMNS, sizeof(columns_t));
+            _tile_stored(3, sums[a + TILE_ROWS] + first + LMML_TILE_COLUMNS, sizeof(columns_t));
         }
     }
 }
 
-/* Adds the columns first_column .. of a vector that lies within them; the part of a vector that
- * the next columns go on with is weighed there. */
-static void add_columns(const columns_t *columns, int n_variants, int first, int n_columns,
-                        const lmml_operand *v, lmml_sum *sums)
+/* sum += the limbs' sums, weighted by their place (lmml_weigh, all limbs at once). The last three
+ * limbs are in the upper half of a vector, the ones before them in the lower. */
+static inline void add_weighed(const int32_t *columns, int n_limbs, lmml_sum *sum)
 {
-    int column = 0; /* of the vector's first limb */
-    for (int k = 0; k < v->n_vectors; k++) {
-        const int n_limbs = v->vectors[k].n_limbs, n_high = n_limbs > 3 ? n_limbs - 3 : 0;
-        for (int l = 0; l < n_limbs; l++, column++) {
-            if (column < first || column >= first + n_columns) continue;
-            const int place = l < n_high ? n_high - 1 - l : n_limbs - 1 - l;
-            for (int a = 0; a < n_variants; a++) {
-                lmml_sum *sum = sums + a * v->n_vectors + k;
-                const int64_t value = (int64_t)columns[a][column - first] * (1 << 8 * place);
-                if (l < n_high)
-                    sum->high += value;
-                else
-                    sum->low += value;
-            }
-        }
-    }
+    const __m512i places = _mm512_setr_epi64(24, 16, 8, 0, 16, 8, 0, 0);
+    const __mmask8 present = n_limbs == LMML_LIMBS_SCREENING ? 0x70 : 0x7f;
+    const __m256i limbs =
+        _mm256_maskz_loadu_epi32(present, columns - (LMML_LIMBS_CERTIFICATE - n_limbs));
+    __m512i total = _mm512_sllv_epi64(_mm512_cvtepi32_epi64(limbs), places);
+    total = _mm512_add_epi64(total, _mm512_permutex_epi64(total, 0x4e));
+    total = _mm512_add_epi64(total, _mm512_permutex_epi64(total, 0xb1));
+    sum->high += _mm_cvtsi128_si64(_mm512_castsi512_si128(total));
+    sum->low += _mm_cvtsi128_si64(_mm512_extracti64x2_epi64(total, 2));
 }
 
 static void dot_tiles(const uint8_t *const *variants, int n_variants, int64_t n_chunks,
@@ -145,22 +139,26 @@ static void dot_tiles(const uint8_t *const *variants, int n_variants, int64_t n_
             const int64_t stop =
                 n_chunks - chunk > LMML_MAX_CHUNKS ? chunk + LMML_MAX_CHUNKS : n_chunks;
             for (int block = 0; block < v->n_column_blocks; block += 2) {
-                const int two = block + 1 < v->n_column_blocks;
+                const int two = block + 1 < v->n_column_blocks, c = block * LMML_TILE_COLUMNS;
                 const int8_t *tiles = v->tiles + block * block_bytes;
                 if (missing && two)
                     dot_chunks(x, n_padded, chunk, stop, tiles, block_bytes, v->ahead, 1, 1,
-                               columns);
+                               columns, c);
                 else if (missing)
                     dot_chunks(x, n_padded, chunk, stop, tiles, block_bytes, v->ahead, 1, 0,
-                               columns);
+                               columns, c);
                 else if (two)
                     dot_chunks(x, n_padded, chunk, stop, tiles, block_bytes, v->ahead, 0, 1,
-                               columns);
+                               columns, c);
                 else
                     dot_chunks(x, n_padded, chunk, stop, tiles, block_bytes, v->ahead, 0, 0,
-                               columns);
-                add_columns(columns, n, block * LMML_TILE_COLUMNS, (1 + two) * LMML_TILE_COLUMNS, v,
-                            sums + first * v->n_vectors);
+                               columns, c);
+            }
+            lmml_sum *sum = sums + first * v->n_vectors;
+            for (int a = 0; a < n; a++) {
+                const int32_t *column = columns[a];
+                for (int k = 0; k < v->n_vectors; column += v->vectors[k++].n_limbs)
+                    add_weighed(column, v->vectors[k].n_limbs, sum++);
             }
         }
     }

@@ -2,11 +2,17 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-static inline __m256i vec_dot(__m256i acc, __m256i u, __m256i s)
+/* Sums of 16 bits within a chunk: u <= 2, |s| <= 128, eight sums of two products: at most 4096. */
+static inline __m256i vec_dot(__m256i part, __m256i u, __m256i s)
 {
-    /* u <= 2, |s| <= 128: the sums of two products fit 16 bits without saturating */
-    const __m256i pairs = _mm256_maddubs_epi16(u, s);
-    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    part = _mm256_add_epi16(part, _mm256_maddubs_epi16(u, s));
+    __asm__("" : "+x"(part)); /* additions put off would not fit the registers */
+    return part;
+}
+
+static inline __m256i vec_widen(__m256i acc, __m256i part)
+{
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(part, _mm256_set1_epi16(1)));
 }
 
 /* Interleaving and adding leaves (a, b, c, d) in every 128-bit lane. */
@@ -60,7 +66,10 @@ static inline void vec_decode16_f64(uint32_t codes, const double *table, double 
 #define SET1(byte) _mm256_set1_epi8(byte)
 #define ACC __m256i
 #define ACC_ZERO _mm256_setzero_si256()
-#define DOT(acc, u, s) vec_dot(acc, u, s)
+#define PART __m256i
+#define PART_START(acc) _mm256_setzero_si256()
+#define PART_END(acc, part) vec_widen(acc, part)
+#define DOT(part, u, s) vec_dot(part, u, s)
 #define DECODE16_F32(codes, table, out) vec_decode16_f32(codes, table, out)
 #define DECODE16_F64(codes, table, out) vec_decode16_f64(codes, table, out)
 #define ACC_SUM4(out, a, b, c, d) vec_sum4(out, a, b, c, d)

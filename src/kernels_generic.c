@@ -39,7 +39,11 @@ static inline int32_t vec_sum(const vec_s32 *acc)
 #define SET1(byte) vec_set1(byte)
 #define ACC vec_s32
 #define ACC_ZERO ((vec_s32){0})
-#define DOT(acc, u, s) ((acc) + __builtin_convertvector(PRODUCT(u, s), vec_s32))
+/* 16 bits for the sums of a chunk: sixteen products of at most 256 */
+#define PART vec_s16
+#define PART_START(acc) ((vec_s16){0})
+#define PART_END(acc, part) ((acc) + __builtin_convertvector(part, vec_s32))
+#define DOT(part, u, s) ((part) + PRODUCT(u, s))
 #define ACC_SUM4(out, a, b, c, d)                                                                  \
     do {                                                                                           \
         const vec_s32 four[4] = {a, b, c, d};                                                      \

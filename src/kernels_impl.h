@@ -7,11 +7,13 @@
  *   AND, ANDNOT(a, b)       a & b, ~a & b
  *   SUB8, SHR(a, k), SET1   byte-wise subtraction, shift of 16-bit (or byte) lanes, broadcast byte
  *   ACC, ACC_ZERO           an accumulator of 32-bit integers
- *   DOT(acc, u, s)          acc + sums of products of unsigned bytes u <= 3 and signed bytes s
+ *   DOT(part, u, s)         part + sums of products of unsigned bytes u <= 3 and signed bytes s
  *   ACC_SUM4(out, a, b, c, d)  out[0..3] = the sums of the lanes of four accumulators (int32_t)
  *   GROUP_SCREENING, GROUP_CERTIFICATE  SNPs handled together: as many as the registers hold
  *   DECODE16_F32(codes, table, out), DECODE16_F64  sixteen table entries chosen by a word of codes
  * and, where there is something better than what is below,
+ *   PART, PART_START(acc), PART_END(acc, part)  the sums of one chunk, where narrower lanes than
+ * ACC's do for those: what they start with, and how they are added to acc
  *   MAP(x, row0, row1)      every byte's bits mapped: bit i = the sum mod 2 of its bits in row i
  *   ISA_TILES_DOT, ISA_TILES_FROM  a dot() for tiles of digits (kernels.h), and the number of
  * digits (over all vectors) from which it is to be used
@@ -23,6 +25,12 @@
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 enum { MAX_GROUP = 4, MAX_LIMBS = LMML_LIMBS_CERTIFICATE };
+
+#ifndef PART
+#define PART ACC
+#define PART_START(acc) (acc)
+#define PART_END(acc, part) (part)
+#endif
 
 /* The dosages of a vector of packed bytes: `prepare` once, then `field` for each of the four
  * positions within a byte. With missing == 0: 2 - dosage, MISSING_CODE for missing; else the
@@ -72,6 +80,11 @@ ALWAYS_INLINE void dot_chunk(const uint8_t *const *x, const int group, const int
 {
 #pragma GCC unroll 4
     for (int a = 0; a < group; a++) __builtin_prefetch(x[a] + ahead);
+    PART part[MAX_GROUP][MAX_LIMBS];
+#pragma GCC unroll 4
+    for (int a = 0; a < group; a++)
+#pragma GCC unroll 7
+        for (int l = 0; l < n_limbs; l++) part[a][l] = PART_START(acc[a][l]);
 #pragma GCC unroll 8
     for (int s = 0; s < LMML_CHUNK_BYTES; s += VBYTES) {
         VEC y[MAX_GROUP];
@@ -86,10 +99,14 @@ ALWAYS_INLINE void dot_chunk(const uint8_t *const *x, const int group, const int
             for (int l = 0; l < n_limbs; l++) {
                 const VEC d = LOAD(digits + l * LMML_CHUNK_SAMPLES + f * LMML_CHUNK_BYTES + s);
 #pragma GCC unroll 4
-                for (int a = 0; a < group; a++) acc[a][l] = DOT(acc[a][l], u[a], d);
+                for (int a = 0; a < group; a++) part[a][l] = DOT(part[a][l], u[a], d);
             }
         }
     }
+#pragma GCC unroll 4
+    for (int a = 0; a < group; a++)
+#pragma GCC unroll 7
+        for (int l = 0; l < n_limbs; l++) acc[a][l] = PART_END(acc[a][l], part[a][l]);
 }
 
 ALWAYS_INLINE void dot_group(const uint8_t *const *variants, const int group, int64_t n_chunks,
@@ -172,24 +189,33 @@ static void dot(const uint8_t *const *variants, int n_variants, int64_t n_chunks
     }
 }
 
+/* n[0 .. 3] += what there is in eight bytes of the mask, the low bits, the high bits, both */
+ALWAYS_INLINE void count_word(uint64_t code, uint64_t mask, int64_t *n)
+{
+    const uint64_t low = code & mask, high = (code >> 1) & mask;
+    n[0] += __builtin_popcountll(mask);
+    n[1] += __builtin_popcountll(low);
+    n[2] += __builtin_popcountll(high);
+    n[3] += __builtin_popcountll(low & high);
+}
+
 static void count(const uint8_t *variant, const uint8_t *mask, int64_t n_bytes, int32_t *counts)
 {
-    int64_t n_masked = 0, n_low = 0, n_high = 0, n_both = 0;
-    for (int64_t b = 0; b < n_bytes; b += 8) {
-        uint64_t code = 0, m = 0;
-        const size_t step = n_bytes - b < 8 ? (size_t)(n_bytes - b) : 8;
-        memcpy(&code, variant + b, step);
-        memcpy(&m, mask + b, step);
-        const uint64_t low = code & m, high = (code >> 1) & m;
-        n_masked += __builtin_popcountll(m);
-        n_low += __builtin_popcountll(low);
-        n_high += __builtin_popcountll(high);
-        n_both += __builtin_popcountll(low & high);
+    int64_t n[4] = {0}, b = 0;
+    uint64_t code, m;
+    for (; b + 8 <= n_bytes; b += 8) {
+        memcpy(&code, variant + b, 8);
+        memcpy(&m, mask + b, 8);
+        count_word(code, m, n);
     }
-    counts[1] = (int32_t)(n_low - n_both);
-    counts[2] = (int32_t)(n_high - n_both);
-    counts[3] = (int32_t)n_both;
-    counts[0] = (int32_t)(n_masked - n_low - n_high + n_both);
+    code = m = 0;
+    memcpy(&code, variant + b, (size_t)(n_bytes - b));
+    memcpy(&m, mask + b, (size_t)(n_bytes - b));
+    count_word(code, m, n);
+    counts[1] = (int32_t)(n[1] - n[3]);
+    counts[2] = (int32_t)(n[2] - n[3]);
+    counts[3] = (int32_t)n[3];
+    counts[0] = (int32_t)(n[0] - n[1] - n[2] + n[3]);
 }
 
 /* Sixteen samples at a time by DECODE16_F32/F64(word of their codes, table, out), the rest singly.

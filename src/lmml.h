@@ -29,11 +29,13 @@ extern "C" {
 
 enum {
     LMML_OK = 0,
-    LMML_ERR_MEMORY = -1,     /* an allocation failed */
-    LMML_ERR_ARGUMENT = -2,   /* a size or an option is out of range */
-    LMML_ERR_INDEX = -3,      /* a sample or SNP index is out of range */
-    LMML_ERR_NOT_FINITE = -4, /* a vector holds NaN or infinity */
-    LMML_ERR_ISA = -5         /* unknown instruction set, or one that this machine lacks */
+    LMML_ERR_MEMORY = -1,       /* an allocation failed */
+    LMML_ERR_ARGUMENT = -2,     /* a size or an option is out of range */
+    LMML_ERR_INDEX = -3,        /* a sample or SNP index is out of range */
+    LMML_ERR_NOT_FINITE = -4,   /* a vector holds NaN or infinity */
+    LMML_ERR_ISA = -5,          /* unknown instruction set, or one that this machine lacks */
+    LMML_ERR_NOT_POSITIVE = -6, /* a matrix is not positive definite */
+    LMML_ERR_LAPACK = -7        /* LAPACK refused an argument or a workspace */
 };
 
 /* A sentence for a code, ending with the code's name. */
@@ -204,6 +206,28 @@ int lmml_residual_descent(const lmml_kernels *kernels, int64_t w, int64_t n, con
                           const double *Z, const double *norms, const double *threshold,
                           const double *ridge, double scale, const lmml_options *options,
                           double *beta, double *v, lmml_info *info);
+
+/* ---- tridiagonal whitening ------------------------------------------------------------------- */
+
+/* For K = Q T Q' (lmml_tridiagonalise of lmml_lapack.h) with T tridiagonal, diagonal d (n) and
+ * off-diagonal e (n - 1): T + delta I = L D L', L having ones on its diagonal and ratios below. */
+
+/* Each of the k rows b of B (k x n) becomes Q'b, or Q b if back is not 0. */
+void lmml_tridiagonal_rotate(const lmml_kernels *kernels, int64_t n, const double *reflectors,
+                             const double *tau, int back, int64_t k, double *B);
+
+/* For every delta one row of pivots (the diagonal of D, n), of ratios (n - 1), and
+ * trace (T + delta I)^-1. LMML_ERR_NOT_POSITIVE at the first pivot that is not positive. */
+int lmml_tridiagonal_factor(int64_t n, const double *d, const double *e, int64_t n_deltas,
+                            const double *deltas, double *pivots, double *ratios, double *trace);
+
+/* X (n_deltas x k x n) = L^-1 b for every delta and every row b of B (k x n). */
+void lmml_tridiagonal_forward(int64_t n, int64_t n_deltas, const double *ratios, int64_t k,
+                              const double *B, double *X);
+
+/* X (n_deltas x k x n) := L'^-1 x for every row x, with the L of its delta. */
+void lmml_tridiagonal_backward(int64_t n, int64_t n_deltas, const double *ratios, int64_t k,
+                               double *X);
 
 #ifdef __cplusplus
 }

@@ -16,6 +16,10 @@ const char *lmml_strerror(int code)
         return "a vector holds NaN or infinity (LMML_ERR_NOT_FINITE)";
     case LMML_ERR_ISA:
         return "unknown instruction set, or one that this machine lacks (LMML_ERR_ISA)";
+    case LMML_ERR_NOT_POSITIVE:
+        return "a matrix is not positive definite (LMML_ERR_NOT_POSITIVE)";
+    case LMML_ERR_LAPACK:
+        return "LAPACK refused an argument or a workspace (LMML_ERR_LAPACK)";
     default:
         return "unknown error code";
     }

@@ -39,9 +39,17 @@ static inline void vec_decode16_f64(uint32_t codes, const double *table, double 
     }
 }
 
+/* A vector of digits meets several SNPs: loaded once, not as an operand of each instruction. */
+static inline __m512i vec_load(const void *p)
+{
+    __m512i v = _mm512_loadu_si512(p);
+    __asm__("" : "+v"(v));
+    return v;
+}
+
 #define VEC __m512i
 #define VBYTES 64
-#define LOAD(p) _mm512_loadu_si512(p)
+#define LOAD(p) vec_load(p)
 #define AND(a, b) _mm512_and_si512(a, b)
 #define ANDNOT(a, b) _mm512_andnot_si512(a, b)
 #define SUB8(a, b) _mm512_sub_epi8(a, b)

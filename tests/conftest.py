@@ -26,6 +26,13 @@ def data_dir() -> Path:
     return Path(folder)
 
 
+@pytest.fixture
+def tridiagonal_form(monkeypatch):
+    """Takes the tridiagonal form of a kinship of any size; else small ones go by the spectrum."""
+    module = sys.modules["lmmlasso_fast.kinship"]  # the name in the package is the function
+    monkeypatch.setattr(module, "TRIDIAGONAL_FROM", 0)
+
+
 @pytest.fixture(params=["generic", "avx2", "avx512", "amx"])
 def isa(request):
     """Runs a test with the kernels of every instruction set that this machine has."""

@@ -164,6 +164,27 @@ def nll(log_delta, y, K, C, method="ml"):
     return value
 
 
+def spectral_profile(log_delta, y, K, C, method="ml"):
+    """(nll, d nll / d log delta) from K = U diag(s) U', eigenvalues below zero at zero.
+
+    With v_i = s_i + delta, z = diag(v)^(-1/2) U'y, QR = diag(v)^(-1/2) U'C and r = (I - QQ')z:
+    RSS = r'r and, gamma being at its optimum, d RSS / d delta = -sum_i r_i^2 / v_i.
+    """
+    n, c = C.shape
+    s, U = np.linalg.eigh(K)
+    v = np.maximum(s, 0) + np.exp(log_delta)
+    Q, R = np.linalg.qr(U.T @ C / np.sqrt(v)[:, None])
+    z = U.T @ y / np.sqrt(v)
+    r = z - Q @ (Q.T @ z)
+    rss, m = r @ r, n if method == "ml" else n - c
+    value = 0.5 * (m * LOG_2PI + m * np.log(rss / m) + m + np.log(v).sum())
+    slope = 0.5 * (np.sum(1 / v) - m * np.sum(r**2 / v) / rss)
+    if method == "reml":
+        value += np.log(np.abs(np.diag(R))).sum() - 0.5 * np.linalg.slogdet(C.T @ C)[1]
+        slope -= 0.5 * np.sum(Q**2 / v[:, None])
+    return value, slope * np.exp(log_delta)
+
+
 def null_model_at(log_delta, y, K, C, method="ml"):
     """sigma_g^2 = RSS/n (REML: /(n - c)), sigma_e^2 = delta sigma_g^2, h2 = 1/(1 + delta), gamma.
 

@@ -1,5 +1,8 @@
 """The cap on BLAS threads holds whichever thread sets or lifts it; one item made ahead."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -7,7 +10,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import lmmlasso_fast as ll
-from lmmlasso_fast import threads
+from lmmlasso_fast import threads, tridiagonal
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.threads import blas_cap, one_ahead
 
@@ -86,6 +89,27 @@ def test_the_cap_is_lifted_after_an_exception(two_threads):
     assert blas_threads() == two_threads
 
 
+def test_libraries_loaded_under_a_cap_get_it_too():
+    code = """
+import sys
+from threadpoolctl import threadpool_info, threadpool_limits
+from lmmlasso_fast.threads import blas_cap
+
+def blas_threads():
+    return {x["num_threads"] for x in threadpool_info() if x["user_api"] == "blas"}
+
+before = blas_threads()
+with blas_cap(1):
+    assert "scipy.linalg" not in sys.modules
+    import scipy.linalg.cython_lapack
+    with blas_cap(2):
+        assert blas_threads() == {1}
+assert blas_threads() == before
+"""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
 def test_others_can_limit_threads_afterwards(two_threads):
     in_thread(capped)
     with threadpool_limits(1, user_api="blas"):
@@ -93,16 +117,16 @@ def test_others_can_limit_threads_afterwards(two_threads):
     assert blas_threads() == two_threads
 
 
-def test_n_threads_reaches_blas_in_every_stage(two_threads, monkeypatch):
-    """From SINGLE_THREAD_BELOW samples on: the eigendecomposition and the path too."""
+def test_n_threads_reaches_blas_in_every_stage(two_threads, monkeypatch, tridiagonal_form):
+    """From SINGLE_THREAD_BELOW samples on: the tridiagonal form and the path too."""
     monkeypatch.setattr(threads, "SINGLE_THREAD_BELOW", 10)
     rng = np.random.default_rng(0)
     genotypes = ll.Genotypes.from_array(rng.integers(0, 3, (40, 60)))
     y = rng.standard_normal(40)
     decompositions, alphas = [], []
-    eigh = np.linalg.eigh
+    inside = tridiagonal._below_zero
     monkeypatch.setattr(
-        np.linalg, "eigh", lambda A: decompositions.append(blas_threads()) or eigh(A)
+        tridiagonal, "_below_zero", lambda *T: decompositions.append(blas_threads()) or inside(*T)
     )
     for n_threads in (1, 2):
         decompositions.clear()

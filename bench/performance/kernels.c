@@ -1,24 +1,23 @@
 /* kernels.c - the kernels on packed genotypes against what the machine could do: bench_kernels.
  *
  * One thread; for every line the best of --repeats, each repeat lasting at least a millisecond.
+ * The limit of a line is the longer of two times, each measured in the same run.
  *
- * The limit of a line is the longer of two times, each measured in the same run:
+ * memory: every byte that must pass (packed rows, mean, inverse_sd, n_missing, out), at the rate at
+ * which a loop of vector loads reads an array of just that size over and over, so that a problem
+ * that fits a cache is compared with that cache; with and without prefetching, whichever is faster.
+ * For decoding: memset() of an output of that size.
  *
- *   memory  Every byte that must pass (packed rows, mean, inverse_sd, n_missing, out), at the rate
- *           at which a loop of vector loads reads an array of just that size over and over: a
- *           problem that fits a cache is compared with that cache. With and without prefetching as
- *           the kernels do it, whichever is faster.
- *   issue   The kernel's own vector instructions (prepare, field and DOT of kernels_impl.h, the
- *           same macros and functions in the same numbers) with genotypes, digits and sums in
- *           registers: no loads, no rows, no sums over lanes. Rows with missing genotypes take a
- *           second pass of theirs. Matrix tiles: the slowest of three loops, each alone, as the
- *           units they keep busy can work at the same time: tile products on registers; as many
- *           tile loads from the first-level cache as the kernel has; decoding one chunk to rows of
- *           tiles, from that cache and to it.
+ * issue: the kernel's own vector instructions (prepare, field and DOT of kernels_impl.h, the same
+ * macros and functions in the same numbers) with genotypes, digits and sums, as many as fit, in
+ * registers: no loads, no rows, no sums over lanes. Rows with missing genotypes take a second pass
+ * of theirs. Matrix tiles: the slowest of three loops, each alone, as the units that they keep busy
+ * can work at the same time: tile products on registers; as many tile loads as the kernel has, from
+ * the first-level cache; decoding to rows of tiles, from that cache and to it. Decoding genotypes
+ * to numbers has no such limit here.
  *
  * So 100 % is what this algorithm could reach if all else were free; an algorithm with fewer
- * instructions would have another limit. For decoding the limit is memory alone: memset() of an
- * output of that size. */
+ * instructions would have another limit. */
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -30,8 +29,8 @@
 #include "limits.h"
 #include "lmml.h"
 
-static int n_repeats = 7;
-static FILE *json; /* NULL: none */
+static int n_repeats; /* of --repeats */
+static FILE *json;    /* NULL: none */
 static const char *json_separator = "\n";
 
 static void fail(const char *message)
@@ -237,17 +236,9 @@ static void free_problem(problem *x)
     free(x->index), free(x->variants), free(x->decoded);
 }
 
-/* What the machine does without us: bytes, in JSON and as a line. */
-typedef struct {
-    const limit_loops *limits;
-    double dot[LIMIT_KINDS][2], count;            /* seconds a chunk of one SNP */
-    double multiply, load, decode[2];             /* seconds a tile product, tile, chunk of one SNP */
-    uint8_t *array;
-    int64_t array_bytes;
-} measured_limits;
+/* ---- what is printed ------------------------------------------------------------------------- */
 
-/* ---- lines ----------------------------------------------------------------------------------- */
-
+/* Times are of all `n_snps`. */
 typedef struct {
     const char *isa, *what;
     int64_t n, n_snps;
@@ -255,31 +246,323 @@ typedef struct {
     double seconds, bytes, issue_seconds, memory_seconds;
 } line;
 
-static void print_header(void)
+static void print_title(const char *isa, int64_t n, int64_t p)
 {
-    printf("%-30s %7s %9s %11s %8s %9s %9s %9s %7s\n", "", "missing", "ns/SNP", "Mio SNPs/s",
-           "Ggt/s", "GB/s", "issue", "memory", "share");
+    printf("\n%s, n = %lld x p = %lld\n%-29s %7s %9s %9s %9s %7s | %s\n", isa, (long long)n,
+           (long long)p, "", "missing", "ns/SNP", "M SNPs/s", "G gt/s", "GB/s",
+           "limits, ns/SNP: issue  memory   share");
 }
 
 static void print_line(const line *l)
 {
     const double snps = (double)l->n_snps, per_snp = 1e9 / snps;
     const double limit = fmax(l->issue_seconds, l->memory_seconds);
-    printf("%-30s %5.1f %% %9.2f %11.3f %8.2f %9.2f %9.2f %9.2f %5.0f %%\n", l->what,
+    printf("%-29s %5.1f %% %9.2f %9.3f %9.3f %7.2f | %21.2f %7.2f %5.0f %%\n", l->what,
            100 * l->missing_rate, l->seconds * per_snp, 1e-6 * snps / l->seconds,
            1e-9 * snps * (double)l->n / l->seconds, 1e-9 * l->bytes / l->seconds,
            l->issue_seconds * per_snp, l->memory_seconds * per_snp, 100 * limit / l->seconds);
     fflush(stdout);
     if (json == NULL) return;
     fprintf(json,
-            "%s    {\"isa\": \"%s\", \"what\": \"%s\", \"n\": %lld, \"n_snps\": %lld, "
-            "\"missing_rate\": %g, \"seconds\": %.9g, \"bytes\": %.0f, \"snps_per_s\": %.6g, "
-            "\"genotypes_per_s\": %.6g, \"bytes_per_s\": %.6g, \"issue_limit_s\": %.9g, "
-            "\"memory_limit_s\": %.9g, \"share_of_limit\": %.4f}",
-            json_separator, l->isa, l->what, (long long)l->n, (long long)l->n_snps,
-            l->missing_rate, l->seconds, l->bytes, snps / l->seconds,
-            snps * (double)l->n / l->seconds, l->bytes / l->seconds, l->issue_seconds,
-            l->memory_seconds, limit / l->seconds);
+            "%s  {\"isa\": \"%s\", \"kernel\": \"%s\", \"n\": %lld, \"n_snps\": %lld, "
+            "\"missing_rate\": %g, \"seconds\": %.6g, \"bytes\": %.0f, "
+            "\"issue_limit_seconds\": %.6g, \"memory_limit_seconds\": %.6g, "
+            "\"share_of_limit\": %.4f}",
+            json_separator, l->isa, l->what, (long long)l->n, (long long)l->n_snps, l->missing_rate,
+            l->seconds, l->bytes, l->issue_seconds, l->memory_seconds, limit / l->seconds);
     json_separator = ",\n";
 }
 
+static void print_limit(const char *isa, const char *what, double value, const char *unit)
+{
+    printf("  %-58s %9.3f %s\n", what, value, unit);
+    fflush(stdout);
+    if (json == NULL) return;
+    fprintf(json, "%s  {\"isa\": \"%s\", \"limit\": \"%s\", \"value\": %.6g, \"unit\": \"%s\"}",
+            json_separator, isa, what, value, unit);
+    json_separator = ",\n";
+}
+
+/* ---- limits ---------------------------------------------------------------------------------- */
+
+typedef struct {
+    const limit_loops *loops;
+    double dot[LIMIT_KINDS][2], count; /* seconds a chunk of one SNP */
+    double multiply, load, decode[2];  /* seconds a tile product, a tile, a chunk of one SNP */
+    uint8_t *array;
+    int64_t n_bytes; /* of the array */
+} machine_limits;
+
+static double print_loop(const char *isa, const char *what, const limit_loop *loop)
+{
+    const double seconds = seconds_per_unit(loop);
+    print_limit(isa, what, 1e9 * seconds, "ns");
+    return seconds;
+}
+
+static machine_limits measure_limits(const limit_loops *loops, uint8_t *array, int64_t n_bytes)
+{
+    static const char *const DOT_NAMES[LIMIT_KINDS][2] = {
+        {"screening, 256 genotypes", "screening, missing of 256 genotypes"},
+        {"certificate, 256 genotypes", "certificate, missing of 256 genotypes"}};
+    machine_limits m = {.loops = loops, .array = array, .n_bytes = n_bytes};
+    char what[80];
+    const char *isa = loops->name;
+
+    printf("\n%s: limits\n", isa);
+    for (int kind = 0; kind < LIMIT_KINDS; kind++)
+        for (int missing = 0; missing < 2; missing++)
+            m.dot[kind][missing] =
+                print_loop(isa, DOT_NAMES[kind][missing], &loops->dot[kind][missing]);
+    m.count = print_loop(isa, "counts, 256 genotypes", &loops->count);
+    if (loops->tiles) {
+        m.multiply = print_loop(isa, "a product of two tiles", &loops->tiles->multiply);
+        m.load = print_loop(isa, "loading a tile", &loops->tiles->load);
+        m.decode[0] = print_loop(isa, "256 genotypes to tiles", &loops->tiles->decode[0]);
+        m.decode[1] =
+            print_loop(isa, "missing of 256 genotypes to tiles", &loops->tiles->decode[1]);
+    }
+    print_limit(isa, "multiply-adds, float32", 1e-9 / seconds_per_unit(&loops->fma_f32), "G/s");
+    print_limit(isa, "multiply-adds, float64", 1e-9 / seconds_per_unit(&loops->fma_f64), "G/s");
+    snprintf(what, sizeof what, "reading %.0f MB", 1e-6 * (double)n_bytes);
+    print_limit(isa, what, 1e-9 * read_rate(loops, array, n_bytes), "GB/s");
+    return m;
+}
+
+/* Seconds a SNP of the second kind of limit, as explained at the top. */
+static double issue_limit(const machine_limits *m, const lmml_kernels *kernels, const problem *x,
+                          int pass)
+{
+    const int n_of[LIMIT_KINDS] = {PASSES[pass].n_screening, PASSES[pass].n_certificates};
+    const int n_columns = LMML_LIMBS_SCREENING * n_of[LIMIT_SCREENING] +
+                          LMML_LIMBS_CERTIFICATE * n_of[LIMIT_CERTIFICATE];
+    const double share[2] = {1, x->with_missing};
+    double seconds = 0;
+
+    for (int missing = 0; missing < 2; missing++)
+        if (n_columns >= kernels->tiles_from) {
+            /* sixteen SNPs a tile, four tiles a chunk; two column blocks share what is decoded, two
+             * tiles of SNPs the digits */
+            const int n_blocks = (n_columns + LMML_TILE_COLUMNS - 1) / LMML_TILE_COLUMNS;
+            const int n_pairs = (n_blocks + 1) / 2;
+            const double multiply = m->multiply * 4 * n_blocks / 16;
+            const double load = m->load * (4.0 * n_pairs / 16 + 4.0 * n_blocks / 32);
+            const double decode = m->decode[missing] * n_pairs;
+            seconds += share[missing] * fmax(decode, fmax(multiply, load));
+        } else {
+            for (int kind = 0; kind < LIMIT_KINDS; kind++)
+                seconds += share[missing] * n_of[kind] * m->dot[kind][missing];
+        }
+    return seconds * (double)((x->packed.n_samples + LMML_CHUNK_SAMPLES - 1) / LMML_CHUNK_SAMPLES);
+}
+
+/* ---- kernels --------------------------------------------------------------------------------- */
+
+typedef struct {
+    const lmml_kernels *kernels;
+    const problem *x;
+    lmml_vector vectors[LMML_MAX_VECTORS];
+    int n_vectors;
+} kernel_context;
+
+static void run_gradient(const void *context, int64_t times)
+{
+    const kernel_context *c = context;
+    const problem *x = c->x;
+    for (; times; times--)
+        check(lmml_gradient(c->kernels, &x->packed, x->mean, x->inverse_sd, x->n_missing,
+                            c->vectors, c->n_vectors, 0, x->packed.n_variants, x->out,
+                            x->packed.n_variants));
+}
+
+static void run_counts(const void *context, int64_t times)
+{
+    const kernel_context *c = context;
+    for (; times; times--)
+        check(lmml_counts(c->kernels, &c->x->packed, c->x->mask, 0, c->x->packed.n_variants,
+                          (int32_t *)c->x->out));
+}
+
+#define RUN_DECODE(name, decode, REAL, INDEX, N_INDEX)                                             \
+    static void name(const void *context, int64_t times)                                           \
+    {                                                                                              \
+        const kernel_context *c = context;                                                         \
+        const problem *x = c->x;                                                                   \
+        for (; times; times--)                                                                     \
+            check(decode(c->kernels, &x->packed, x->variants, N_DECODED, x->mean, x->inverse_sd,   \
+                         INDEX, N_INDEX, (REAL *)x->decoded));                                     \
+    }
+RUN_DECODE(run_decode_f32, lmml_decode_f32, float, NULL, x->packed.n_samples)
+RUN_DECODE(run_decode_f64, lmml_decode_f64, double, NULL, x->packed.n_samples)
+RUN_DECODE(run_decode_half_f32, lmml_decode_f32, float, x->index, x->n_index)
+RUN_DECODE(run_decode_half_f64, lmml_decode_f64, double, x->index, x->n_index)
+
+static const struct {
+    const char *name;
+    void (*run)(const void *context, int64_t times);
+    int64_t size;
+    int half;
+} DECODERS[] = {{"decode float32", run_decode_f32, sizeof(float), 0},
+                {"decode float64", run_decode_f64, sizeof(double), 0},
+                {"decode float32, half of n", run_decode_half_f32, sizeof(float), 1},
+                {"decode float64, half of n", run_decode_half_f64, sizeof(double), 1}};
+
+/* Every instruction set gives the same bits, or its time is worth nothing. */
+static void check_results(problem *x, int pass, int n_vectors)
+{
+    uint64_t checksum = 1;
+    for (int64_t i = 0; i < n_vectors * x->packed.n_variants; i++) {
+        uint64_t bits;
+        memcpy(&bits, x->out + i, sizeof bits);
+        checksum = (checksum ^ bits) * UINT64_C(0x9e3779b97f4a7c15);
+    }
+    if (x->checksum[pass] == 0) x->checksum[pass] = checksum;
+    if (x->checksum[pass] != checksum) fail("two instruction sets gave different results");
+}
+
+static void measure_gradient(const machine_limits *m, const lmml_kernels *kernels, problem *x,
+                             double missing_rate, int pass)
+{
+    const int64_t p = x->packed.n_variants;
+    kernel_context context = {.kernels = kernels, .x = x};
+    int n = 0;
+    for (int k = 0; k < PASSES[pass].n_certificates; k++)
+        context.vectors[n++] = (lmml_vector){x->limbs[k], LMML_LIMBS_CERTIFICATE, x->unit[k]};
+    for (int k = 0; k < PASSES[pass].n_screening; k++)
+        context.vectors[n++] =
+            (lmml_vector){x->limbs_screening, LMML_LIMBS_SCREENING, x->unit_screening};
+    context.n_vectors = n;
+
+    const int64_t touched =
+        x->packed.stride + (int64_t)(2 * sizeof(double) + sizeof(int32_t)) + n * 8;
+    line l = {.isa = m->loops->name,
+              .what = PASSES[pass].name,
+              .n = x->packed.n_samples,
+              .n_snps = p,
+              .missing_rate = missing_rate,
+              .bytes = (double)(touched * p)};
+    l.memory_seconds = l.bytes / read_rate(m->loops, m->array, touched * p);
+    l.issue_seconds = (double)p * issue_limit(m, kernels, x, pass);
+    l.seconds = best_seconds(run_gradient, &context);
+    check_results(x, pass, n);
+    print_line(&l);
+}
+
+static void measure_others(const machine_limits *m, const lmml_kernels *kernels, const problem *x)
+{
+    const kernel_context context = {.kernels = kernels, .x = x};
+    const int64_t p = x->packed.n_variants, stride = x->packed.stride;
+    const int64_t touched = stride + 4 * (int64_t)sizeof(int32_t);
+    line l = {.isa = m->loops->name, .what = "counts", .n = x->packed.n_samples, .n_snps = p};
+    l.bytes = (double)(touched * p);
+    l.memory_seconds = l.bytes / read_rate(m->loops, m->array, touched * p);
+    l.issue_seconds = m->count * (double)((stride + 7) / 8 * p) / 8;
+    l.seconds = best_seconds(run_counts, &context);
+    print_line(&l);
+
+    for (size_t k = 0; k < sizeof DECODERS / sizeof *DECODERS; k++) {
+        l.what = DECODERS[k].name;
+        l.n = DECODERS[k].half ? x->n_index : x->packed.n_samples;
+        l.n_snps = N_DECODED;
+        const int64_t written = N_DECODED * l.n * DECODERS[k].size;
+        l.bytes = (double)written;
+        l.issue_seconds = 0;
+        l.memory_seconds = (double)written / fill_rate(x->decoded, written);
+        l.seconds = best_seconds(DECODERS[k].run, &context);
+        print_line(&l);
+    }
+}
+
+/* ---- the program ----------------------------------------------------------------------------- */
+
+/* generic last: the others are of more interest to whoever waits */
+static const limit_loops *const LOOPS[] = {
+#if defined(LMML_HAVE_AMX)
+    &limits_amx,
+#endif
+#if defined(LMML_HAVE_X86)
+    &limits_avx512, &limits_avx2,
+#endif
+    &limits_generic};
+
+static void print_processor(void)
+{
+    char text[256] = "unknown";
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    while (file && fgets(text, sizeof text, file))
+        if (strncmp(text, "model name", 10) == 0) break;
+    if (file) fclose(file);
+    const char *colon = strchr(text, ':');
+    const char *model = colon ? colon + 2 : "unknown";
+    const int length = (int)strcspn(model, "\n\"\\");
+    printf("%.*s; compiler %s; best of %d\n", length, model, __VERSION__, n_repeats);
+    if (json)
+        fprintf(json,
+                "{\"processor\": \"%.*s\", \"compiler\": \"%s\", \"repeats\": %d, "
+                "\"results\": [",
+                length, model, __VERSION__, n_repeats);
+}
+
+int main(int argc, char **argv)
+{
+    static const double MISSING_RATES[] = {0, 0.035};
+    int64_t n_snps[] = {10992, 358487}, large = INT64_C(1) << 30;
+    static const int64_t n_samples[] = {1410, 427};
+    problem problems[2][2];
+    int is_quick = 0;
+
+    for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (strcmp(argv[i], "--quick") == 0) {
+            is_quick = 1;
+            n_snps[0] = 2048;
+            n_snps[1] = 16384;
+            large = INT64_C(1) << 26;
+        } else if (strcmp(argv[i], "--repeats") == 0 && value && atoi(value) > 0) {
+            n_repeats = atoi(argv[++i]);
+        } else if (strcmp(argv[i], "--json") == 0 && value) {
+            json = fopen(argv[++i], "w");
+            if (json == NULL) fail("the file for --json cannot be written");
+        } else {
+            fail("usage: bench_kernels [--quick] [--repeats K] [--json FILE]");
+        }
+    }
+    if (n_repeats == 0) n_repeats = is_quick ? 2 : 7;
+    print_processor();
+    printf("One thread. The limit of a line is the longer of\n"
+           "  issue   the kernel's own vector instructions with everything in registers (matrix "
+           "tiles: the\n          slowest of products, tile loads from cache, decoding from cache "
+           "to cache)\n"
+           "  memory  all bytes that the line touches, at the rate of a loop that reads an array "
+           "of that size\n          (decoding: of memset() on an output of that size)\n"
+           "both measured in this run; share = limit / measured.\n");
+
+    uint8_t *array = allocate(large);
+    for (int k = 0; k < 2; k++)
+        for (int r = 0; r < 2; r++)
+            problems[k][r] = make_problem(n_samples[k], n_snps[k], MISSING_RATES[r]);
+    for (size_t i = 0; i < sizeof LOOPS / sizeof *LOOPS; i++) {
+        const lmml_kernels *kernels;
+        if (lmml_kernels_select(LOOPS[i]->name, &kernels)) {
+            printf("\nSKIPPED %s: this machine does not have it\n", LOOPS[i]->name);
+            continue;
+        }
+        const machine_limits limits = measure_limits(LOOPS[i], array, large);
+        for (int k = 0; k < 2; k++) {
+            print_title(LOOPS[i]->name, n_samples[k], n_snps[k]);
+            for (int r = 0; r < 2; r++)
+                for (int pass = 0; pass < N_PASSES; pass++)
+                    measure_gradient(&limits, kernels, &problems[k][r], MISSING_RATES[r], pass);
+            measure_others(&limits, kernels, &problems[k][0]);
+        }
+    }
+
+    for (int k = 0; k < 2; k++)
+        for (int r = 0; r < 2; r++) free_problem(&problems[k][r]);
+    free(array);
+    if (json) {
+        fputs("\n]}\n", json);
+        if (fclose(json)) fail("the file for --json could not be written");
+    }
+    return 0;
+}

@@ -21,26 +21,39 @@
 static volatile int32_t sink;
 static volatile double sink_real;
 
-/* dot_chunk() without its loads: the genotypes and the digits stay in registers. */
+#if VBYTES > 16
+#define KEEP_IN_ORDER(part) UNKNOWN(part) /* additions put off would not fit the registers */
+#else
+#define KEEP_IN_ORDER(part) (void)0 /* a sum is four registers there */
+#endif
+
+/* dot_chunk() without its loads: genotypes and digits stay in registers. */
 ALWAYS_INLINE void limit_dot(int64_t rounds, const int group, const int n_limbs, const int missing)
 {
-    VEC code[MAX_GROUP], digits = SET1(1);
+    VEC code = SET1(0x1b), digits = SET1(1);
     ACC acc[MAX_GROUP][MAX_LIMBS];
-#pragma GCC unroll 4
-    for (int a = 0; a < group; a++) {
-        code[a] = SET1(0x1b);
-#pragma GCC unroll 7
-        for (int l = 0; l < n_limbs; l++) acc[a][l] = ACC_ZERO;
-    }
     UNKNOWN(digits);
-    for (; rounds; rounds--)
+#pragma GCC unroll 4
+    for (int a = 0; a < group; a++)
+#pragma GCC unroll 7
+        for (int l = 0; l < n_limbs; l++) {
+            VEC start = SET1(0); /* sums known to be equal would be one sum */
+            UNKNOWN(start);
+            acc[a][l] = PART_END(ACC_ZERO, DOT(PART_START(ACC_ZERO), start, digits));
+        }
+    for (; rounds; rounds--) {
+        PART part[MAX_GROUP][MAX_LIMBS];
+#pragma GCC unroll 4
+        for (int a = 0; a < group; a++)
+#pragma GCC unroll 7
+            for (int l = 0; l < n_limbs; l++) part[a][l] = PART_START(acc[a][l]);
 #pragma GCC unroll 8
         for (int s = 0; s < LMML_CHUNK_BYTES; s += VBYTES) {
             VEC y[MAX_GROUP];
 #pragma GCC unroll 4
             for (int a = 0; a < group; a++) {
-                UNKNOWN(code[a]);
-                y[a] = prepare(code[a], missing);
+                UNKNOWN(code);
+                y[a] = prepare(code, missing);
             }
 #pragma GCC unroll 4
             for (int f = 0; f < 4; f++) {
@@ -48,11 +61,21 @@ ALWAYS_INLINE void limit_dot(int64_t rounds, const int group, const int n_limbs,
 #pragma GCC unroll 4
                 for (int a = 0; a < group; a++) u[a] = field(y[a], f, missing);
 #pragma GCC unroll 7
-                for (int l = 0; l < n_limbs; l++)
+                for (int l = 0; l < n_limbs; l++) {
+                    UNKNOWN(digits);
 #pragma GCC unroll 4
-                    for (int a = 0; a < group; a++) acc[a][l] = DOT(acc[a][l], u[a], digits);
+                    for (int a = 0; a < group; a++) {
+                        part[a][l] = DOT(part[a][l], u[a], digits);
+                        KEEP_IN_ORDER(part[a][l]);
+                    }
+                }
             }
         }
+#pragma GCC unroll 4
+        for (int a = 0; a < group; a++)
+#pragma GCC unroll 7
+            for (int l = 0; l < n_limbs; l++) acc[a][l] = PART_END(acc[a][l], part[a][l]);
+    }
 #pragma GCC unroll 4
     for (int a = 0; a < group; a++)
 #pragma GCC unroll 7
@@ -70,17 +93,22 @@ LIMIT_DOT(limit_screening_missing, GROUP_SCREENING, LMML_LIMBS_SCREENING, 1)
 LIMIT_DOT(limit_certificate, GROUP_CERTIFICATE, LMML_LIMBS_CERTIFICATE, 0)
 LIMIT_DOT(limit_certificate_missing, GROUP_CERTIFICATE, LMML_LIMBS_CERTIFICATE, 1)
 
-/* count() of one chunk in the first-level cache */
+/* count() of one chunk without its loads */
 static void limit_count(int64_t rounds)
 {
-    static const uint8_t variant[LMML_CHUNK_BYTES], mask[LMML_CHUNK_BYTES];
-    for (; rounds; rounds--) {
-        int32_t counts[4];
-        const uint8_t *row = variant;
-        __asm__ volatile("" : "+r"(row));
-        count(row, mask, LMML_CHUNK_BYTES, counts);
-        sink = counts[0];
-    }
+    uint64_t code = 0x1b, mask = 0x55;
+    int64_t n_masked = 0, n_low = 0, n_high = 0, n_both = 0;
+    for (; rounds; rounds--)
+#pragma GCC unroll 8
+        for (int b = 0; b < LMML_CHUNK_BYTES; b += 8) {
+            __asm__ volatile("" : "+r"(code), "+r"(mask));
+            const uint64_t low = code & mask, high = (code >> 1) & mask;
+            n_masked += __builtin_popcountll(mask);
+            n_low += __builtin_popcountll(low);
+            n_high += __builtin_popcountll(high);
+            n_both += __builtin_popcountll(low & high);
+        }
+    sink = (int32_t)(n_masked - n_low - n_high + n_both);
 }
 
 /* Independent chains, more than latency times issue width, few enough for sixteen registers. */
@@ -90,11 +118,14 @@ enum { CHAINS = 12 };
     static void name(int64_t rounds)                                                               \
     {                                                                                              \
         typedef REAL vector __attribute__((vector_size(VBYTES)));                                  \
-        vector factor = (vector){0} + (REAL)0.5, chain[CHAINS] = {{0}};                            \
+        vector factor = (vector){0} + (REAL)0.5, chain[CHAINS];                                    \
         UNKNOWN(factor);                                                                           \
+        for (int k = 0; k < CHAINS; k++) {                                                         \
+            chain[k] = factor;                                                                     \
+            UNKNOWN(chain[k]); /* chains known to be equal would be one chain */                   \
+        }                                                                                          \
         for (; rounds; rounds--)                                                                   \
-            _Pragma("GCC unroll 12") for (int k = 0; k < CHAINS; k++) chain[k] =                   \
-                chain[k] * factor + factor;                                                        \
+            for (int k = 0; k < CHAINS; k++) chain[k] = chain[k] * factor + factor;                \
         for (int k = 0; k < CHAINS; k++) sink_real = (double)chain[k][0];                          \
     }
 LIMIT_FMA(limit_fma_f32, float)

@@ -60,7 +60,9 @@ static void test_errors_have_names(void)
                {LMML_ERR_ARGUMENT, "(LMML_ERR_ARGUMENT)"},
                {LMML_ERR_INDEX, "(LMML_ERR_INDEX)"},
                {LMML_ERR_NOT_FINITE, "(LMML_ERR_NOT_FINITE)"},
-               {LMML_ERR_ISA, "(LMML_ERR_ISA)"}};
+               {LMML_ERR_ISA, "(LMML_ERR_ISA)"},
+               {LMML_ERR_NOT_POSITIVE, "(LMML_ERR_NOT_POSITIVE)"},
+               {LMML_ERR_LAPACK, "(LMML_ERR_LAPACK)"}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         const char *text = lmml_strerror(all[i].code);
         const size_t length = strlen(all[i].name);
@@ -75,6 +77,7 @@ int main(void)
     test_errors_have_names();
     test_packed(getenv("LMML_TEST_SMALL") == NULL);
     test_lasso();
+    test_tridiagonal();
     printf("%d passed, %d failed\n", n_passed, n_failed);
     return n_failed != 0;
 }

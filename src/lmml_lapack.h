@@ -1,0 +1,41 @@
+/* lmml_lapack.h - LAPACK as a table of function pointers: nothing is linked, nothing holds the GIL.
+ *
+ * Fortran passes everything by address; how wide its integers are is a choice of whoever built the
+ * library. Matrices are stored row by row here: LAPACK's lower triangle is the upper one of a row.
+ */
+#ifndef LMML_LAPACK_H
+#define LMML_LAPACK_H
+
+#include "lmml.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* void * points to an integer. */
+typedef void (*lmml_dsytrd)(char *uplo, void *n, double *a, void *lda, double *d, double *e,
+                            double *tau, double *work, void *lwork, void *info);
+typedef void (*lmml_dpotrf)(char *uplo, void *n, double *a, void *lda, void *info);
+typedef lmml_dpotrf lmml_dpotri;
+
+typedef struct {
+    int integer_bytes; /* 4 or 8 */
+    lmml_dsytrd dsytrd;
+    lmml_dpotrf dpotrf;
+    lmml_dpotri dpotri;
+} lmml_lapack;
+
+/* A = Q T Q' for symmetric A (n x n), of which the upper triangle is read. T has the diagonal d (n)
+ * and the off-diagonal e (n - 1). A is overwritten: row i holds from column i + 2 on the reflector
+ * H_i = I - tau_i v v' (v_j = 0 up to j = i, v_(i+1) = 1), and Q = H_0 ... H_(n-2). */
+int lmml_tridiagonalise(const lmml_lapack *lapack, int64_t n, double *A, double *d, double *e,
+                        double *tau);
+
+/* A := A^-1 for symmetric positive definite A (n x n, rows of ld), of which the upper triangle is
+ * read and both are written. LMML_ERR_NOT_POSITIVE leaves A in pieces. */
+int lmml_inverse(const lmml_lapack *lapack, int64_t n, double *A, int64_t ld);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
