@@ -29,7 +29,8 @@ typedef struct {
     lmml_vector vectors[LMML_MAX_VECTORS];
     int n_column_blocks;
     const int8_t *tiles;
-    int64_t ahead; /* how many bytes ahead to prefetch: hardware stops at the end of a page */
+    int64_t stride; /* of rows that follow each other */
+    int64_t ahead;  /* how many bytes ahead to prefetch: hardware stops at the end of a page */
 } lmml_operand;
 
 enum { LMML_TILE_COLUMNS = 16, LMML_TILE_BYTES = 1024 };

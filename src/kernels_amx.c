@@ -34,13 +34,18 @@ static const struct {
 
 /* bytes[f][a] = position f of one chunk of variant a */
 static inline __attribute__((always_inline)) void decode(const uint8_t *const *variants,
-                                                         int64_t offset, int64_t ahead,
+                                                         int64_t offset, int64_t stride,
                                                          const int missing,
                                                          uint8_t (*bytes)[GROUP][64])
 {
+    /* The next group's bytes, on their way while this one is worked on: in the order of addresses,
+     * which memory likes best, unless they are more than caches would keep so long. */
+    const int linear = GROUP * stride <= 1 << 16;
+    const uint8_t *next = variants[0] + GROUP * stride + (linear ? offset * GROUP : offset);
+    const int64_t next_step = linear ? LMML_CHUNK_BYTES : stride;
     for (int a = 0; a < GROUP; a++) {
         const __m512i y = prepare(LOAD(variants[a] + offset), missing);
-        __builtin_prefetch(variants[a] + offset + ahead, 0, 2); /* tiles need the first level */
+        __builtin_prefetch(next + a * next_step, 0, 2); /* tiles need the first level */
         _mm512_store_si512(bytes[0][a], field(y, 0, missing));
         _mm512_store_si512(bytes[1][a], field(y, 1, missing));
         _mm512_store_si512(bytes[2][a], field(y, 2, missing));
@@ -77,13 +82,13 @@ typedef int32_t columns_t[4 * LMML_TILE_COLUMNS];
  * steps would drive the digits out of the first-level cache. */
 static inline __attribute__((always_inline)) void
 dot_chunks(const uint8_t *const *variants, int n_variants, int64_t start, int64_t stop,
-           const int8_t *tiles, int64_t next_block, int64_t prefetch, const int missing,
+           const int8_t *tiles, int64_t next_block, int64_t stride, const int missing,
            const int two, columns_t *sums, int first)
 {
     _Alignas(64) uint8_t bytes[2][4][GROUP][64];
     int now = 0;
 
-    decode(variants, start * LMML_CHUNK_BYTES, prefetch, missing, bytes[now]);
+    decode(variants, start * LMML_CHUNK_BYTES, stride, missing, bytes[now]);
     for (int a = 0; a < n_variants; a += GROUP) {
         _tile_zero(0);
         _tile_zero(1);
@@ -91,10 +96,9 @@ dot_chunks(const uint8_t *const *variants, int n_variants, int64_t start, int64_
         _tile_zero(3);
         for (int64_t chunk = start; chunk < stop; chunk++, now = !now) {
             if (chunk + 1 < stop)
-                decode(variants + a, (chunk + 1) * LMML_CHUNK_BYTES, prefetch, missing,
-                       bytes[!now]);
+                decode(variants + a, (chunk + 1) * LMML_CHUNK_BYTES, stride, missing, bytes[!now]);
             else if (a + GROUP < n_variants)
-                decode(variants + a + GROUP, start * LMML_CHUNK_BYTES, prefetch, missing,
+                decode(variants + a + GROUP, start * LMML_CHUNK_BYTES, stride, missing,
                        bytes[!now]);
             multiply(bytes[now], tiles + chunk * 4 * LMML_TILE_BYTES, next_block, two);
         }
@@ -142,16 +146,16 @@ static void dot_tiles(const uint8_t *const *variants, int n_variants, int64_t n_
                 const int two = block + 1 < v->n_column_blocks, c = block * LMML_TILE_COLUMNS;
                 const int8_t *tiles = v->tiles + block * block_bytes;
                 if (missing && two)
-                    dot_chunks(x, n_padded, chunk, stop, tiles, block_bytes, v->ahead, 1, 1,
+                    dot_chunks(x, n_padded, chunk, stop, tiles, block_bytes, v->stride, 1, 1,
                                columns, c);
                 else if (missing)
-                    dot_chunks(x, n_padded, chunk, stop, tiles, block_bytes, v->ahead, 1, 0,
+                    dot_chunks(x, n_padded, chunk, stop, tiles, block_bytes, v->stride, 1, 0,
                                columns, c);
                 else if (two)
-                    dot_chunks(x, n_padded, chunk, stop, tiles, block_bytes, v->ahead, 0, 1,
+                    dot_chunks(x, n_padded, chunk, stop, tiles, block_bytes, v->stride, 0, 1,
                                columns, c);
                 else
-                    dot_chunks(x, n_padded, chunk, stop, tiles, block_bytes, v->ahead, 0, 0,
+                    dot_chunks(x, n_padded, chunk, stop, tiles, block_bytes, v->stride, 0, 0,
                                columns, c);
             }
             lmml_sum *sum = sums + first * v->n_vectors;

@@ -36,13 +36,15 @@ int lmml_limbs_fill(const double *v, const int64_t *index, int64_t n_index, int6
     frexp(largest, &exponent);
     const int shift = 8 * n_limbs - 2 - exponent;
     *unit = ldexp(1.0, -shift);
+    /* two factors, as 2^shift itself may overflow; what underflows between them is below 1/2 */
+    const double first = ldexp(1.0, shift / 2), second = ldexp(1.0, shift - shift / 2);
     if (*unit == 0) return LMML_ERR_ARGUMENT; /* a vector of subnormal numbers */
     for (int64_t k = 0; k < n_index; k++) {
         const int64_t i = index ? index[k] : k;
         const int64_t within = i % LMML_CHUNK_SAMPLES;
         int8_t *digit = limbs + (i / LMML_CHUNK_SAMPLES) * LMML_CHUNK_SAMPLES * n_limbs +
                         (within % 4) * LMML_CHUNK_BYTES + within / 4;
-        int64_t q = llrint(ldexp(v[k], shift));
+        int64_t q = llrint(v[k] * first * second);
         for (int l = n_limbs - 1; l >= 0; l--) { /* balanced digits: -128 .. 127 */
             const int64_t d = ((q + 128) & 255) - 128;
             digit[(int64_t)l * LMML_CHUNK_SAMPLES] = (int8_t)d;
@@ -195,6 +197,7 @@ int lmml_gradient(const lmml_kernels *kernels, const lmml_packed *packed, const 
     if (!range_is_valid(packed, start, stop)) return LMML_ERR_INDEX;
     int error = operand_init(&v, kernels, vectors, n_vectors, n_chunks);
     if (error) return error;
+    v.stride = packed->stride;
     v.ahead = 32 * packed->stride > 4096 ? 32 * packed->stride : 4096;
     error = row_tail_init(&tail, packed, n_chunks);
     if (error) goto out;
