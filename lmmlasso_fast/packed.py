@@ -136,27 +136,11 @@ class PackedGenotypes(Genotypes):
     def _find_duplicates(self):
         hashes = _core.hashes(self._data, self._n_file, self._mask)
         rows = np.flatnonzero(self.included)
-        if len(rows) == 0:
-            return (np.empty(0, dtype=np.int64),) * 3
-        rows = rows[np.argsort(hashes[rows])]
-        is_first = np.diff(hashes[rows], prepend=~hashes[rows[:1]]) != 0
-        starts = np.append(np.flatnonzero(is_first), len(rows))
-        duplicate, kept, sign = [], [], []
-        for g in np.flatnonzero(np.diff(starts) > 1):
-            group = np.sort(rows[starts[g] : starts[g + 1]])
-            representatives = [group[0]]  # more than one only if two hashes collide
-            for j in group[1:]:
-                for i in representatives:
-                    equal = _core.compare(self._data, self._n_file, self._mask, i, j)
-                    if equal:
-                        duplicate.append(j)
-                        kept.append(i)
-                        sign.append(equal)
-                        break
-                else:
-                    representatives.append(j)
-        order = np.argsort(duplicate, kind="stable")
-        return tuple(np.array(values, dtype=np.int64)[order] for values in (duplicate, kept, sign))
+        rows = rows[np.argsort(hashes[rows], kind="stable")]
+        original, sign = _core.duplicates(self._data, self._n_file, self._mask, rows, hashes[rows])
+        found = np.flatnonzero(original != rows)
+        found = found[np.argsort(rows[found])]
+        return rows[found], original[found], sign[found].astype(np.int64)
 
     def _with_reasons(self, reasons):
         return PackedGenotypes(

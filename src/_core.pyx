@@ -65,7 +65,8 @@ cdef extern from "lmml.h" nogil:
     int lmml_counts(const lmml_kernels *, const lmml_packed *, const uint8_t *, int64_t, int64_t,
                     int32_t *)
     int lmml_hash(const lmml_packed *, const uint8_t *, int64_t, int64_t, uint64_t *)
-    int lmml_compare(const lmml_packed *, const uint8_t *, int64_t, int64_t, int *)
+    int lmml_duplicates(const lmml_packed *, const uint8_t *, const int64_t *, const uint64_t *,
+                        int64_t, int64_t *, int8_t *)
     int lmml_sample_missing(const lmml_packed *, const uint8_t *, int64_t, int64_t, int64_t *)
     int lmml_decode_f32(const lmml_kernels *, const lmml_packed *, const int64_t *, int64_t,
                         const double *, const double *, const int64_t *, int64_t, float *)
@@ -233,13 +234,22 @@ def hashes(const uint8_t[:, ::1] data, int64_t n_samples, const uint8_t[::1] mas
     return result
 
 
-def compare(const uint8_t[:, ::1] data, int64_t n_samples, const uint8_t[::1] mask, int64_t a,
-            int64_t b):
-    """1 if SNPs a and b are equal over the mask, -1 with alleles swapped, 0 if they differ."""
+def duplicates(const uint8_t[:, ::1] data, int64_t n_samples, const uint8_t[::1] mask,
+               const int64_t[::1] rows, const uint64_t[::1] hash):
+    """(original, sign) of rows sorted by hash: the first equal row, -1 with alleles swapped."""
     cdef lmml_packed packed = packed_view(data, n_samples)
-    cdef int sign = 0
-    check(lmml_compare(&packed, &mask[0], a, b, &sign))
-    return sign
+    original, sign = np.empty(rows.shape[0], dtype=np.int64), np.empty(rows.shape[0], dtype=np.int8)
+    cdef int64_t[::1] original_view = original
+    cdef int8_t[::1] sign_view = sign
+    cdef int code
+    if hash.shape[0] != rows.shape[0]:
+        raise ValueError("rows and hash must have one length")
+    if rows.shape[0]:
+        with nogil:
+            code = lmml_duplicates(&packed, &mask[0], &rows[0], &hash[0], rows.shape[0],
+                                   &original_view[0], &sign_view[0])
+        check(code)
+    return original, sign
 
 
 def sample_missing(const uint8_t[:, ::1] data, int64_t n_samples, const uint8_t[::1] use_variant):

@@ -106,6 +106,10 @@ int lmml_counts(const lmml_kernels *kernels, const lmml_packed *packed, const ui
 int lmml_hash(const lmml_packed *packed, const uint8_t *mask, int64_t start, int64_t stop,
               uint64_t *hash);
 int lmml_compare(const lmml_packed *packed, const uint8_t *mask, int64_t a, int64_t b, int *sign);
+/* For rows sorted by hash, then by number: original[k] = the first row that rows[k] equals, itself
+ * if there is none before it; sign[k] = 1 or -1 as above. */
+int lmml_duplicates(const lmml_packed *packed, const uint8_t *mask, const int64_t *rows,
+                    const uint64_t *hash, int64_t n_rows, int64_t *original, int8_t *sign);
 
 /* Per SNP (row) missing genotypes per sample: n_missing_of_sample[i] += 1 for i over the file. */
 int lmml_sample_missing(const lmml_packed *packed, const uint8_t *use_variant, int64_t start,

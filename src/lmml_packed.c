@@ -313,6 +313,29 @@ int lmml_compare(const lmml_packed *packed, const uint8_t *mask, int64_t a, int6
     return LMML_OK;
 }
 
+int lmml_duplicates(const lmml_packed *packed, const uint8_t *mask, const int64_t *rows,
+                    const uint64_t *hash, int64_t n_rows, int64_t *original, int8_t *sign)
+{
+    int64_t start = 0; /* of the rows with one hash */
+    for (int64_t k = 0; k < n_rows; k++) {
+        if (hash[k] != hash[start]) start = k;
+        original[k] = rows[k];
+        sign[k] = 1;
+        for (int64_t i = start; i < k; i++) {
+            int equal;
+            if (original[i] != rows[i]) continue; /* several originals only if hashes collide */
+            const int error = lmml_compare(packed, mask, rows[i], rows[k], &equal);
+            if (error) return error;
+            if (equal) {
+                original[k] = rows[i];
+                sign[k] = (int8_t)equal;
+                break;
+            }
+        }
+    }
+    return LMML_OK;
+}
+
 int lmml_sample_missing(const lmml_packed *packed, const uint8_t *use_variant, int64_t start,
                         int64_t stop, int64_t *n_missing_of_sample)
 {

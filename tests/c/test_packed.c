@@ -376,6 +376,19 @@ static void test_scores(void)
     CHECK(lmml_scores_above(P, gradient, slope, -1, factor, skip, 2, index, score) == 2);
     CHECK(index[0] == 2 && score[0] == 3 && index[1] == 5 && score[1] == 4);
     CHECK(lmml_scores_above(P, gradient, slope, -1, factor, skip, 9, index, score) == 0);
+
+    /* several blocks, the last one not full */
+    enum { MANY = 1000 };
+    double g[MANY], one[MANY], found_score[MANY];
+    uint8_t none[MANY] = {0};
+    int64_t found[MANY];
+    for (int j = 0; j < MANY; j++) {
+        g[j] = j % 97 == 0 ? -j : 0.5;
+        one[j] = 1;
+    }
+    CHECK(lmml_largest_score(MANY, g, one) == 970);
+    CHECK(lmml_scores_above(MANY, g, NULL, 0, one, none, 1, found, found_score) == 10);
+    for (int k = 0; k < 10; k++) CHECK(found[k] == 97 * (k + 1) && found_score[k] == found[k]);
 }
 
 /* ---- duplicates ------------------------------------------------------------------------------ */
@@ -415,6 +428,16 @@ static void test_duplicates(int64_t n)
     CHECK(lmml_compare(&x.packed, mask, 3, 3, &sign) == LMML_OK && sign == 1);
     CHECK(lmml_compare(&x.packed, mask, 4, P, &sign) == LMML_ERR_INDEX);
     CHECK(lmml_compare(&x.packed, mask, -1, 4, &sign) == LMML_ERR_INDEX);
+    /* 4, 5 and 6 are one SNP; with one hash for all, 7 is told apart from them */
+    const int64_t rows[4] = {4, 5, 6, 7}, bad_rows[2] = {4, P};
+    const uint64_t collision[4] = {9, 9, 9, 9};
+    int64_t original[4];
+    int8_t signs[4];
+    CHECK(lmml_duplicates(&x.packed, mask, rows, collision, 4, original, signs) == LMML_OK);
+    CHECK(original[0] == 4 && original[1] == 4 && original[2] == 4 && original[3] == 7);
+    CHECK(signs[1] == 1 && signs[2] == -1 && signs[3] == 1);
+    CHECK(lmml_duplicates(&x.packed, mask, bad_rows, collision, 2, original, signs) ==
+          LMML_ERR_INDEX);
     CHECK(lmml_hash(&x.packed, mask, 3, 2, hash) == LMML_ERR_INDEX);
     CHECK(lmml_hash(&x.packed, mask, 0, P + 1, hash) == LMML_ERR_INDEX);
     free(mask), free(index);
