@@ -55,15 +55,23 @@ def main() -> int:
                 "first whether to build again. For figures install it without -e."
             )
         names = given.only or list(BENCHMARKS)
-        results, seconds = {}, {}
+        options = {"quick": given.quick, "repeats": given.repeats, "scale": given.scale}
+        content = {
+            "machine": about,
+            "options": {**options, "threads": given.threads, "only": names},
+            "ratios": {},
+            "benchmark_seconds": {},
+        }
+        ratios, fine = content["ratios"], True
         for name in names:
             start = time.perf_counter()
-            results[name] = BENCHMARKS[name].run(settings)
-            seconds[name] = time.perf_counter() - start
-        ratios = {
-            name: BENCHMARKS[name].ratios(results[name]) for name in names if name in WITH_RATIOS
-        }
-        fine = True
+            content[name] = BENCHMARKS[name].run(settings)
+            content["benchmark_seconds"][name] = time.perf_counter() - start
+            if name in WITH_RATIOS:
+                ratios[name] = BENCHMARKS[name].ratios(content[name])
+            content["skipped"] = [{"name": what, "reason": why} for what, why in settings.skipped]
+            # after each, as all of them take the better part of an hour
+            given.out.write_text(json.dumps(content, indent=1) + "\n")
         if given.record:
             recorded.save(about["kernels"], ratios, about)
             print(f"\nwrote {recorded.FILE.name}, {about['kernels']} kernels")
@@ -74,16 +82,6 @@ def main() -> int:
                 recorded.load(about["kernels"]),
                 lambda name: BENCHMARKS[name].ratios(BENCHMARKS[name].run(settings)),
             )
-    options = {"quick": given.quick, "repeats": given.repeats, "scale": given.scale}
-    content = {
-        "machine": about,
-        "options": {**options, "threads": given.threads, "only": names},
-        "skipped": [{"name": name, "reason": reason} for name, reason in settings.skipped],
-        "ratios": ratios,
-        "benchmark_seconds": seconds,
-        **results,
-    }
-    given.out.write_text(json.dumps(content, indent=1) + "\n")
     print(f"wrote {given.out}")
     return 0 if fine else 1
 

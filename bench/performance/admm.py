@@ -67,25 +67,16 @@ def solve(
 
 
 def run(settings: Settings) -> list[dict]:
-    """One alpha in the middle of the path; of the small problem the whole path, which takes long.
-
-    With rho = 1, as published, the iterations usually end at `max_iter`.
-    """
-    todo = [(filesets.simulated(settings, 300, 5_000), settings.quick)]
+    """One alpha in the middle of the path: with rho = 1, as published, it takes `max_iter`."""
+    todo = [filesets.simulated(settings, 300, 5_000)]
     if not settings.quick:
-        todo.append((filesets.real(settings, "mouse_hs1940", "CD8"), True))
+        todo.append(filesets.real(settings, "mouse_hs1940", "CD8"))
     with blas_cap(1):
-        return [
-            _measure(problems.load(fileset), one_alpha)
-            for fileset, one_alpha in todo
-            if fileset is not None
-        ]
+        return [_measure(problems.load(fileset)) for fileset in todo if fileset is not None]
 
 
-def _measure(problem: problems.Problem, one_alpha: bool) -> dict:
-    whitened = problem.whitened
-    if one_alpha:
-        whitened = whitened.at(len(whitened.alphas) // 2)
+def _measure(problem: problems.Problem) -> dict:
+    whitened = problem.whitened.at(len(problem.whitened.alphas) // 2)
     start = time.perf_counter()
     solutions = solve(whitened)
     seconds = time.perf_counter() - start
