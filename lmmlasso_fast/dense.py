@@ -61,6 +61,7 @@ class DenseGenotypes(Genotypes):
 
     def _set_statistics(self) -> None:
         p = self.n_variants
+        self._largest_entry = 0.0  # of columns taken as they are
         self.n_missing = np.zeros(p, dtype=np.int32)
         self.mean = np.zeros(p)
         self.sd = np.zeros(p)
@@ -78,6 +79,8 @@ class DenseGenotypes(Genotypes):
             reasons = self.reasons[where]
             reasons[free[where] & (present == 0)] = _CODE["all_missing"]
             if not self._standardize:
+                size = np.abs(np.where(missing, 0.0, block)).max(initial=0.0)
+                self._largest_entry = max(self._largest_entry, float(size))
                 zero = free[where] & (low == 0) & (high == 0)
                 reasons[zero] = _CODE["monomorphic"]
                 self.sd[where] = reasons == 0
@@ -116,6 +119,13 @@ class DenseGenotypes(Genotypes):
         out = (np.where(missing, 0.0, values) - mean) * inverse_or_zero(sd)
         out[missing] = 0.0
         return out
+
+    @property
+    def largest_square_sum(self):
+        if self._standardize:
+            return super().largest_square_sum
+        with np.errstate(over="ignore"):
+            return float(self.n_samples * np.square(self._largest_entry))
 
     # -- the protocol ------------------------------------------------------------------------------
 

@@ -103,6 +103,11 @@ class Genotypes(ABC):
         return self._variants
 
     @property
+    def largest_square_sum(self) -> float:
+        """A bound on x_j'x_j over the SNPs: n, as missing genotypes are at the mean."""
+        return float(self.n_samples)
+
+    @property
     def included(self) -> np.ndarray:
         return self.reasons == 0
 

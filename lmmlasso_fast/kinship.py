@@ -12,9 +12,11 @@ from lmmlasso_fast.spectral import Spectrum, decompose
 from lmmlasso_fast.threads import as_n_threads, blas_cap, blas_threads_for, over_ranges
 from lmmlasso_fast.tridiagonal import Tridiagonal, tridiagonalise
 
-#: SNPs summed in float32 before they are added to the float64 matrix: fixed, so that bits are.
+#: SNPs (at most) summed in float32 before they are added to the float64 matrix: fixed, as bits are.
 #: These sums are rounded to a grid on which adding is exact, so that any thread may add any block.
 _BLOCK = 2048
+#: Sums beyond it, or below its inverse, are infinite or zero in float32 anyway.
+_LARGEST = 2.0**200
 #: Samples from which the tridiagonal form pays: below, NumPy's eigendecomposition ends before the
 #: library that has the other one, scipy.linalg, would have been imported.
 TRIDIAGONAL_FROM = 512
@@ -158,7 +160,8 @@ def kinship(genotypes: Genotypes, method: str = "rrm", *, n_threads: int | None 
     Raises
     ------
     KinshipError
-        Unknown method, or no SNP offered to the model.
+        Unknown method, no SNP offered to the model, or (columns that are not standardised) sums of
+        squares that are zero or beyond float32.
     """
     if method != "rrm":
         raise KinshipError(f"method: expected 'rrm', found {method!r}")
@@ -169,19 +172,21 @@ def kinship(genotypes: Genotypes, method: str = "rrm", *, n_threads: int | None 
         )
     n = genotypes.n_samples
     n_blocks = -(-len(offered) // _BLOCK)
+    bounds = len(offered) * np.arange(n_blocks + 1) // n_blocks  # equal: threads end together
     blas_threads = blas_threads_for(n, n_threads)
     # Either BLAS has the threads or the blocks do.
     n_parts = as_n_threads(n_threads) if blas_threads == 1 else 1
-    # |sum over p SNPs of z_i z_k| <= n p, as the squares of a SNP's n entries sum to n at most.
-    grid = 2.0 ** (int(np.ceil(np.log2(n * len(offered)))) - 51)
+    largest = np.clip(len(offered) * genotypes.largest_square_sum, 1 / _LARGEST, _LARGEST)
+    grid = 2.0 ** (int(np.ceil(np.log2(largest))) - 51)
     totals = []
 
     def part(start: int, stop: int) -> None:
         total = np.zeros((n, n))
         for k in range(start, stop):
-            block = genotypes.columns(offered[k * _BLOCK : (k + 1) * _BLOCK], dtype=np.float32)
-            # NumPy sees A A' and calls SYRK, without the GIL.
-            _core.add_rounded(block @ block.T, grid, total)
+            block = genotypes.columns(offered[bounds[k] : bounds[k + 1]], dtype=np.float32)
+            with np.errstate(over="ignore", invalid="ignore"):  # refused below
+                product = block @ block.T  # NumPy sees A A' and calls SYRK, without the GIL
+            _core.add_rounded(product, grid, total)
         totals.append(total)
 
     with blas_cap(blas_threads):
@@ -190,6 +195,11 @@ def kinship(genotypes: Genotypes, method: str = "rrm", *, n_threads: int | None 
     for total in totals:  # exact, so that the order in which threads ended does not matter
         A += total
     scale = float(np.mean(np.diag(A)))
+    if not 0 < scale < np.inf:
+        raise KinshipError(
+            f"kinship: expected SNPs whose squares sum to a positive number that float32 can hold, "
+            f"found {scale!r} as the mean diagonal; rescale the columns of X"
+        )
     A /= scale
     return Kinship(
         _frozen(A),

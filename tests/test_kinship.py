@@ -8,6 +8,7 @@ from problems import dense, from_array, random_dosages, sample_table, variant_ta
 from threadpoolctl import threadpool_limits
 
 import lmmlasso_fast as ll
+from lmmlasso_fast.dense import DenseGenotypes
 from lmmlasso_fast.errors import DataWarning, GenotypeError, KinshipError
 
 
@@ -212,3 +213,27 @@ def test_no_positive_eigenvalue_or_no_square_matrix():
         ll.decompose(-np.eye(4))
     with pytest.raises(KinshipError, match="square"):
         ll.decompose(np.ones((3, 4)))
+
+
+# ---- sums in any order ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1e-12, 1.0, 1e10])
+@pytest.mark.parametrize("standardize", [True, False])
+def test_the_bits_do_not_depend_on_threads(size, standardize):
+    """Several blocks of SNPs, whose float32 sums threads add in the order in which they end."""
+    X = np.random.default_rng(0).standard_normal((20, 9000)) * size
+    genotypes = DenseGenotypes(X, standardize=standardize)
+    one = ll.kinship(genotypes, n_threads=1)
+    for n_threads in (2, 3, 5):
+        assert_array_equal(ll.kinship(genotypes, n_threads=n_threads).matrix, one.matrix)
+    Z = (X - X.mean(axis=0)) / X.std(axis=0) if standardize else X / size
+    expected = Z @ Z.T
+    assert_allclose(one.matrix, expected / np.diag(expected).mean(), atol=2e-6)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e18, 1e30])
+def test_columns_whose_squares_float32_cannot_hold_are_refused(size):
+    X = np.random.default_rng(0).standard_normal((20, 100)) * size
+    with pytest.raises(KinshipError, match="rescale the columns"):
+        ll.kinship(DenseGenotypes(X, standardize=False))
