@@ -232,7 +232,7 @@ def test_the_bits_do_not_depend_on_threads(size, standardize):
     assert_allclose(one.matrix, expected / np.diag(expected).mean(), atol=2e-6)
 
 
-@pytest.mark.parametrize("size", [1e-30, 1e18, 1e30])
+@pytest.mark.parametrize("size", [1e-30, 1e20, 1e30])
 def test_columns_whose_squares_float32_cannot_hold_are_refused(size):
     X = np.random.default_rng(0).standard_normal((20, 100)) * size
     with pytest.raises(KinshipError, match="rescale the columns"):
