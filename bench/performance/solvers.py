@@ -19,7 +19,9 @@ from bench.performance.problems import Whitened, worst_gap
 from bench.performance.settings import Settings
 
 #: A solver is not tried at a tighter tolerance once a run took this long.
-PATIENCE = 60.0
+PATIENCE = 30.0
+#: Tolerances tried between two decades, for the loosest that still reaches a gap.
+_BISECTIONS = 2
 
 _LADDER = (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14, 1e-15)
 
@@ -172,14 +174,33 @@ def tune(solve, tolerances, targets, whitened: Whitened) -> tuple[dict, dict]:
     floor : dict
         "gap", "tol", "seconds" of the smallest gap that was seen.
     """
-    found, runs = {}, []
-    for tol in tolerances:
+    runs = []
+
+    def attempt(tol: float) -> dict:
         seconds, coefs = solve(tol)
-        gap = worst_gap(whitened, coefs)
-        runs.append({"gap": gap, "tol": tol, "seconds": seconds})
-        for target in targets:
-            if gap <= target:
-                found.setdefault(target, {"tol": tol, "gap": gap})
-        if len(found) == len(targets) or seconds > PATIENCE:
+        runs.append({"tol": tol, "gap": worst_gap(whitened, coefs), "seconds": seconds})
+        return runs[-1]
+
+    for tol in tolerances:
+        last = attempt(tol)
+        if last["gap"] <= targets[-1] or last["seconds"] > PATIENCE:
             break
-    return found, min(runs, key=lambda run: run["gap"])
+    floor = min(runs, key=lambda run: run["gap"])
+    found = {}
+    for target in targets:
+        for _ in range(_BISECTIONS):
+            tight = max((run for run in runs if run["gap"] <= target), key=_tol, default=None)
+            if tight is None:
+                break
+            loose = min((run for run in runs if run["tol"] > tight["tol"]), key=_tol, default=None)
+            if loose is not None and tight["seconds"] < PATIENCE / 3:
+                attempt((loose["tol"] * tight["tol"]) ** 0.5)
+        reached = [run for run in runs if run["gap"] <= target]
+        if reached:
+            best = max(reached, key=_tol)
+            found[target] = {"tol": best["tol"], "gap": best["gap"]}
+    return found, floor
+
+
+def _tol(run: dict) -> float:
+    return run["tol"]
