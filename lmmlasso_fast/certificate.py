@@ -18,6 +18,7 @@ class Penalty:
     l1: float
     l2: float
     factors: np.ndarray
+    divisors: np.ndarray | None  # the factors; None if they are 1 wherever a gradient is not 0
 
     def at(self, index) -> tuple[np.ndarray, np.ndarray | None]:
         """Return (threshold, ridge) per n of the SNPs `index`; ridge None for a pure Lasso."""
@@ -61,7 +62,7 @@ def relative_gap(
         slack = gradient.copy()
         slack[support] -= n * ridge * beta
         residual += n * float(ridge @ beta**2)
-    largest = _core.largest_score(slack, penalty.factors)
+    largest = _core.largest_score(slack, penalty.divisors)
     scale = yPv / residual if residual > 0 else 1.0
     if largest > 0:
         scale = min(scale, n * penalty.l1 / largest)

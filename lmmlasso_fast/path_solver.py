@@ -97,7 +97,9 @@ class PathSolver:
     def _candidate(self, alpha: float) -> _Candidate:
         l2 = float(alpha) * (1 - self._l1_ratio)  # not in units of y: it does not scale with it
         alpha = float(np.ldexp(alpha, -self._problem.exponent))
-        return _Candidate(alpha, Penalty(alpha * self._l1_ratio, l2, self._problem.factors))
+        problem = self._problem
+        penalty = Penalty(alpha * self._l1_ratio, l2, problem.factors, problem.divisors)
+        return _Candidate(alpha, penalty)
 
     def _foresee(self, batch: list[_Candidate]) -> None:
         """Admit the SNPs that may be active at the batch's alphas.
@@ -191,7 +193,7 @@ class PathSolver:
         left out come in the next round.
         """
         found, score = _core.scores_above(
-            gradient, slope, change, self._problem.factors, self._skip, threshold
+            gradient, slope, change, self._problem.divisors, self._skip, threshold
         )
         room = max(100, np.count_nonzero(self._working.beta))
         if len(found) > room:

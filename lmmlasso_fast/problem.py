@@ -40,6 +40,9 @@ class Problem:
         self.unpenalised = free
         # Unpenalised SNPs are covariates of the Lasso; out of the penalised problem they are gone.
         self.factors = np.where(self.factors == 0, np.inf, self.factors)
+        # SNPs that are not offered have a gradient of zero, so that one number need not be read.
+        one = np.array_equal(self.factors == 1.0, genotypes.included)
+        self.divisors = None if one else self.factors
         if null is None:
             self.precision = Precision(C)
         else:

@@ -324,39 +324,50 @@ def add_rounded(const float[:, ::1] part, double grid, double[:, ::1] total):
         lmml_add_rounded(n, values, grid, &total[0, 0])
 
 
-def largest_score(const double[::1] gradient, const double[::1] factor):
-    """The largest |gradient_j| / factor_j."""
+def largest_score(const double[::1] gradient, factor):
+    """The largest |gradient_j| / factor_j; factor None: 1, or a gradient of 0."""
     cdef double largest = 0
-    if gradient.shape[0] != factor.shape[0]:
-        raise ValueError("gradient and factor must have one length")
+    cdef const double[::1] view
+    cdef const double *factors = NULL
+    if factor is not None:
+        view = factor
+        if view.shape[0] != gradient.shape[0]:
+            raise ValueError("gradient and factor must have one length")
+        if view.shape[0]:
+            factors = &view[0]
     if gradient.shape[0]:
         with nogil:
-            largest = lmml_largest_score(gradient.shape[0], &gradient[0], &factor[0])
+            largest = lmml_largest_score(gradient.shape[0], &gradient[0], factors)
     return largest
 
 
-def scores_above(const double[::1] gradient, slope, double change, const double[::1] factor,
+def scores_above(const double[::1] gradient, slope, double change, factor,
                  const uint8_t[::1] skip, double threshold):
     """(index, score) of the SNPs not skipped with |gradient + change slope| / factor >= threshold.
 
-    slope may be None.
+    slope may be None, factor as for `largest_score`.
     """
     cdef int64_t p = gradient.shape[0], n_found
-    cdef const double[::1] slope_view
-    cdef const double *slope_pointer = NULL
-    if factor.shape[0] != p or skip.shape[0] != p or (slope is not None and len(slope) != p):
-        raise ValueError("all arrays must have one length")
+    cdef const double[::1] slope_view, factor_view
+    cdef const double *slopes = NULL
+    cdef const double *factors = NULL
     index, score = np.empty(p, dtype=np.int64), np.empty(p)
     cdef int64_t[::1] index_view = index
     cdef double[::1] score_view = score
+    for array in (slope, factor, skip):
+        if array is not None and len(array) != p:
+            raise ValueError("all arrays must have one length")
     if p == 0:
         return index, score
     if slope is not None:
         slope_view = slope
-        slope_pointer = &slope_view[0]
+        slopes = &slope_view[0]
+    if factor is not None:
+        factor_view = factor
+        factors = &factor_view[0]
     with nogil:
-        n_found = lmml_scores_above(p, &gradient[0], slope_pointer, change, &factor[0], &skip[0],
-                                    threshold, &index_view[0], &score_view[0])
+        n_found = lmml_scores_above(p, &gradient[0], slopes, change, factors, &skip[0], threshold,
+                                    &index_view[0], &score_view[0])
     return index[:n_found].copy(), score[:n_found].copy()
 
 

@@ -134,12 +134,13 @@ void lmml_add_rounded(int64_t n, const float *part, double grid, double *total);
 
 /* ---- scores of all SNPs ---------------------------------------------------------------------- */
 
-/* The largest |gradient_j| / factor_j (0 where factor_j is infinite), at least 0. */
+/* The largest |gradient_j| / factor_j (0 where factor_j is infinite), at least 0. factor NULL: every
+ * SNP has 1 or a gradient of 0. */
 double lmml_largest_score(int64_t p, const double *gradient, const double *factor);
 
 /* The SNPs with skip_j == 0 and score_j = |gradient_j + change slope_j| / factor_j >= threshold:
  * their number, in index their j, ascending, and in score their scores (both with room for p).
- * slope NULL = 0. */
+ * slope NULL = 0, factor NULL as above. */
 int64_t lmml_scores_above(int64_t p, const double *gradient, const double *slope, double change,
                           const double *factor, const uint8_t *skip, double threshold,
                           int64_t *index, double *score);

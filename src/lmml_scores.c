@@ -8,20 +8,31 @@
 
 enum { BLOCK = 64, LANES = 8 };
 
+/* s_k = |gradient + change slope| / factor of the SNPs start .. start + n - 1 */
+static void scores(int64_t start, int n, const double *gradient, const double *slope, double change,
+                   const double *factor, double *s)
+{
+    const double *g = gradient + start;
+    if (slope)
+        for (int k = 0; k < n; k++) s[k] = fabs(g[k] + change * slope[start + k]);
+    else
+        for (int k = 0; k < n; k++) s[k] = fabs(g[k]);
+    if (factor)
+        for (int k = 0; k < n; k++) s[k] /= factor[start + k];
+}
+
 double lmml_largest_score(int64_t p, const double *gradient, const double *factor)
 {
     double largest[LANES] = {0};
-    int64_t j = 0;
-    for (; j + LANES <= p; j += LANES)
-        for (int k = 0; k < LANES; k++) {
-            const double score = fabs(gradient[j + k]) / factor[j + k];
-            largest[k] = score > largest[k] ? score : largest[k];
-        }
-    for (; j < p; j++) {
-        const double score = fabs(gradient[j]) / factor[j];
-        largest[0] = score > largest[0] ? score : largest[0];
+    for (int64_t start = 0; start < p; start += BLOCK) {
+        const int n = p - start < BLOCK ? (int)(p - start) : BLOCK;
+        double s[BLOCK] = {0};
+        scores(start, n, gradient, NULL, 0, factor, s);
+        for (int k = 0; k < BLOCK; k += LANES)
+            for (int i = 0; i < LANES; i++)
+                largest[i] = s[k + i] > largest[i] ? s[k + i] : largest[i];
     }
-    for (int k = 1; k < LANES; k++) largest[0] = fmax(largest[0], largest[k]);
+    for (int i = 1; i < LANES; i++) largest[0] = fmax(largest[0], largest[i]);
     return largest[0];
 }
 
@@ -32,13 +43,9 @@ int64_t lmml_scores_above(int64_t p, const double *gradient, const double *slope
     int64_t n_found = 0;
     for (int64_t start = 0; start < p; start += BLOCK) {
         const int n = p - start < BLOCK ? (int)(p - start) : BLOCK;
-        const double *g = gradient + start, *f = factor + start;
         double s[BLOCK];
         int64_t n_above = 0;
-        if (slope)
-            for (int k = 0; k < n; k++) s[k] = fabs(g[k] + change * slope[start + k]) / f[k];
-        else
-            for (int k = 0; k < n; k++) s[k] = fabs(g[k]) / f[k];
+        scores(start, n, gradient, slope, change, factor, s);
         for (int k = 0; k < n; k++) n_above += s[k] >= threshold;
         if (n_above == 0) continue;
         for (int k = 0; k < n; k++)

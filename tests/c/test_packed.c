@@ -387,6 +387,8 @@ static void test_scores(void)
         one[j] = 1;
     }
     CHECK(lmml_largest_score(MANY, g, one) == 970);
+    CHECK(lmml_largest_score(MANY, g, NULL) == 970);
+    CHECK(lmml_scores_above(MANY, g, NULL, 0, NULL, none, 1, found, found_score) == 10);
     CHECK(lmml_scores_above(MANY, g, NULL, 0, one, none, 1, found, found_score) == 10);
     for (int k = 0; k < 10; k++) CHECK(found[k] == 97 * (k + 1) && found_score[k] == found[k]);
 }
