@@ -18,8 +18,8 @@ from lmmlasso_fast.kinship import Kinship
 from lmmlasso_fast.path import LassoPath, interpolate, interpolation
 from lmmlasso_fast.preprocessing import Transform
 
-#: SNPs decoded at a time.
-_BLOCK = 1024
+#: SNPs decoded at a time: few enough that they are still in the cache when they are multiplied.
+_BLOCK = 128
 #: The kinship is summed in float32: two matrices closer than this are the same one.
 _SAME_MATRIX = 1e-5
 
