@@ -79,11 +79,12 @@ class DenseGenotypes(Genotypes):
             reasons = self.reasons[where]
             reasons[free[where] & (present == 0)] = _CODE["all_missing"]
             if not self._standardize:
-                size = np.abs(np.where(missing, 0.0, block)).max(initial=0.0)
-                self._largest_entry = max(self._largest_entry, float(size))
                 zero = free[where] & (low == 0) & (high == 0)
                 reasons[zero] = _CODE["monomorphic"]
                 self.sd[where] = reasons == 0
+                sizes = np.abs(np.where(missing, 0.0, block)).max(axis=0)
+                largest = sizes[reasons == 0].max(initial=0.0)
+                self._largest_entry = max(self._largest_entry, float(largest))
                 continue
             reasons[free[where] & (present > 0) & constant] = _CODE["monomorphic"]
             use = reasons == 0

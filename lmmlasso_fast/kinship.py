@@ -1,5 +1,6 @@
 """Kinship between samples: the covariance of the random effect."""
 
+import threading
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -9,12 +10,16 @@ from lmmlasso_fast import _core
 from lmmlasso_fast.errors import KinshipError
 from lmmlasso_fast.genotypes import Genotypes, as_sample_index
 from lmmlasso_fast.spectral import Spectrum, decompose
-from lmmlasso_fast.threads import as_n_threads, blas_cap, blas_threads_for, over_ranges
+from lmmlasso_fast.threads import as_n_threads, blas_cap, blas_threads_for, for_each
 from lmmlasso_fast.tridiagonal import Tridiagonal, tridiagonalise
 
 #: SNPs (at most) summed in float32 before they are added to the float64 matrix: fixed, as bits are.
 #: These sums are rounded to a grid on which adding is exact, so that any thread may add any block.
 _BLOCK = 2048
+#: Mean square of a column's entries from which float32's squares have all their digits.
+_SMALLEST_SQUARE = 1e-30
+#: For the blocks that threads hold at a time.
+_WORKERS_BYTES = 1 << 29
 #: Sums beyond it, or below its inverse, are infinite or zero in float32 anyway.
 _LARGEST = 2.0**200
 #: Samples from which the tridiagonal form pays: below, NumPy's eigendecomposition ends before the
@@ -117,6 +122,13 @@ class Kinship:
         """Eigendecomposition, computed once (see `lmmlasso_fast.decompose`)."""
         return decompose(self.matrix)
 
+    def require_semidefinite(self) -> None:
+        """Raise and warn as `decompose` does, by whichever form `basis` takes."""
+        if self.n_samples < TRIDIAGONAL_FROM:
+            self.spectrum  # noqa: B018 (cached)
+        else:
+            self.tridiagonal  # noqa: B018
+
     @cached_property
     def tridiagonal(self) -> Tridiagonal:
         """Tridiagonal form, computed once; raises and warns where the spectrum would."""
@@ -151,7 +163,7 @@ def kinship(genotypes: Genotypes, method: str = "rrm", *, n_threads: int | None 
     method : {"rrm"}
     n_threads : int, optional
         Default: all that the process may use. Below 3,000 samples each takes its own blocks of
-        SNPs, and the bits do not depend on their number; from there on they are BLAS's.
+        2,048 SNPs, and the bits do not depend on their number; from there on they are BLAS's.
 
     Returns
     -------
@@ -172,30 +184,25 @@ def kinship(genotypes: Genotypes, method: str = "rrm", *, n_threads: int | None 
         )
     n = genotypes.n_samples
     n_blocks = -(-len(offered) // _BLOCK)
-    bounds = len(offered) * np.arange(n_blocks + 1) // n_blocks  # equal: threads end together
+    bounds = len(offered) * np.arange(n_blocks + 1) // n_blocks
     blas_threads = blas_threads_for(n, n_threads)
-    # Either BLAS has the threads or the blocks do.
-    n_parts = as_n_threads(n_threads) if blas_threads == 1 else 1
+    # Either BLAS has the threads or the blocks do, as many as may hold a block and its product.
+    n_workers = max(1, min(as_n_threads(n_threads), _WORKERS_BYTES // (4 * n * (n + _BLOCK))))
     largest = np.clip(len(offered) * genotypes.largest_square_sum, 1 / _LARGEST, _LARGEST)
     grid = 2.0 ** (int(np.ceil(np.log2(largest))) - 51)
-    totals = []
+    A, lock = np.zeros((n, n)), threading.Lock()
 
-    def part(start: int, stop: int) -> None:
-        total = np.zeros((n, n))
-        for k in range(start, stop):
-            block = genotypes.columns(offered[bounds[k] : bounds[k + 1]], dtype=np.float32)
-            with np.errstate(over="ignore", invalid="ignore"):  # refused below
-                product = block @ block.T  # NumPy sees A A' and calls SYRK, without the GIL
-            _core.add_rounded(product, grid, total)
-        totals.append(total)
+    def add_block(k: int) -> None:
+        block = genotypes.columns(offered[bounds[k] : bounds[k + 1]], dtype=np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # refused below
+            product = block @ block.T  # NumPy sees A A' and calls SYRK, without the GIL
+        with lock:
+            _core.add_rounded(product, grid, A)
 
     with blas_cap(blas_threads):
-        over_ranges(part, n_blocks, n_parts)
-    A = totals.pop()
-    for total in totals:  # exact, so that the order in which threads ended does not matter
-        A += total
+        for_each(add_block, n_blocks, n_workers if blas_threads == 1 else 1)
     scale = float(np.mean(np.diag(A)))
-    if not 0 < scale < np.inf:
+    if not _SMALLEST_SQUARE * len(offered) < scale < np.inf:
         raise KinshipError(
             f"kinship: expected SNPs whose squares sum to a positive number that float32 can hold, "
             f"found {scale!r} as the mean diagonal; rescale the columns of X"

@@ -319,11 +319,18 @@ def _minimise(likelihood, grid, nll, slope) -> tuple[float, bool, bool]:
         candidates.append((nll[0], grid[0], True))
     if slope[-1] <= 0:
         candidates.append((nll[-1], grid[-1], True))
-    for k in np.flatnonzero((slope[:-1] < 0) & (slope[1:] > 0)):
-        root = _root(
-            lambda x: float(likelihood.profile(np.array([x]))[1][0]),
-            (float(grid[k]), float(slope[k])),
-            (float(grid[k + 1]), float(slope[k + 1])),
+    # a slope of exactly zero is a minimum on a grid point; at the end it was taken above
+    is_zero = slope[1:] == 0
+    is_zero[-1:] = False
+    for k in np.flatnonzero((slope[:-1] < 0) & ((slope[1:] > 0) | is_zero)):
+        root = (
+            grid[k + 1]
+            if is_zero[k]
+            else _root(
+                lambda x: float(likelihood.profile(np.array([x]))[1][0]),
+                (float(grid[k]), float(slope[k])),
+                (float(grid[k + 1]), float(slope[k + 1])),
+            )
         )
         value = float(likelihood.profile(np.array([root]))[0][0])
         candidates.append((value, root, False))

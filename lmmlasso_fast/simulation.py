@@ -444,7 +444,8 @@ class PhenotypeStream:
         self._noise_sd = np.sqrt(max(0.0, noise_variance))
         self.n_samples, self.n_causal = n_samples, n_causal
         self.h2_snp, self.h2_structure = h2_snp, h2_structure
-        streams = np.random.default_rng(seed).spawn(4)
+        # other streams than those of genotypes of the same seed
+        streams = np.random.default_rng([seed, 1]).spawn(4)
         self._causal_stream, self._effect_stream, self._structure_stream, self._noise_stream = (
             streams
         )

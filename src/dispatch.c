@@ -4,8 +4,16 @@
 #include "kernels.h"
 
 #if defined(LMML_HAVE_AMX)
+#include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+/* AMX-TILE and AMX-INT8; clang's __builtin_cpu_supports does not know them. */
+static int has_tiles(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && d >> 24 & 1 && d >> 25 & 1;
+}
 
 /* Linux gives the state of the tiles (8 kB a thread) to processes that ask for it. */
 static int tiles_are_permitted(void)
@@ -21,9 +29,9 @@ static int is_available(const lmml_kernels *kernels)
     __builtin_cpu_init();
 #if defined(LMML_HAVE_AMX)
     if (kernels == &lmml_kernels_amx)
-        return __builtin_cpu_supports("amx-int8") && __builtin_cpu_supports("amx-tile") &&
-               __builtin_cpu_supports("gfni") && __builtin_cpu_supports("avx512dq") &&
-               is_available(&lmml_kernels_avx512) && tiles_are_permitted();
+        return has_tiles() && __builtin_cpu_supports("gfni") &&
+               __builtin_cpu_supports("avx512dq") && is_available(&lmml_kernels_avx512) &&
+               tiles_are_permitted();
 #endif
     if (kernels == &lmml_kernels_avx512)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

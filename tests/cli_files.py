@@ -126,7 +126,7 @@ def small_fileset(folder: Path) -> SimpleNamespace:
     dosages[:, 6] = -1
     samples, variants = simulated.samples, simulated.variants
     write_plink(folder / "g", dosages, samples, variants)
-    phenotype = simulate_phenotype(dosages, n_causal=3, h2_snp=0.5, h2_structure=0.3, seed=5)
+    phenotype = simulate_phenotype(dosages, n_causal=3, h2_snp=0.5, h2_structure=0.3, seed=6)
     y = 10 + 2 * phenotype.y
     ids = {name: samples[name].to_list() for name in ("FID", "IID")}
     write_table(folder / "y.tsv", **ids, Y=y)

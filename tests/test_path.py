@@ -52,9 +52,9 @@ def random_problem(seed):
 
 @pytest.mark.parametrize("seed", range(200))
 def test_every_solution_of_a_random_problem_is_certified(seed, request):
+    """Duplicates of both signs, missing genotypes, any unit; packed and dense alike."""
     if seed % 2:
         request.getfixturevalue("tridiagonal_form")
-    """Duplicates of both signs, missing genotypes, any unit; packed and dense alike."""
     problem, options = random_problem(seed)
     path = ll.lasso_path(problem.genotypes, problem.y, problem.null, **options)
     pi = options.get("penalty_factors")

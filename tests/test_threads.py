@@ -178,3 +178,28 @@ def test_one_ahead_passes_errors_on():
     assert next(items) == 1
     with pytest.raises(KeyError, match="here"):
         next(items)
+
+
+# ---- work on items -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 7])
+@pytest.mark.parametrize("n", [0, 1, 5, 100])
+def test_every_item_once(n, n_threads):
+    done = []
+    threads.for_each(done.append, n, n_threads)
+    assert sorted(done) == list(range(n))
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_nothing_is_begun_after_an_error(n_threads):
+    done = []
+
+    def work(k):
+        if k == 4:
+            raise KeyError(k)
+        done.append(k)
+
+    with pytest.raises(KeyError):
+        threads.for_each(work, 10_000, n_threads)
+    assert len(done) < 10_000

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -118,10 +119,10 @@ PEERS = {
     peer.name: peer
     for peer in (
         Peer("adelie", "adelie", _LADDER[3:], adelie, float32=True),
-        Peer("celer", "celer", _LADDER[:6], celer, float32=True),
+        Peer("celer", "celer", _LADDER, celer, float32=True),
         Peer("glmnet", None, _LADDER[3:], glmnet),
-        Peer("scikit-learn", "sklearn", _LADDER[:5], sklearn),
-        Peer("skglm", "skglm", _LADDER[:6], skglm),
+        Peer("scikit-learn", "sklearn", _LADDER, sklearn),
+        Peer("skglm", "skglm", _LADDER, skglm),
     )
 }
 
@@ -172,7 +173,7 @@ def tune(solve, tolerances, targets, whitened: Whitened) -> tuple[dict, dict]:
     found : dict
         {target: {"tol", "gap"}} for the targets that were reached.
     floor : dict
-        "gap", "tol", "seconds" of the smallest gap that was seen.
+        "gap", "tol", "seconds" of the smallest gap that was seen, and why the search ended.
     """
     runs = []
 
@@ -181,11 +182,19 @@ def tune(solve, tolerances, targets, whitened: Whitened) -> tuple[dict, dict]:
         runs.append({"tol": tol, "gap": worst_gap(whitened, coefs), "seconds": seconds})
         return runs[-1]
 
+    ended = "no tighter tolerance is known to it"
     for tol in tolerances:
         last = attempt(tol)
-        if last["gap"] <= targets[-1] or last["seconds"] > PATIENCE:
+        if last["gap"] <= targets[-1]:
+            ended = "reached"
             break
-    floor = min(runs, key=lambda run: run["gap"])
+        if len(runs) > 2 and all(b["gap"] > 0.9 * a["gap"] for a, b in pairwise(runs[-3:])):
+            ended = "the gap no longer falls"
+            break
+        if last["seconds"] > PATIENCE:
+            ended = f"a run took more than {PATIENCE:.0f} s"
+            break
+    floor = {**min(runs, key=lambda run: run["gap"]), "ended": ended}
     found = {}
     for target in targets:
         for _ in range(_BISECTIONS):

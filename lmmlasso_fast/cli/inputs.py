@@ -243,7 +243,7 @@ def load_kinship(run: Run, options: dict, analysed: Analysed) -> Kinship:
         # ids as the genotypes write them (the file may have none in its FID column)
         kinship = replace(matrix.subset(rows), samples=analysed.genotypes.samples)
         with located(f"kinship {given}"), blas_cap(blas_threads_for(n, run.threads)):
-            kinship.tridiagonal  # noqa: B018 (cached: an indefinite matrix is an error of this file)
+            kinship.require_semidefinite()  # an indefinite matrix is an error of this file
         return kinship
 
 
