@@ -134,8 +134,8 @@ void lmml_add_rounded(int64_t n, const float *part, double grid, double *total);
 
 /* ---- scores of all SNPs ---------------------------------------------------------------------- */
 
-/* The largest |gradient_j| / factor_j (0 where factor_j is infinite), at least 0. factor NULL: every
- * SNP has 1 or a gradient of 0. */
+/* The largest |gradient_j| / factor_j (0 where factor_j is infinite), at least 0. factor NULL:
+ * every SNP has 1 or a gradient of 0. */
 double lmml_largest_score(int64_t p, const double *gradient, const double *factor);
 
 /* The SNPs with skip_j == 0 and score_j = |gradient_j + change slope_j| / factor_j >= threshold:
