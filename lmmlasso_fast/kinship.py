@@ -127,7 +127,7 @@ class Kinship:
         if self.n_samples < TRIDIAGONAL_FROM:
             self.spectrum  # noqa: B018 (cached)
         else:
-            self.tridiagonal  # noqa: B018
+            self.tridiagonal  # noqa: B018 (cached)
 
     @cached_property
     def tridiagonal(self) -> Tridiagonal:

@@ -196,6 +196,7 @@ def _below_zero(d: np.ndarray, e: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rounding = _NEGATIVE * _row_sums(d, e).max()
     if factor(d, e, [rounding]) is not None:
         return np.empty(0), np.empty((0, len(d)))
+    # SciPy's functions hold the GIL; this one for some milliseconds (8 at n = 3,000).
     from scipy.linalg import eigh_tridiagonal
 
     last = min(_MAX_REMOVED, len(d) - 1)
