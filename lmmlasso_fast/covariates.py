@@ -35,6 +35,21 @@ class Design:
     def has_intercept(self) -> bool:
         return bool(self.names) and self.names[0] == "intercept"
 
+    def subset(self, index: np.ndarray) -> "Design":
+        """Return the covariates of some samples, without those that are collinear among these.
+
+        Raises
+        ------
+        CovariateError
+            No degree of freedom is left.
+        """
+        matrix = self.matrix[index]
+        keep = independent_columns(matrix)
+        _require_freedom(len(matrix), len(keep))
+        names = tuple(self.names[j] for j in keep)
+        dropped = tuple(name for name in self.names if name not in names)
+        return Design(np.ascontiguousarray(matrix[:, keep]), names, self.dropped + dropped)
+
 
 def as_design(covariates, n: int, *, intercept: bool = True, names=None) -> Design:
     """Check covariates, put the intercept first and drop collinear columns.
@@ -91,12 +106,16 @@ def as_design(covariates, n: int, *, intercept: bool = True, names=None) -> Desi
             DataWarning,
             stacklevel=3,
         )
-    if n - len(keep) < 1:
+    _require_freedom(n, len(keep))
+    return Design(np.ascontiguousarray(given[:, keep]), tuple(labels[j] for j in keep), dropped)
+
+
+def _require_freedom(n: int, n_columns: int) -> None:
+    if n - n_columns < 1:
         raise CovariateError(
-            f"covariates: expected fewer independent columns than samples, found {len(keep)} "
+            f"covariates: expected fewer independent columns than samples, found {n_columns} "
             f"and {n}"
         )
-    return Design(np.ascontiguousarray(given[:, keep]), tuple(labels[j] for j in keep), dropped)
 
 
 def independent_columns(A: np.ndarray) -> list[int]:

@@ -6,6 +6,7 @@ the mean, and a SNP that is not offered to the model (monomorphic, filtered out,
 place: its mean and column are zero, so that p means the same everywhere.
 """
 
+import copy
 import warnings
 from abc import ABC, abstractmethod
 
@@ -66,6 +67,12 @@ class Genotypes(ABC):
                     f"{what}: expected a table of {n} rows, one for each of the genotypes' "
                     f"{what}, found {len(frame)}"
                 )
+
+    def without_tables(self) -> "Genotypes":
+        """Return the same genotypes without ids of samples and SNPs, for work that needs none."""
+        bare = copy.copy(self)
+        bare._samples = bare._variants = None
+        return bare
 
     # -- tables ------------------------------------------------------------------------------
 

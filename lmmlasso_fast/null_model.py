@@ -15,6 +15,8 @@ from lmmlasso_fast.threads import blas_cap, blas_threads_for
 MAX_LOG_DELTA = 40.0
 #: Doubles in the stack of whitened covariates that one block of the grid may take.
 _STACK = 1 << 23
+#: Grid over log delta of the published method.
+DEFAULT_GRID = np.linspace(-5.0, 5.0, 101)
 #: Accuracy of log delta, absolute, where the likelihood allows it.
 _ROOT_TOL, _EPS = 1e-13, float(np.finfo(np.float64).eps)
 #: A profile that varies by less than this (in log-likelihood) does not identify delta.
@@ -151,6 +153,27 @@ def fit_null(
     """
     K = as_kinship(K)
     y = as_phenotype(y, K.n_samples)
+    check_null_options(method, log_delta)
+    if n_grid < 1 or not -MAX_LOG_DELTA <= log_delta_min < log_delta_max <= MAX_LOG_DELTA:
+        raise InputError(
+            f"grid: expected n_grid >= 1 and log_delta_min < log_delta_max within "
+            f"{MAX_LOG_DELTA:g} of zero, found {n_grid}, {log_delta_min}, {log_delta_max}"
+        )
+    design = as_design(covariates, len(y), intercept=intercept, names=covariate_names)
+    grid = np.linspace(log_delta_min, log_delta_max, n_grid + 1)
+    null = fit_null_on_grid(y, K, design, method, log_delta, grid, n_threads)
+    if null.flat and log_delta is None:
+        warnings.warn(
+            "null model: the likelihood does not depend on delta (is the kinship a multiple of "
+            f"the identity?); log delta was set to {null.log_delta:g}",
+            DataWarning,
+            stacklevel=2,
+        )
+    return null
+
+
+def check_null_options(method: str, log_delta: float | None) -> None:
+    """Raise InputError for an unknown method or a log delta that is no use."""
     if method not in ("ml", "reml"):
         raise InputError(f"method: expected 'ml' or 'reml', found {method!r}")
     if log_delta is not None and not abs(log_delta) <= MAX_LOG_DELTA:
@@ -158,12 +181,18 @@ def fit_null(
             f"log_delta: expected a number from -{MAX_LOG_DELTA:g} to {MAX_LOG_DELTA:g}, found "
             f"{log_delta!r}"
         )
-    if n_grid < 1 or not -MAX_LOG_DELTA <= log_delta_min < log_delta_max <= MAX_LOG_DELTA:
-        raise InputError(
-            f"grid: expected n_grid >= 1 and log_delta_min < log_delta_max within "
-            f"{MAX_LOG_DELTA:g} of zero, found {n_grid}, {log_delta_min}, {log_delta_max}"
-        )
-    design = as_design(covariates, len(y), intercept=intercept, names=covariate_names)
+
+
+def fit_null_on_grid(
+    y: np.ndarray,
+    K: Kinship,
+    design: Design,
+    method: str = "ml",
+    log_delta: float | None = None,
+    grid: np.ndarray = DEFAULT_GRID,
+    n_threads: int | None = None,
+) -> NullModel:
+    """`fit_null` on arguments that were checked before; says nothing about a flat likelihood."""
     # Scaling y by a power of two is exact and keeps its squares away from over- and underflow.
     exponent = int(np.frexp(np.abs(y).max())[1])
     if abs(exponent) > _LARGEST_EXPONENT:  # the variances are reported in squared units of y
@@ -173,10 +202,9 @@ def fit_null(
         )
     least_squares, rest = without_fixed_effects(design.matrix, np.ldexp(y, -exponent))
     with blas_cap(blas_threads_for(K.n_samples, n_threads)):
-        lowest = log_delta_min if log_delta is None else min(log_delta, log_delta_min)
+        lowest = float(grid[0]) if log_delta is None else min(log_delta, float(grid[0]))
         likelihood = _Likelihood(K, rest, design, reml=method == "reml", lowest=lowest)
 
-    grid = np.linspace(log_delta_min, log_delta_max, n_grid + 1)
     nll, slope = likelihood.profile(grid)
     # every value carries the factor 2^exponent of y
     shift = likelihood.degrees * exponent * math.log(2.0)
@@ -187,13 +215,7 @@ def fit_null(
     else:
         best, at_boundary, multimodal = _minimise(likelihood, grid, nll, slope)
     if flat and not given:
-        best, at_boundary, multimodal = 0.5 * (log_delta_min + log_delta_max), False, False
-        warnings.warn(
-            "null model: the likelihood does not depend on delta (is the kinship a multiple of "
-            f"the identity?); log delta was set to {best:g}",
-            DataWarning,
-            stacklevel=2,
-        )
+        best, at_boundary, multimodal = 0.5 * float(grid[0] + grid[-1]), False, False
 
     delta = float(np.exp(best))
     rss, gamma = likelihood.fit(best)

@@ -1,8 +1,11 @@
 """Genotypes in two bits: PLINK's .bed, mapped or in memory, never expanded."""
 
+import os
+
 import numpy as np
 
 from lmmlasso_fast import _core
+from lmmlasso_fast.errors import PlinkFormatError
 from lmmlasso_fast.genotypes import _CODE, Genotypes, as_sample_index, inverse_or_zero
 from lmmlasso_fast.threads import over_ranges
 
@@ -52,6 +55,31 @@ class PackedGenotypes(Genotypes):
         self.mean = np.where(use, allele_count / divisor, 0.0)
         self.sd = np.where(use, np.sqrt(spread.astype(np.float64)) / divisor, 0.0)
         self._inverse_sd = inverse_or_zero(self.sd)
+
+    # -- to another process: a file is opened again there, by its name -----------------------------
+
+    def __getstate__(self):
+        state = self.__dict__ | {"_duplicate_pairs": None}
+        data = self._data
+        if isinstance(data, np.memmap) and data.filename is not None:
+            state["_data"] = (os.fspath(data.filename), data.offset, data.shape)
+        return state
+
+    def __setstate__(self, state):
+        if isinstance(state["_data"], tuple):
+            path, offset, shape = state["_data"]
+            found, expected = os.path.getsize(path), offset + shape[0] * shape[1]
+            if found != expected:
+                raise PlinkFormatError(
+                    f"{path}: expected {expected} bytes, as where it was opened first, found "
+                    f"{found}; every worker has to see the same file"
+                )
+            state["_data"] = np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=shape)
+        self.__dict__.update(state)
+
+    def __sizeof__(self):
+        mapped = isinstance(self._data, np.memmap)
+        return object.__sizeof__(self) + 40 * self.n_variants + (0 if mapped else self._data.nbytes)
 
     # -- the protocol ------------------------------------------------------------------------------
 

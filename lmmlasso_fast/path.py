@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lmmlasso_fast.checks import require_integer
 from lmmlasso_fast.covariates import Design
 from lmmlasso_fast.errors import (
     ConvergenceWarning,
@@ -20,7 +21,7 @@ from lmmlasso_fast.errors import (
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.null_model import NullModel, as_phenotype
 from lmmlasso_fast.path_solver import AT_MAX, PathSolver
-from lmmlasso_fast.problem import Problem, design_of
+from lmmlasso_fast.problem import Problem, as_penalty_factors, design_of
 from lmmlasso_fast.threads import as_n_threads, blas_cap, blas_threads_for
 
 
@@ -54,6 +55,8 @@ class LassoPath:
     alpha_max : float
         The smallest alpha without an active penalised SNP.
     l1_ratio, tol : float
+    penalty_factors : ndarray, shape (p,)
+        As given, or 1; infinite for SNPs that were not offered.
     n_samples : int
     null : NullModel or None
         None: no random effect (plain Lasso).
@@ -76,6 +79,7 @@ class LassoPath:
     alpha_max: float
     l1_ratio: float
     tol: float
+    penalty_factors: np.ndarray = field(repr=False)
     n_samples: int
     null: NullModel | None = field(repr=False)
     design: Design = field(repr=False)
@@ -220,28 +224,12 @@ def lasso_path(
     (covariance updates).
     """
     y = as_phenotype(y, genotypes.n_samples)
-    _check_options(n_alphas, eps, max_active, tol, l1_ratio, max_iter, gram_limit)
+    options = PathOptions(
+        alphas, n_alphas, eps, max_active, tol, l1_ratio, penalty_factors, max_iter, gram_limit
+    )
     n_threads = as_n_threads(n_threads)
     design = design_of(genotypes, null, covariates, intercept, covariate_names)
-    with blas_cap(blas_threads_for(genotypes.n_samples, n_threads)):
-        problem = Problem(
-            genotypes, y, null, design, penalty_factors, l1_ratio, gram_limit, n_threads
-        )
-        grid = _grid(problem.alpha_max, alphas, n_alphas, eps)
-        solutions = []
-        for solution in PathSolver(problem, l1_ratio, tol, max_iter).solutions(grid):
-            n_active = len(solution.support) + len(problem.unpenalised)
-            if max_active is not None and n_active > max_active:
-                break
-            solutions.append(solution)
-            if progress is not None:
-                progress(len(solutions), len(grid))
-        if not solutions:
-            raise InputError(
-                f"max_active: already the first alpha has more than {max_active} active SNPs; "
-                "give larger alphas"
-            )
-        path = _assemble(problem, null, design, grid[: len(solutions)], solutions, l1_ratio, tol)
+    path = solve_path(genotypes, y, null, design, options, n_threads, progress)
     if not path.converged.all():
         worst = int(path.dual_gaps.argmax())
         warnings.warn(
@@ -254,36 +242,53 @@ def lasso_path(
     return path
 
 
-def _check_options(n_alphas, eps, max_active, tol, l1_ratio, max_iter, gram_limit) -> None:
-    def integer(name, value, low):
-        if not isinstance(value, (int, np.integer)) or value < low:
-            raise InputError(f"{name}: expected an integer of at least {low}, found {value!r}")
+@dataclass(frozen=True)
+class PathOptions:
+    """What `lasso_path` takes besides the data, checked."""
 
-    integer("n_alphas", n_alphas, 1)
-    integer("max_iter", max_iter, 1)
-    integer("gram_limit", gram_limit, 0)
-    if max_active is not None:
-        integer("max_active", max_active, 0)
-    if not 0 < eps < 1:
-        raise InputError(f"eps: expected a number in (0, 1), found {eps!r}")
-    if not 0 <= tol < np.inf:
-        raise InputError(f"tol: expected a finite number of at least 0, found {tol!r}")
-    if not 0 < l1_ratio <= 1:
-        raise InputError(
-            f"l1_ratio: expected a number in (0, 1] (0 would be BLUP: no path), found {l1_ratio!r}"
-        )
+    alphas: np.ndarray | None = None
+    n_alphas: int = 100
+    eps: float = 0.01
+    max_active: int | None = None
+    tol: float = 1e-6
+    l1_ratio: float = 1.0
+    penalty_factors: object = field(default=None, repr=False)
+    max_iter: int = 50
+    gram_limit: int = 16384
 
+    def __post_init__(self):
+        require_integer("n_alphas", self.n_alphas, 1)
+        require_integer("max_iter", self.max_iter, 1)
+        require_integer("gram_limit", self.gram_limit, 0)
+        if self.max_active is not None:
+            require_integer("max_active", self.max_active, 0)
+        if not 0 < self.eps < 1:
+            raise InputError(f"eps: expected a number in (0, 1), found {self.eps!r}")
+        if not 0 <= self.tol < np.inf:
+            raise InputError(f"tol: expected a finite number of at least 0, found {self.tol!r}")
+        if not 0 < self.l1_ratio <= 1:
+            raise InputError(
+                "l1_ratio: expected a number in (0, 1] (0 would be BLUP: no path), found "
+                f"{self.l1_ratio!r}"
+            )
+        if self.alphas is not None:
+            object.__setattr__(self, "alphas", _as_grid(self.alphas))
 
-def _grid(alpha_max: float, alphas, n_alphas: int, eps: float) -> np.ndarray:
-    if alphas is None:
+    def grid(self, alpha_max: float) -> np.ndarray:
+        """Return the alphas, decreasing, of data whose smallest alpha without a SNP is this."""
+        if self.alphas is not None:
+            return self.alphas
         if not alpha_max > 0:
             raise GenotypeError(
                 "no SNP is left that could enter the model: none is offered, or all lie in the "
                 "span of the covariates; see genotypes.excluded"
             )
-        if n_alphas == 1:
+        if self.n_alphas == 1:
             return np.array([alpha_max])
-        return alpha_max * eps ** (np.arange(n_alphas) / (n_alphas - 1))
+        return alpha_max * self.eps ** (np.arange(self.n_alphas) / (self.n_alphas - 1))
+
+
+def _as_grid(alphas) -> np.ndarray:
     grid = np.atleast_1d(np.array(alphas, dtype=np.float64))
     if grid.ndim != 1 or len(grid) == 0:
         raise InputError(f"alphas: expected a list of numbers, found shape {grid.shape}")
@@ -292,10 +297,39 @@ def _grid(alpha_max: float, alphas, n_alphas: int, eps: float) -> np.ndarray:
     return np.sort(grid)[::-1].copy()
 
 
+def solve_path(
+    genotypes: Genotypes,
+    y: np.ndarray,
+    null: NullModel | None,
+    design: Design,
+    options: PathOptions,
+    n_threads: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> LassoPath:
+    """`lasso_path` on arguments that were checked before; says nothing of what did not converge."""
+    with blas_cap(blas_threads_for(genotypes.n_samples, n_threads)):
+        problem = Problem(genotypes, y, null, design, options, n_threads)
+        grid = options.grid(problem.alpha_max)
+        solutions = []
+        for solution in PathSolver(problem, options).solutions(grid):
+            n_active = len(solution.support) + len(problem.unpenalised)
+            if options.max_active is not None and n_active > options.max_active:
+                break
+            solutions.append(solution)
+            if progress is not None:
+                progress(len(solutions), len(grid))
+        if not solutions:
+            raise InputError(
+                f"max_active: already the first alpha has more than {options.max_active} active "
+                "SNPs; give larger alphas"
+            )
+        return _assemble(problem, null, design, grid[: len(solutions)], solutions, options)
+
+
 # ---- the result ---------------------------------------------------------------------------------
 
 
-def _assemble(problem, null, design, alphas, solutions, l1_ratio, tol) -> LassoPath:
+def _assemble(problem, null, design, alphas, solutions, options) -> LassoPath:
     from scipy.sparse import csc_array
 
     p, m = problem.genotypes.n_variants, len(solutions)
@@ -331,12 +365,13 @@ def _assemble(problem, null, design, alphas, solutions, l1_ratio, tol) -> LassoP
         gammas=gammas,
         n_active=active.sum(axis=0),
         dual_gaps=gaps,
-        converged=gaps <= tol,
+        converged=gaps <= options.tol,
         n_passes=np.array([s.n_passes for s in solutions]),
         alpha_entry=alpha_entry,
         alpha_max=problem.alpha_max,
-        l1_ratio=l1_ratio,
-        tol=tol,
+        l1_ratio=options.l1_ratio,
+        tol=options.tol,
+        penalty_factors=as_penalty_factors(problem.genotypes, options.penalty_factors),
         n_samples=problem.n,
         null=null,
         design=design,

@@ -29,6 +29,8 @@ _BATCH = 4
 #: Where coordinate descent ends and the exact finish takes over; the finish does not depend on it,
 #: and each sweep that it saves is worth more than the steps that it adds.
 _CD_TOL, _CD_TOL_LAST = 1e-6, 1e-24
+#: Of a step of the grid, to find the alpha with a given number of active SNPs.
+_HALVINGS = 40
 #: An exact finish from here on is as good as it gets.
 _CD_TOL_EXACT = 1e-12
 
@@ -60,12 +62,12 @@ class _Candidate:
 class PathSolver:
     """Carries the working set, the last full gradient and its tangent along the path."""
 
-    def __init__(self, problem: Problem, l1_ratio: float, tol: float, max_iter: int):
+    def __init__(self, problem: Problem, options):
         self._problem = problem
         self._working = problem.working
-        self._l1_ratio = l1_ratio
-        self._tol = tol
-        self._max_iter = max_iter
+        self._l1_ratio = options.l1_ratio
+        self._tol = options.tol
+        self._max_iter = options.max_iter
         # in the working set, or not in the problem
         self._skip = np.isinf(problem.factors).astype(np.uint8)
         # at the last certified alpha:
@@ -93,6 +95,61 @@ class PathSolver:
                 width = len(batch) - len(accepted)
             else:
                 width = 1 if self._slope is None else min(2 * width, _BATCH)
+
+    def until(self, n_active: int, grid: np.ndarray) -> Iterator[tuple[float, Solution]]:
+        """Yield (alpha, solution) down a decreasing grid, until n_active SNPs are active.
+
+        Where a step of the grid leaps over that number, the last solution comes from between its
+        ends; it is the last one with fewer if no alpha has exactly that many.
+        """
+        before, fewer = None, True
+        for alpha, solution in zip(grid, self.solutions(grid), strict=False):
+            found = len(solution.support)
+            if found > n_active:
+                if fewer and before is not None:
+                    between = self._last_with(n_active, before, float(alpha))
+                    if between is not None:
+                        yield between
+                return
+            yield float(alpha), solution
+            before, fewer = float(alpha), found < n_active
+            if not fewer:
+                return
+
+    def _last_with(
+        self, n_active: int, upper: float, lower: float
+    ) -> tuple[float, Solution] | None:
+        """Return (alpha, solution) with n_active SNPs, by bisection between two alphas of the path.
+
+        At `upper` there are fewer, at `lower` more. If no alpha with exactly that many is found,
+        the smallest one found with fewer; None if that is `upper` itself. Only the result is held
+        against all SNPs, the alphas on the way to it are solved on the working set.
+        """
+        working = self._working
+        cd_tol, n_passes = _CD_TOL, 0
+        while True:
+            best, high, low = None, upper, lower
+            for _ in range(_HALVINGS):
+                candidate = self._candidate((high + low) / 2)
+                candidate.exact = working.solve(candidate.penalty, cd_tol)
+                found = np.count_nonzero(working.beta)
+                if found > n_active:
+                    low = (high + low) / 2
+                    continue
+                high = (high + low) / 2
+                best = candidate
+                best.beta = working.beta
+                if found == n_active:
+                    break
+            if best is None:
+                return None
+            best.cd_tol, best.n_passes = cd_tol, n_passes
+            working.start_from(best.beta)
+            best.v = working.dual_vector()
+            solution = self._judge(best, self._problem.gradients([best.v], n_exact=1)[0])
+            if solution is not None:
+                return high, solution
+            cd_tol, n_passes = best.cd_tol, best.n_passes
 
     def _candidate(self, alpha: float) -> _Candidate:
         l2 = float(alpha) * (1 - self._l1_ratio)  # not in units of y: it does not scale with it

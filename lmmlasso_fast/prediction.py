@@ -76,6 +76,8 @@ class Model:
     phenotype : str
     covariate_levels : dict
         Levels of each categorical covariate in training; the indicator of one is "column=level".
+    default_alpha : float or None
+        Where predictions are made if no alpha is asked for; None: at the last.
     """
 
     variants: object = field(repr=False)
@@ -96,6 +98,7 @@ class Model:
     n_samples: int
     phenotype: str = "phenotype"
     covariate_levels: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    default_alpha: float | None = None
 
     def predict(
         self,
@@ -114,7 +117,7 @@ class Model:
             SNPs in any order, matched by id and alleles; an allele counted the other way round is
             flipped, other SNPs are ignored.
         alpha : float, optional
-            On or between the model's alphas; default the last.
+            On or between the model's alphas; default `default_alpha`.
         covariates : array_like, shape (n*, k), optional
             The columns `covariate_names` but for the intercept, in that order.
         kinship : array_like, shape (n*, n), optional
@@ -163,12 +166,12 @@ class Model:
         return self._predict(genotypes, where, flip, alpha, covariates, kinship)
 
     def _weights(self, alpha: float | None) -> dict[int, float]:
-        return interpolation(
-            self.alphas, self.alphas[-1] if alpha is None else alpha, self.alpha_max
-        )
+        if alpha is None:
+            alpha = self.alphas[-1] if self.default_alpha is None else self.default_alpha
+        return interpolation(self.alphas, alpha, self.alpha_max)
 
     def coef_at(self, alpha: float | None = None) -> np.ndarray:
-        """Return the q standardised SNP effects at an alpha (default: the last)."""
+        """Return the q standardised SNP effects at an alpha (default: `default_alpha`)."""
         return interpolate(self._weights(alpha), lambda k: self.coefs[:, [k]].toarray()[:, 0])
 
     def _predict(self, genotypes, where, flip, alpha, covariates, kinship) -> Prediction:
@@ -248,6 +251,7 @@ def build_model(
     alphas=None,
     phenotype: str = "phenotype",
     covariate_levels=None,
+    default_alpha: float | None = None,
     n_threads: int = 1,
 ) -> Model:
     """Make a model that predicts from new genotypes alone (realised relationship matrix).
@@ -265,6 +269,8 @@ def build_model(
     phenotype : str
     covariate_levels : dict of str to sequence of str, optional
         Levels of the categorical covariates, kept in the model for whoever encodes new samples.
+    default_alpha : float, optional
+        Where the model predicts if no alpha is asked for; default the last.
     n_threads : int
         Threads of the passes over the genotypes.
 
@@ -317,6 +323,7 @@ def build_model(
         n_samples=path.n_samples,
         phenotype=phenotype,
         covariate_levels={name: tuple(levels) for name, levels in (covariate_levels or {}).items()},
+        default_alpha=None if default_alpha is None else float(default_alpha),
     )
 
 

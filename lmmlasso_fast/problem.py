@@ -24,15 +24,13 @@ _BLOCK = 16
 class Problem:
     """Everything that does not change along the path; y scaled by a power of two (exactly)."""
 
-    def __init__(
-        self, genotypes, y, null, design, penalty_factors, l1_ratio, gram_limit, n_threads
-    ):
+    def __init__(self, genotypes, y, null, design, options, n_threads):
         self.genotypes = genotypes
         self.n = genotypes.n_samples
         self.n_threads = n_threads
         self.y = y
         self.exponent = int(np.frexp(np.abs(y).max())[1])
-        self.factors = _penalty_factors(genotypes, penalty_factors)
+        self.factors = as_penalty_factors(genotypes, options.penalty_factors)
         free = np.flatnonzero(self.factors == 0)
         C = design.matrix
         if len(free):
@@ -48,10 +46,10 @@ class Problem:
         else:
             self.precision = Precision(C, null.kinship, null.delta)
         _, rest = without_fixed_effects(C, np.ldexp(y, -self.exponent))
-        self.working = WorkingSet(genotypes, self.precision, rest, gram_limit)
+        self.working = WorkingSet(genotypes, self.precision, rest, options.gram_limit)
         self.gradient_at_zero = self.gradients([self.working.Py], n_exact=1)[0]
         #: in units of the scaled y
-        self.scaled_alpha_max = self._largest_score() / (self.n * l1_ratio)
+        self.scaled_alpha_max = self._largest_score() / (self.n * options.l1_ratio)
 
     def _largest_score(self) -> float:
         """max_j |x_j'P y| / pi_j; 0 where that is only rounding (SNPs in the span of C)."""
@@ -116,7 +114,8 @@ def check_same_samples(genotypes: Genotypes, kinship) -> None:
         )
 
 
-def _penalty_factors(genotypes, factors) -> np.ndarray:
+def as_penalty_factors(genotypes, factors) -> np.ndarray:
+    """Check penalty factors, default 1; infinity for SNPs that are not offered."""
     p = genotypes.n_variants
     factors = np.ones(p) if factors is None else np.array(factors, dtype=np.float64)
     if factors.shape != (p,):

@@ -6,9 +6,8 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from numbers import Integral
 
-from lmmlasso_fast.errors import InputError
+from lmmlasso_fast.checks import require_integer
 
 #: Below this many samples LAPACK gains nothing from a second thread on a busy machine, and one
 #: thread gives the same bits everywhere.
@@ -40,8 +39,7 @@ def as_n_threads(n_threads: int | None) -> int:
     """
     if n_threads is None:
         return available_threads()
-    if isinstance(n_threads, bool) or not isinstance(n_threads, Integral) or n_threads < 1:
-        raise InputError(f"n_threads: expected an integer of at least 1, found {n_threads!r}")
+    require_integer("n_threads", n_threads, 1)
     return int(n_threads)
 
 

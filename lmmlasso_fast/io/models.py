@@ -31,6 +31,7 @@ _ENTRIES = {
     "sd": ("<f8", 1),
     "alphas": ("<f8", 1),
     "alpha_max": ("<f8", 0),
+    "default_alpha": ("<f8", 0),
     "coef_values": ("<f8", 1),
     "coef_rows": ("<i8", 1),
     "coef_starts": ("<i8", 1),
@@ -52,7 +53,7 @@ def save_model(model: Model, path: str | os.PathLike) -> None:
     """Write a model; the same model gives the same bytes.
 
     The .npz holds numbers and text only; `numpy.load` reads it with allow_pickle=False. A missing
-    log_delta or h2 (no random effect) is NaN.
+    log_delta or h2 (no random effect) or default_alpha (the last) is NaN.
 
     Raises
     ------
@@ -86,6 +87,7 @@ def save_model(model: Model, path: str | os.PathLike) -> None:
             "sd": model.sd,
             "alphas": model.alphas,
             "alpha_max": number(model.alpha_max),
+            "default_alpha": number(model.default_alpha),
             "coef_values": coefs.data,
             "coef_rows": coefs.indices.astype("<i8"),
             "coef_starts": coefs.indptr.astype("<i8"),
@@ -162,6 +164,7 @@ def load_model(path: str | os.PathLike) -> Model:
         n_samples=int(content["n_samples"]),
         phenotype=str(content["phenotype"]),
         covariate_levels=levels,
+        default_alpha=optional("default_alpha"),
     )
 
 
@@ -217,6 +220,8 @@ def _check(name: str, content: dict[str, np.ndarray]) -> None:
         ),
         "one alpha or more, decreasing": m > 0
         and bool((content["alphas"][1:] < content["alphas"][:-1]).all()),
+        "a default alpha among them": np.isnan(content["default_alpha"])
+        or bool(content["alphas"].min(initial=np.inf) <= content["default_alpha"] < np.inf),
         "positive sd": bool((content["sd"] > 0).all()),
         "one training sample or more": bool(content["n_samples"] > 0),
         "ids of all training samples, or none": len(content["iid"])

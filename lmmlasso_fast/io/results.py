@@ -39,8 +39,14 @@ def write_json(content: dict, path: str | os.PathLike) -> None:
         file.write(json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
-def null_model_content(null: NullModel, transform: Transform, n_variants: int) -> dict:
-    """What P.null.json holds; `n_variants` are offered to the model."""
+def null_model_content(
+    null: NullModel, transform: Transform, n_variants: int, kinship_samples: str
+) -> dict:
+    """What P.null.json holds; `n_variants` are offered to the model.
+
+    The kinship's SNPs were standardised over the "analysed" samples, or over "all"; or it was
+    "given".
+    """
     return {
         "method": null.method,
         "log_delta": null.log_delta,
@@ -60,6 +66,7 @@ def null_model_content(null: NullModel, transform: Transform, n_variants: int) -
         "transform": transform.to_dict() | {"table": None},
         "kinship": {
             "estimator": null.kinship.estimator,
+            "samples": kinship_samples,
             "n_variants": null.kinship.n_variants,
             "scale": null.kinship.scale,
         },
@@ -70,8 +77,8 @@ def null_model_content(null: NullModel, transform: Transform, n_variants: int) -
     }
 
 
-def path_table(path: LassoPath, split: VarianceSplit):
-    """P.path.tsv: one row per alpha."""
+def path_table(path: LassoPath, split: VarianceSplit, further: dict | None = None):
+    """P.path.tsv: one row per alpha; `further` are more columns."""
     import polars as pl
 
     return pl.DataFrame(
@@ -85,6 +92,7 @@ def path_table(path: LassoPath, split: VarianceSplit):
             "VAR_SNP": split.snp,
             "VAR_RANDOM": split.random,
             "VAR_NOISE": split.noise,
+            **(further or {}),
         }
     )
 
