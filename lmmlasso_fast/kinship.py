@@ -113,8 +113,9 @@ class Kinship:
                 "expected a positive one"
             )
         samples = None if self.samples is None else self.samples[index]
+        part /= scale
         return Kinship(
-            _frozen(part / scale), samples, self.estimator, self.n_variants, self.scale * scale
+            _frozen(part), samples, self.estimator, self.n_variants, self.scale * scale
         )
 
     @cached_property

@@ -6,7 +6,7 @@ from lmmlasso_fast import _core
 from lmmlasso_fast.errors import LMMLassoError
 
 #: Arguments of the functions in use: c character, i integer, d double, all by address.
-_ARGUMENTS = {"dsytrd": "cididdddii", "dpotrf": "cidii", "dpotri": "cidii"}
+_ARGUMENTS = {"dsytrd": "cididdddii", "dpotrf": "cidii", "dpotrs": "ciididii"}
 
 
 @cache

@@ -11,6 +11,8 @@ from lmmlasso_fast.threads import over_ranges
 
 #: X'v over fewer genotypes than this is not worth a second thread.
 _THREADS_FROM = 1 << 24
+#: Chosen samples are packed again, for shorter passes, if this many bytes hold them.
+_COMPRESS_UP_TO = 1 << 26
 #: Two-bit codes by dosage; the last one is missing.
 _CODE_OF_DOSAGE = np.array([3, 2, 0, 1], dtype=np.uint8)
 
@@ -28,6 +30,7 @@ class PackedGenotypes(Genotypes):
         self._data = data
         self._n_file = int(n_file)
         self._index = index
+        self._source = None  # (data, n_file, index) that the data was made of, if it was
         self._mask = _core.mask(index, self._n_file)
         self._duplicate_pairs = None
         counts = np.empty((self.n_variants, 4), dtype=np.int32)
@@ -60,26 +63,32 @@ class PackedGenotypes(Genotypes):
 
     def __getstate__(self):
         state = self.__dict__ | {"_duplicate_pairs": None}
-        data = self._data
-        if isinstance(data, np.memmap) and data.filename is not None:
-            state["_data"] = (os.fspath(data.filename), data.offset, data.shape)
+        if self._source is not None:
+            data, n_file, index = self._source
+            if isinstance(data, np.memmap):
+                state |= {"_data": None, "_source": (_name_of(data), n_file, index)}
+        elif isinstance(self._data, np.memmap):
+            state["_data"] = _name_of(self._data)
         return state
 
     def __setstate__(self, state):
-        if isinstance(state["_data"], tuple):
-            path, offset, shape = state["_data"]
-            found, expected = os.path.getsize(path), offset + shape[0] * shape[1]
-            if found != expected:
-                raise PlinkFormatError(
-                    f"{path}: expected {expected} bytes, as where it was opened first, found "
-                    f"{found}; every worker has to see the same file"
-                )
-            state["_data"] = np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=shape)
+        if state["_data"] is None:
+            name, n_file, index = state["_source"]
+            data = _open_again(name)
+            compressed = _compress(data, n_file, index)
+            if compressed is None:  # another type of processor
+                state |= {"_data": data, "_n_file": n_file, "_index": index, "_source": None}
+                state["_mask"] = _core.mask(index, n_file)
+            else:
+                state |= {"_data": compressed, "_source": (data, n_file, index)}
+        elif isinstance(state["_data"], tuple):
+            state["_data"] = _open_again(state["_data"])
         self.__dict__.update(state)
 
     def __sizeof__(self):
-        mapped = isinstance(self._data, np.memmap)
-        return object.__sizeof__(self) + 40 * self.n_variants + (0 if mapped else self._data.nbytes)
+        data = self._data if self._source is None else self._source[0]
+        genotypes = 0 if isinstance(data, np.memmap) else self._data.nbytes
+        return object.__sizeof__(self) + 40 * self.n_variants + genotypes
 
     # -- the protocol ------------------------------------------------------------------------------
 
@@ -142,14 +151,20 @@ class PackedGenotypes(Genotypes):
         reasons = self.reasons.copy()
         # these two depend on the samples and are found again
         reasons[(reasons == _CODE["monomorphic"]) | (reasons == _CODE["all_missing"])] = 0
-        return PackedGenotypes(
-            self._data,
-            self._n_file,
-            self._index[chosen],
-            None if self._samples is None else self._samples[chosen],
-            self._variants,
-            reasons,
-        )
+        index = self._index[chosen]
+        samples = None if self._samples is None else self._samples[chosen]
+        compressed = _compress(self._data, self._n_file, index)
+        if compressed is None:
+            return PackedGenotypes(
+                self._data, self._n_file, index, samples, self._variants, reasons
+            )
+        part = PackedGenotypes(compressed, len(index), None, samples, self._variants, reasons)
+        if self._source is None:
+            part._source = (self._data, self._n_file, index)
+        else:
+            data, n_file, origin = self._source
+            part._source = (data, n_file, origin[chosen])
+        return part
 
     def sample_missing_rate(self):
         use = self.included.astype(np.uint8)
@@ -171,9 +186,35 @@ class PackedGenotypes(Genotypes):
         return rows[found], original[found], sign[found].astype(np.int64)
 
     def _with_reasons(self, reasons):
-        return PackedGenotypes(
+        result = PackedGenotypes(
             self._data, self._n_file, self._index, self._samples, self._variants, reasons
         )
+        result._source = self._source
+        return result
+
+
+def _compress(data: np.ndarray, n_file: int, index: np.ndarray) -> np.ndarray | None:
+    """Return the chosen samples packed again, None where that does not pay or is not possible."""
+    size = data.shape[0] * ((len(index) + 3) // 4)
+    if len(index) == n_file or size > _COMPRESS_UP_TO or (np.diff(index) <= 0).any():
+        return None
+    out = np.empty((data.shape[0], (len(index) + 3) // 4), dtype=np.uint8)
+    return out if _core.compress(data, n_file, _core.mask(index, n_file), out) else None
+
+
+def _name_of(data: np.memmap) -> tuple[str, int, tuple[int, int]]:
+    return os.fspath(data.filename), data.offset, data.shape
+
+
+def _open_again(name: tuple[str, int, tuple[int, int]]) -> np.memmap:
+    path, offset, shape = name
+    found, expected = os.path.getsize(path), offset + shape[0] * shape[1]
+    if found != expected:
+        raise PlinkFormatError(
+            f"{path}: expected {expected} bytes, as where it was opened first, found {found}; "
+            "every worker has to see the same file"
+        )
+    return np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=shape)
 
 
 def pack(X: np.ndarray) -> np.ndarray | None:

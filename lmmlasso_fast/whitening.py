@@ -41,7 +41,7 @@ class Precision:
     def __init__(self, C: np.ndarray, kinship: Kinship | None = None, delta: float | None = None):
         self.n_samples = len(C)
         self._blas_threads = blas_threads_for(self.n_samples)
-        self._P = None
+        self._P = self._inverse = None
         basis = None if kinship is None else kinship.basis(delta)
         # before the cap, so that it holds for the library that comes with it
         table = None if basis is None or isinstance(basis, Spectrum) else lapack()
@@ -52,12 +52,13 @@ class Precision:
                 return
             if table is not None:
                 K = basis.clipped(kinship.matrix)
-                self._P = _projected_inverse(table, C, K, delta)
-            if self._P is None:
+                self._inverse = _ProjectedInverse.of(table, C, K, delta)
+            if self._inverse is None:
                 self._from_spectrum(C, kinship.spectrum, delta)
             else:
                 # C gamma = y - V P y, and A'P = 0
-                self._weights = self._basis - self._off(self._P @ (K @ self._basis))
+                rows = self._inverse.apply_rows(self._basis.T @ K)
+                self._weights = self._basis - self._off(rows.T)
 
     def _from_spectrum(self, C: np.ndarray, spectrum: Spectrum, delta: float) -> None:
         """P = V^-1 - G G' with G = W'Q, Q R = W C, where W' is projected off C first.
@@ -83,7 +84,10 @@ class Precision:
         """
         with blas_cap(self._blas_threads):
             outside = X - (X @ self._basis) @ self._basis.T
-            rows = outside.copy() if self._P is None else outside @ self._P
+            if self._inverse is not None:
+                rows = self._inverse.apply_rows(outside)
+            else:
+                rows = outside.copy() if self._P is None else outside @ self._P
         before = np.einsum("ij,ij->i", X, X)
         after = np.einsum("ij,ij->i", outside, outside)
         rows[after <= _IN_SPAN * before] = 0.0
@@ -100,21 +104,37 @@ class Precision:
         return np.linalg.solve(self._R, self._weights.T @ y)
 
 
-def _projected_inverse(table, C: np.ndarray, K: np.ndarray, delta: float) -> np.ndarray | None:
-    """Return B (B'K B + delta I)^-1 B', None if the matrix in brackets has no Cholesky factor."""
-    n, c = C.shape
-    V, T = _reflectors(C)
-    A = _congruent(K, V, T)  # H'K H; B'K B is its block from c on
-    A[np.arange(n), np.arange(n)] += delta
-    if not table.invert(A, c):
-        return None
-    A[:c] = 0.0
-    A[:, :c] = 0.0
-    return _congruent(A, V, T.T)
+class _ProjectedInverse:
+    """B (B'K B + delta I)^-1 B', by the Cholesky factor of what is in brackets.
+
+    The inverse itself would take twice as long as the factor, and products with it no less time
+    than solving.
+    """
+
+    def __init__(self, table, C: np.ndarray, K: np.ndarray, delta: float):
+        n, c = C.shape
+        self._table, self._c = table, c
+        self._V, self._T = _reflectors(C)
+        self._factor = _congruent(K, self._V, self._T)  # H'K H; B'K B is its block from c on
+        self._factor[np.arange(n), np.arange(n)] += delta
+        self.is_positive = table.cholesky(self._factor, c)
+
+    @classmethod
+    def of(cls, table, C, K, delta) -> "_ProjectedInverse | None":
+        """Return it; None if the matrix in brackets has no Cholesky factor."""
+        inverse = cls(table, C, K, delta)
+        return inverse if inverse.is_positive else None
+
+    def apply_rows(self, X: np.ndarray) -> np.ndarray:
+        """Return the product with every row of X."""
+        rows = X - (X @ self._V) @ self._T @ self._V.T  # x'H
+        rows[:, : self._c] = 0.0
+        self._table.solve(self._factor, self._c, rows)
+        return rows - (rows @ self._V) @ self._T.T @ self._V.T
 
 
 def _reflectors(C: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return V (n x c), T (c x c) with H = I - V T V' the product of the reflectors of C.
+    """Return V (n x c) and T (c x c) with H = I - V T V' the product of the reflectors of C.
 
     Schreiber and Van Loan 1989, SIAM J. Sci. Stat. Comput. 10:53 (LAPACK's dlarft).
     """

@@ -50,6 +50,7 @@ cdef extern from "lmml.h" nogil:
     enum:
         LMML_OK
         LMML_ERR_MEMORY
+        LMML_ERR_ISA
         LMML_LIMBS_SCREENING
         LMML_LIMBS_CERTIFICATE
         LMML_MAX_VECTORS
@@ -64,6 +65,8 @@ cdef extern from "lmml.h" nogil:
     int lmml_mask_fill(const int64_t *, int64_t, int64_t, uint8_t *)
     int lmml_counts(const lmml_kernels *, const lmml_packed *, const uint8_t *, int64_t, int64_t,
                     int32_t *)
+    int lmml_compress(const lmml_kernels *, const lmml_packed *, const uint8_t *, int64_t, int64_t,
+                      uint8_t *)
     int lmml_hash(const lmml_packed *, const uint8_t *, int64_t, int64_t, uint64_t *)
     int lmml_duplicates(const lmml_packed *, const uint8_t *, const int64_t *, const uint64_t *,
                         int64_t, int64_t *, int8_t *)
@@ -218,6 +221,23 @@ def counts(const uint8_t[:, ::1] data, int64_t n_samples, const uint8_t[::1] mas
     with nogil:
         code = lmml_counts(KERNELS, &packed, &mask[0], start, stop, &out[0, 0])
     check(code)
+
+
+def compress(const uint8_t[:, ::1] data, int64_t n_samples, const uint8_t[::1] mask,
+             uint8_t[:, ::1] out):
+    """out = the samples of the mask alone, packed again; False: these kernels have no fast way."""
+    cdef lmml_packed packed = packed_view(data, n_samples)
+    cdef int code
+    if out.shape[0] != packed.n_variants or 4 * mask.shape[0] < n_samples:
+        raise ValueError("out must have one row per SNP, mask a bit pair per sample")
+    if packed.n_variants == 0 or out.shape[1] == 0:
+        return False
+    with nogil:
+        code = lmml_compress(KERNELS, &packed, &mask[0], 0, packed.n_variants, &out[0, 0])
+    if code == LMML_ERR_ISA:
+        return False
+    check(code)
+    return True
 
 
 def hashes(const uint8_t[:, ::1] data, int64_t n_samples, const uint8_t[::1] mask):
@@ -468,15 +488,18 @@ from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 cdef extern from "lmml_lapack.h" nogil:
     ctypedef void *lmml_dsytrd
     ctypedef void *lmml_dpotrf
+    ctypedef void *lmml_dpotrs
     ctypedef struct lmml_lapack:
         int integer_bytes
         lmml_dsytrd dsytrd
         lmml_dpotrf dpotrf
-        lmml_dpotrf dpotri
+        lmml_dpotrs dpotrs
     enum:
         LMML_ERR_NOT_POSITIVE
     int lmml_tridiagonalise(const lmml_lapack *, int64_t, double *, double *, double *, double *)
-    int lmml_inverse(const lmml_lapack *, int64_t, double *, int64_t)
+    int lmml_cholesky(const lmml_lapack *, int64_t, double *, int64_t)
+    int lmml_cholesky_solve(const lmml_lapack *, int64_t, const double *, int64_t, int64_t,
+                            double *, int64_t)
     void lmml_tridiagonal_rotate(const lmml_kernels *, int64_t, const double *, const double *,
                                  int, int64_t, double *)
     int lmml_tridiagonal_factor(int64_t, const double *, const double *, int64_t, const double *,
@@ -496,11 +519,11 @@ cdef class Lapack:
 
     cdef lmml_lapack table
 
-    def __cinit__(self, int integer_bytes, dsytrd, dpotrf, dpotri):
+    def __cinit__(self, int integer_bytes, dsytrd, dpotrf, dpotrs):
         self.table.integer_bytes = integer_bytes
         self.table.dsytrd = PyCapsule_GetPointer(dsytrd, PyCapsule_GetName(dsytrd))
         self.table.dpotrf = PyCapsule_GetPointer(dpotrf, PyCapsule_GetName(dpotrf))
-        self.table.dpotri = PyCapsule_GetPointer(dpotri, PyCapsule_GetName(dpotri))
+        self.table.dpotrs = PyCapsule_GetPointer(dpotrs, PyCapsule_GetName(dpotrs))
 
     def tridiagonalise(self, double[:, ::1] A, double[::1] d, double[::1] e, double[::1] tau):
         """d, e of T and tau of Q, A = Q T Q'; A is overwritten by the reflectors."""
@@ -512,18 +535,34 @@ cdef class Lapack:
             code = lmml_tridiagonalise(&self.table, n, &A[0, 0], &d[0], &e[0], &tau[0])
         check(code)
 
-    def invert(self, double[:, ::1] A, int64_t start):
-        """Overwrite the block A[start:, start:] by its inverse; False: not positive definite."""
+    def cholesky(self, double[:, ::1] A, int64_t start):
+        """Overwrite the upper triangle of A[start:, start:] by L', A = L L'.
+
+        False: it is not positive definite, and in pieces.
+        """
         cdef int64_t n = A.shape[0]
         cdef int code
         if A.shape[1] != n or not 0 <= start < n:
             raise ValueError("expected A (n x n) and a block of at least one row")
         with nogil:
-            code = lmml_inverse(&self.table, n - start, &A[start, start], n)
+            code = lmml_cholesky(&self.table, n - start, &A[start, start], n)
         if code == LMML_ERR_NOT_POSITIVE:
             return False
         check(code)
         return True
+
+    def solve(self, const double[:, ::1] L, int64_t start, double[:, ::1] X):
+        """Overwrite X[:, start:], row by row, by the solution of the factored block's system."""
+        cdef int64_t n = L.shape[0]
+        cdef int code
+        if L.shape[1] != n or not 0 <= start < n or X.shape[1] != n:
+            raise ValueError("expected L (n x n), a block of at least one row and rows of n")
+        if X.shape[0] == 0:
+            return
+        with nogil:
+            code = lmml_cholesky_solve(&self.table, n - start, &L[start, start], n, X.shape[0],
+                                       &X[0, start], n)
+        check(code)
 
 
 def tridiagonal_rotate(const double[:, ::1] reflectors, const double[::1] tau, double[:, ::1] B,

@@ -36,7 +36,8 @@ static int is_available(const lmml_kernels *kernels)
     if (kernels == &lmml_kernels_avx512)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") &&
-               __builtin_cpu_supports("fma") && __builtin_cpu_supports("popcnt");
+               __builtin_cpu_supports("fma") && __builtin_cpu_supports("popcnt") &&
+               __builtin_cpu_supports("bmi2");
     if (kernels == &lmml_kernels_avx2)
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                __builtin_cpu_supports("popcnt");

@@ -65,6 +65,9 @@ struct lmml_kernels {
     /* out[i] = table[code of sample i], for n samples; reads (n + 3) / 4 bytes */
     void (*decode_f32)(const uint8_t *variant, int64_t n, const float *table, float *out);
     void (*decode_f64)(const uint8_t *variant, int64_t n, const double *table, double *out);
+    /* the codes of the samples in the mask, packed again; NULL where there is no instruction for it
+     * that is fast on every processor of the set */
+    void (*compress)(const uint8_t *variant, const uint8_t *mask, int64_t n_bytes, uint8_t *out);
     /* y += a * x */
     void (*axpy)(int64_t n, double a, const double *x, double *y);
     /* x'y */

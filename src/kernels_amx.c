@@ -9,6 +9,7 @@
 #define BIT_MATRIX(row0, row1) _mm512_set1_epi64((int64_t)((row0##ull) << 56 | (row1##ull) << 48))
 #define MAP(x, row0, row1) _mm512_gf2p8affine_epi64_epi8(x, BIT_MATRIX(row0, row1), 0)
 
+#define COMPRESS(word, mask) _pext_u64(word, mask)
 #define ISA_NAME "amx"
 #define ISA_TABLE lmml_kernels_amx
 #define ISA_TILES_FROM 4 /* three are done sooner by the vectors' own dot product */

@@ -17,7 +17,9 @@
  *   MAP(x, row0, row1)      every byte's bits mapped: bit i = the sum mod 2 of its bits in row i
  *   ISA_TILES_DOT, ISA_TILES_FROM  a dot() for tiles of digits (kernels.h), and the number of
  * digits (over all vectors) from which it is to be used
+ *   COMPRESS(word, mask)    the bits of a 64-bit word that the mask has, moved together
  */
+#include <stddef.h>
 #include <string.h>
 
 #include "kernels.h"
@@ -242,6 +244,33 @@ static void decode_f64(const uint8_t *variant, int64_t n, const double *table, d
     for (; i < n; i++) out[i] = table[variant[i / 4] >> (2 * (i % 4)) & 3];
 }
 
+#ifdef COMPRESS
+static void compress(const uint8_t *variant, const uint8_t *mask, int64_t n_bytes, uint8_t *out)
+{
+    uint64_t pending = 0; /* bits that do not fill a word yet */
+    int n_pending = 0;
+    for (int64_t b = 0; b < n_bytes; b += 8) {
+        const size_t step = n_bytes - b < 8 ? (size_t)(n_bytes - b) : 8;
+        uint64_t code = 0, low = 0;
+        memcpy(&code, variant + b, step);
+        memcpy(&low, mask + b, step);
+        const uint64_t chosen = low | low << 1, found = COMPRESS(code, chosen);
+        const int n_found = __builtin_popcountll(chosen);
+        pending |= found << n_pending;
+        if (n_pending + n_found >= 64) {
+            memcpy(out, &pending, 8);
+            out += 8;
+            pending = n_pending > 0 ? found >> (64 - n_pending) : 0;
+            n_pending -= 64;
+        }
+        n_pending += n_found;
+    }
+    memcpy(out, &pending, (size_t)(n_pending + 7) / 8);
+}
+#else
+#define compress NULL
+#endif
+
 static void axpy(int64_t n, double a, const double *restrict x, double *restrict y)
 {
     for (int64_t i = 0; i < n; i++) y[i] += a * x[i];
@@ -267,5 +296,5 @@ enum { TILES_FROM = ISA_TILES_FROM };
 enum { TILES_FROM = INT32_MAX };
 #endif
 
-const lmml_kernels ISA_TABLE = {ISA_NAME,   TILES_FROM, MISSING_CODE, dot,    count,
-                                decode_f32, decode_f64, axpy,         dot_f64};
+const lmml_kernels ISA_TABLE = {ISA_NAME,   TILES_FROM, MISSING_CODE, dot,  count,
+                                decode_f32, decode_f64, compress,     axpy, dot_f64};

@@ -100,6 +100,12 @@ int lmml_mask_fill(const int64_t *index, int64_t n_index, int64_t n_samples, uin
 int lmml_counts(const lmml_kernels *kernels, const lmml_packed *packed, const uint8_t *mask,
                 int64_t start, int64_t stop, int32_t *counts);
 
+/* The masked samples alone, packed again: row j of out, (n + 3) / 4 bytes for the n samples of the
+ * mask, in their order, bits past the last one zero. LMML_ERR_ISA where the kernels have no way to
+ * do this that pays. */
+int lmml_compress(const lmml_kernels *kernels, const lmml_packed *packed, const uint8_t *mask,
+                  int64_t start, int64_t stop, uint8_t *out);
+
 /* A 64-bit hash per SNP of its analysed genotypes that does not change when the alleles are
  * swapped. Equal hashes are candidates; lmml_compare decides: *sign = 1 equal, -1 equal with the
  * alleles swapped, 0 different. */

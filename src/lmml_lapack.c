@@ -1,4 +1,4 @@
-/* lmml_lapack.c - what takes LAPACK: tridiagonal form and inverse of a symmetric matrix. */
+/* lmml_lapack.c - what takes LAPACK: tridiagonal form and Cholesky factor of a symmetric matrix. */
 #include <stdlib.h>
 
 #include "lmml_lapack.h"
@@ -50,25 +50,26 @@ int lmml_tridiagonalise(const lmml_lapack *lapack, int64_t n, double *A, double 
     return from_integer(lapack, &info) == 0 ? LMML_OK : LMML_ERR_LAPACK;
 }
 
-/* The lower triangle from the upper one, in tiles: one of the two is read across the rows. */
-static void mirror(int64_t n, double *A, int64_t ld)
-{
-    enum { TILE = 32 };
-    for (int64_t top = 0; top < n; top += TILE)
-        for (int64_t left = 0; left <= top; left += TILE)
-            for (int64_t i = top; i < n && i < top + TILE; i++)
-                for (int64_t j = left; j < i && j < left + TILE; j++) A[i * ld + j] = A[j * ld + i];
-}
-
-int lmml_inverse(const lmml_lapack *lapack, int64_t n, double *A, int64_t ld)
+int lmml_cholesky(const lmml_lapack *lapack, int64_t n, double *A, int64_t ld)
 {
     if (n < 1 || ld < n || !fits(lapack, ld)) return LMML_ERR_ARGUMENT;
     integer order = to_integer(lapack, n), row = to_integer(lapack, ld);
     integer info = to_integer(lapack, 0);
     lapack->dpotrf(UPLO, &order, A, &row, &info);
-    if (from_integer(lapack, &info) == 0) lapack->dpotri(UPLO, &order, A, &row, &info);
     if (from_integer(lapack, &info) < 0) return LMML_ERR_LAPACK;
-    if (from_integer(lapack, &info) > 0) return LMML_ERR_NOT_POSITIVE;
-    mirror(n, A, ld);
-    return LMML_OK;
+    return from_integer(lapack, &info) > 0 ? LMML_ERR_NOT_POSITIVE : LMML_OK;
+}
+
+int lmml_cholesky_solve(const lmml_lapack *lapack, int64_t n, const double *L, int64_t ld,
+                        int64_t k, double *X, int64_t ldx)
+{
+    if (n < 1 || ld < n || ldx < n || k < 0 || !fits(lapack, ld) || !fits(lapack, ldx) ||
+        !fits(lapack, k))
+        return LMML_ERR_ARGUMENT;
+    if (k == 0) return LMML_OK;
+    integer order = to_integer(lapack, n), row = to_integer(lapack, ld);
+    integer columns = to_integer(lapack, k), next = to_integer(lapack, ldx);
+    integer info = to_integer(lapack, 0);
+    lapack->dpotrs(UPLO, &order, &columns, (double *)L, &row, X, &next, &info);
+    return from_integer(lapack, &info) == 0 ? LMML_OK : LMML_ERR_LAPACK;
 }

@@ -16,13 +16,14 @@ extern "C" {
 typedef void (*lmml_dsytrd)(char *uplo, void *n, double *a, void *lda, double *d, double *e,
                             double *tau, double *work, void *lwork, void *info);
 typedef void (*lmml_dpotrf)(char *uplo, void *n, double *a, void *lda, void *info);
-typedef lmml_dpotrf lmml_dpotri;
+typedef void (*lmml_dpotrs)(char *uplo, void *n, void *nrhs, double *a, void *lda, double *b,
+                            void *ldb, void *info);
 
 typedef struct {
     int integer_bytes; /* 4 or 8 */
     lmml_dsytrd dsytrd;
     lmml_dpotrf dpotrf;
-    lmml_dpotri dpotri;
+    lmml_dpotrs dpotrs;
 } lmml_lapack;
 
 /* A = Q T Q' for symmetric A (n x n), of which the upper triangle is read. T has the diagonal d (n)
@@ -31,9 +32,13 @@ typedef struct {
 int lmml_tridiagonalise(const lmml_lapack *lapack, int64_t n, double *A, double *d, double *e,
                         double *tau);
 
-/* A := A^-1 for symmetric positive definite A (n x n, rows of ld), of which the upper triangle is
- * read and both are written. LMML_ERR_NOT_POSITIVE leaves A in pieces. */
-int lmml_inverse(const lmml_lapack *lapack, int64_t n, double *A, int64_t ld);
+/* A = L L' for symmetric positive definite A (n x n, rows of ld), of which the upper triangle is
+ * read and overwritten by L'. LMML_ERR_NOT_POSITIVE leaves A in pieces. */
+int lmml_cholesky(const lmml_lapack *lapack, int64_t n, double *A, int64_t ld);
+
+/* Each of the k rows x of X (rows of ldx) becomes (L L')^-1 x, L as lmml_cholesky left it. */
+int lmml_cholesky_solve(const lmml_lapack *lapack, int64_t n, const double *L, int64_t ld,
+                        int64_t k, double *X, int64_t ldx);
 
 #ifdef __cplusplus
 }

@@ -255,6 +255,18 @@ int lmml_counts(const lmml_kernels *kernels, const lmml_packed *packed, const ui
     return LMML_OK;
 }
 
+int lmml_compress(const lmml_kernels *kernels, const lmml_packed *packed, const uint8_t *mask,
+                  int64_t start, int64_t stop, uint8_t *out)
+{
+    if (!range_is_valid(packed, start, stop)) return LMML_ERR_INDEX;
+    if (kernels->compress == NULL) return LMML_ERR_ISA;
+    int64_t n = 0;
+    for (int64_t b = 0; b < packed->stride; b++) n += __builtin_popcount(mask[b]);
+    for (int64_t j = start; j < stop; j++, out += (n + 3) / 4)
+        kernels->compress(packed->data + j * packed->stride, mask, packed->stride, out);
+    return LMML_OK;
+}
+
 /* Eight bytes of a row, zero outside the mask and past the row's end. */
 static uint64_t masked_word(const uint8_t *row, const uint8_t *mask, int64_t n_bytes, int64_t b,
                             uint64_t *low_bits)

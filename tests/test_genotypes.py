@@ -345,3 +345,83 @@ def test_negative_integers_are_numbers_and_said_to_be():
     with pytest.warns(DataWarning, match="integers down to -9 are taken as they are"):
         genotypes = from_array(X)
     assert genotypes.mean[0] == X[:, 0].mean()
+
+
+# ---- chosen samples, packed again -----------------------------------------------------------
+
+
+def test_compressed_samples_are_the_chosen_ones(isa):
+    rng = np.random.default_rng(22)
+    for n in (*range(2, 40), 127, 128, 129, 700):
+        D = random_dosages(rng, n, 5, missing=0.2)
+        for size in {1, n // 3 + 1, n - 1}:
+            index = np.sort(rng.permutation(n)[:size])
+            out = np.full((6, (size + 3) // 4), 171, dtype=np.uint8)
+            possible = _core.compress(pack(D), n, _core.mask(index, n), out[:5])
+            assert possible == (isa in ("avx512", "amx"))
+            if possible:
+                assert_array_equal(out[:5], pack(D[index]))
+                assert (out[5] == 171).all()
+
+
+def test_a_subset_does_not_depend_on_whether_it_was_packed_again(isa, monkeypatch):
+    rng = np.random.default_rng(23)
+    D = random_dosages(rng, 203, 150, missing=0.1, hostile=True)
+    index = np.sort(rng.permutation(203)[:150])
+    v = rng.standard_normal((203, 3))
+
+    def parts():
+        whole = from_array(D, samples=sample_table(203))
+        once = whole.subset(index)
+        twice = once.subset(np.arange(0, 150, 2)).filter(maf=0.05)
+        back = once.subset(np.arange(149, -1, -2))  # another order: not packed again
+        return once, twice, back
+
+    packed = parts()
+    monkeypatch.setattr(lmmlasso_fast.packed, "_COMPRESS_UP_TO", 0)
+    mapped = parts()
+    for one, other in zip(packed, mapped, strict=True):
+        for name in ("mean", "sd", "n_missing", "reasons"):
+            assert_array_equal(getattr(one, name), getattr(other, name))
+        rows = v[: one.n_samples]
+        assert_array_equal(one.gradient(rows), other.gradient(rows))
+        assert_array_equal(one.columns(np.arange(150)), other.columns(np.arange(150)))
+        assert_array_equal(one.dosages([3, 140]), other.dosages([3, 140]))
+        assert one.samples.equals(other.samples)
+        assert one.duplicates.equals(other.duplicates)
+    assert_array_equal(
+        packed[1].dosages(np.arange(150)), from_array(D[index[::2]]).dosages(np.arange(150))
+    )
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 26])
+def test_copies_in_other_processes_open_the_file_again(tmp_path, monkeypatch, limit):
+    import pickle
+
+    from lmmlasso_fast.io.plink import read_plink
+    from lmmlasso_fast.io.plink_write import write_plink
+
+    rng = np.random.default_rng(24)
+    dosages = rng.integers(-1, 3, (90, 400)).astype(np.int8)
+    write_plink(tmp_path / "g", dosages, sample_table(90), variant_table(400))
+    monkeypatch.setattr(lmmlasso_fast.packed, "_COMPRESS_UP_TO", limit)
+    whole = read_plink(tmp_path / "g").without_tables()
+    v = rng.standard_normal(30)
+    for genotypes in (whole.subset(np.arange(30)), whole.subset(np.arange(0, 90, 2)).subset(
+        np.arange(30)
+    ).filter(maf=0.1)):  # fmt: skip
+        sent = pickle.dumps(genotypes)
+        assert b"g.bed" in sent
+        # eight-byte numbers, statistics and the index, but no genotypes
+        assert len(sent) < 400 * 40 + 90 * 16 + 2000
+        for name in [None, "generic"]:
+            before = _core.kernels_name()
+            _core.select_kernels(name)
+            there = pickle.loads(sent)
+            assert_array_equal(there.gradient(v), genotypes.gradient(v))
+            again = pickle.loads(pickle.dumps(there))
+            assert_array_equal(again.dosages([1, 7]), genotypes.dosages([1, 7]))
+            _core.select_kernels(before)
+    in_memory = from_array(np.where(dosages < 0, np.nan, dosages)).subset(np.arange(30))
+    there = pickle.loads(pickle.dumps(in_memory))
+    assert_array_equal(there.gradient(v), in_memory.gradient(v))

@@ -372,7 +372,7 @@ def test_a_failing_cholesky_falls_back(monkeypatch):
     expected = Precision(np.ones((20, 1)), K, 0.2).apply(y)
 
     class Failing:
-        def invert(self, A, start):
+        def cholesky(self, A, start):
             A[:] = np.nan
             return False
 
@@ -408,8 +408,8 @@ def test_the_width_of_integers_is_in_the_signature(integer, width, double):
     ],
 )
 def test_signatures_that_are_not_understood_are_refused(signature):
-    with pytest.raises(LMMLassoError, match=r"dpotri: expected a C function .* report it") as error:
-        integer_bytes("dpotri", signature)
+    with pytest.raises(LMMLassoError, match=r"dpotrf: expected a C function .* report it") as error:
+        integer_bytes("dpotrf", signature)
     assert repr(signature) in str(error.value)
 
 
@@ -419,8 +419,13 @@ def test_shapes_are_checked():
         table.tridiagonalise(A, np.empty(3), np.empty(3), np.empty(2))
     for start in (-1, 3):
         with pytest.raises(ValueError, match="expected A"):
-            table.invert(A, start)
-    assert not table.invert(-A, 1)
+            table.cholesky(A, start)
+        with pytest.raises(ValueError, match="expected L"):
+            table.solve(A, start, np.ones((2, 3)))
+    with pytest.raises(ValueError, match="expected L"):
+        table.solve(A, 0, np.ones((2, 4)))
+    table.solve(A, 0, np.empty((0, 3)))
+    assert not table.cholesky(-A, 1)
     with pytest.raises(ValueError, match="expected d"):
         _core.tridiagonal_factor(*(np.ones(3),) * 3, np.ones((3, 3)), np.ones((3, 2)), np.ones(3))
 

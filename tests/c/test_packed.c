@@ -283,6 +283,33 @@ static void test_counts_and_missing(int64_t n)
     free_packed(&x);
 }
 
+static void test_compress(int64_t n)
+{
+    enum { P = 5 };
+    problem x = make_packed(n, P);
+    const int64_t n_index = (n + 1) / 2, stride = x.packed.stride, width = (n_index + 3) / 4;
+    int64_t *index = allocate((size_t)n_index * sizeof *index);
+    uint8_t *mask = allocate((size_t)stride), *out = allocate((size_t)(P * width));
+    for (int64_t k = 0; k < n_index; k++) index[k] = 2 * k;
+    CHECK(lmml_mask_fill(index, n_index, n, mask) == LMML_OK);
+    const lmml_packed found = {out, P, n_index, width};
+    for (int t = 0; t < n_tables; t++) {
+        const int code = lmml_compress(tables[t], &x.packed, mask, 0, P, out);
+        if (code == LMML_ERR_ISA) continue;
+        CHECK(code == LMML_OK);
+        int same = 1;
+        for (int64_t j = 0; j < P; j++) {
+            for (int64_t k = 0; k < n_index; k++)
+                same = same && code_of(&found, j, k) == code_of(&x.packed, j, index[k]);
+            if (n_index % 4) same = same && out[(j + 1) * width - 1] >> 2 * (n_index % 4) == 0;
+        }
+        CHECK(same);
+        CHECK(lmml_compress(tables[t], &x.packed, mask, 0, P + 1, out) == LMML_ERR_INDEX);
+    }
+    free(index), free(mask), free(out);
+    free_packed(&x);
+}
+
 static void test_decode(int64_t n)
 {
     enum { P = 5, K = 4 };
@@ -460,6 +487,7 @@ void test_packed(int with_large)
         test_gradient(n);
         test_gradient_of_several(n);
         test_counts_and_missing(n);
+        test_compress(n);
         test_decode(n);
         test_duplicates(n);
     }

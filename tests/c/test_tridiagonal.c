@@ -125,14 +125,21 @@ static void fake_dpotrf(char *uplo, void *n, double *a, void *lda, void *info)
     write_integer(info, 0);
 }
 
-/* The inverse of a diagonal matrix, whose factor is diagonal: enough to see what is read. */
-static void fake_dpotri(char *uplo, void *n, double *a, void *lda, void *info)
+/* Forward and back substitution; column j of L starts at a + j ld, from its diagonal on. */
+static void fake_dpotrs(char *uplo, void *n, void *nrhs, double *a, void *lda, double *b, void *ldb,
+                        void *info)
 {
     CHECK(*uplo == 'L');
     const int64_t size = read_integer(n), ld = read_integer(lda);
-    for (int64_t j = 0; j < size; j++) {
-        a[j * ld + j] = 1 / (a[j * ld + j] * a[j * ld + j]);
-        for (int64_t i = j + 1; i < size; i++) a[j * ld + i] = (double)(j + 10 * i);
+    for (int64_t k = 0; k < read_integer(nrhs); k++, b += read_integer(ldb)) {
+        for (int64_t j = 0; j < size; j++) {
+            b[j] /= a[j * ld + j];
+            for (int64_t i = j + 1; i < size; i++) b[i] -= a[j * ld + i] * b[j];
+        }
+        for (int64_t j = size - 1; j >= 0; j--) {
+            for (int64_t i = j + 1; i < size; i++) b[j] -= a[j * ld + i] * b[i];
+            b[j] /= a[j * ld + j];
+        }
     }
     write_integer(info, 0);
 }
@@ -156,7 +163,7 @@ static void fake_dsytrd(char *uplo, void *n, double *a, void *lda, double *d, do
 
 static void test_lapack(void)
 {
-    lmml_lapack lapack = {4, fake_dsytrd, fake_dpotrf, fake_dpotri};
+    lmml_lapack lapack = {4, fake_dsytrd, fake_dpotrf, fake_dpotrs};
     double *A = allocate(N * N * sizeof *A), *d = allocate(N * sizeof *d);
     double *e = allocate((N - 1) * sizeof *e), *tau = allocate((N - 1) * sizeof *tau);
     for (width = 4; width <= 8; width += 4) {
@@ -172,22 +179,36 @@ static void test_lapack(void)
         CHECK(lmml_tridiagonalise(&lapack, N, A, d, e, tau) == LMML_ERR_LAPACK);
         CHECK(lmml_tridiagonalise(&lapack, 0, A, d, e, tau) == LMML_ERR_ARGUMENT);
 
-        CHECK(lmml_inverse(&lapack, N - 2, &A[2 * N + 2], N) == LMML_OK); /* a block of it */
-        for (int i = 2; i < N; i++) {
-            CHECK(fabs(A[i * N + i] - 1.0 / (i + 1)) < 1e-15);
-            for (int j = 2; j < i; j++)
-                CHECK(A[i * N + j] == j - 2 + 10 * (i - 2) && A[i * N + j] == A[j * N + i]);
-        }
-        CHECK(A[0] == 1 && A[N + 1] == 2 && A[2] == 0 && A[2 * N] == 0);
+        double *X = allocate(2 * N * sizeof *X);
+        for (int i = 0; i < N; i++) A[i * N + i] = 4, A[(i > 0 ? i - 1 : 0) * N + i] += 1;
+        A[0] = 4;
+        for (int i = 0; i < 2 * N; i++) X[i] = i + 1;
+        /* the block from 2 on, and two vectors of which only that part counts */
+        CHECK(lmml_cholesky(&lapack, N - 2, &A[2 * N + 2], N) == LMML_OK);
+        CHECK(lmml_cholesky_solve(&lapack, N - 2, &A[2 * N + 2], N, 2, X + 2, N) == LMML_OK);
+        CHECK(X[0] == 1 && X[1] == 2 && X[N] == N + 1 && X[N + 1] == N + 2);
+        for (int row = 0; row < 2; row++)
+            for (int i = 2; i < N; i++) {
+                const double *x = X + row * N;
+                const double product =
+                    (i > 2 ? x[i - 1] : 0) + 4 * x[i] + (i < N - 1 ? x[i + 1] : 0);
+                CHECK(fabs(product - (row * N + i + 1)) < 1e-12);
+            }
+        CHECK(A[N + 1] == 4 && A[N + 2] == 1 && A[2 * N + 1] == 0);
+        CHECK(lmml_cholesky_solve(&lapack, N, A, N, 0, NULL, N) == LMML_OK);
+        CHECK(lmml_cholesky_solve(&lapack, N, A, N, -1, X, N) == LMML_ERR_ARGUMENT);
+        CHECK(lmml_cholesky_solve(&lapack, N, A, N, 1, X, N - 1) == LMML_ERR_ARGUMENT);
+        CHECK(lmml_cholesky_solve(&lapack, 0, A, N, 1, X, N) == LMML_ERR_ARGUMENT);
+        free(X);
         A[0] = -1;
-        CHECK(lmml_inverse(&lapack, 1, A, N) == LMML_ERR_NOT_POSITIVE);
-        CHECK(lmml_inverse(&lapack, N, A, N - 1) == LMML_ERR_ARGUMENT);
-        CHECK(lmml_inverse(&lapack, 0, A, N) == LMML_ERR_ARGUMENT);
+        CHECK(lmml_cholesky(&lapack, 1, A, N) == LMML_ERR_NOT_POSITIVE);
+        CHECK(lmml_cholesky(&lapack, N, A, N - 1) == LMML_ERR_ARGUMENT);
+        CHECK(lmml_cholesky(&lapack, 0, A, N) == LMML_ERR_ARGUMENT);
     }
     lapack.integer_bytes = 4;
-    CHECK(lmml_inverse(&lapack, 1, A, INT64_C(1) << 31) == LMML_ERR_ARGUMENT);
+    CHECK(lmml_cholesky(&lapack, 1, A, INT64_C(1) << 31) == LMML_ERR_ARGUMENT);
     lapack.integer_bytes = 2;
-    CHECK(lmml_inverse(&lapack, 1, A, 1) == LMML_ERR_ARGUMENT);
+    CHECK(lmml_cholesky(&lapack, 1, A, 1) == LMML_ERR_ARGUMENT);
     free(A);
     free(d);
     free(e);
