@@ -94,6 +94,11 @@ def as_design(covariates, n: int, *, intercept: bool = True, names=None) -> Desi
     labels = [f"covariate{j + 1}" for j in range(given.shape[1])] if names is None else list(names)
     if len(labels) != given.shape[1]:
         raise CovariateError(f"covariates: expected {given.shape[1]} names, found {len(labels)}")
+    if len(set(labels)) < len(labels) or "intercept" in labels:
+        raise CovariateError(
+            f"covariates: expected a name of its own for each but the intercept, found "
+            f"{', '.join(map(repr, labels))}; rename them"
+        )
     if intercept:
         given = np.column_stack([np.ones(n), given])
         labels = ["intercept", *labels]

@@ -3,11 +3,13 @@
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
+from numbers import Integral
 
 import numpy as np
 
 try:
     from sklearn.base import BaseEstimator, RegressorMixin
+    from sklearn.utils import check_random_state
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:
     raise ImportError(
@@ -15,11 +17,12 @@ except ImportError as error:
         "run: pip install 'lmmlasso-fast[sklearn]'"
     ) from error
 
-from lmmlasso_fast.errors import CovariateError, KinshipError
+from lmmlasso_fast.cross_validation import cross_validate
+from lmmlasso_fast.errors import CovariateError, InputError, KinshipError
 from lmmlasso_fast.genotypes import Genotypes, inverse_or_zero
 from lmmlasso_fast.kinship import as_kinship, kinship
 from lmmlasso_fast.null_model import fit_null
-from lmmlasso_fast.path import lasso_path
+from lmmlasso_fast.path import LassoPath, lasso_path
 from lmmlasso_fast.prediction import build_model
 
 #: Estimators with a fit under way, by id. Kept here and not on the object, so that an estimator
@@ -28,7 +31,87 @@ _fitting: set[int] = set()
 _fitting_lock = threading.Lock()
 
 
-class LMMLasso(RegressorMixin, BaseEstimator):
+class _Regressor(RegressorMixin, BaseEstimator):
+    """What the estimators share: what a solution leaves behind, and prediction from it."""
+
+    def _validated(self, X, y, K, min_samples: int):
+        """Return (genotypes, y, kinship or None)."""
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            y_numeric=True,
+            ensure_all_finite="allow-nan",
+            ensure_min_samples=min_samples,
+        )
+        return Genotypes.from_array(X), y, None if K is None else _given_kinship(K, len(X))
+
+    def _set_solution(self, path: LassoPath, k: int, genotypes, covariates, K) -> None:
+        """Set the attributes of the path's solution at grid point k."""
+        self.null_model_ = path.null
+        if K is not None:
+            # Even a relationship matrix may be one of other SNPs than X: K_new is asked for.
+            given = replace(path.null, kinship=replace(path.null.kinship, estimator="given"))
+            path = replace(path, null=given)
+        self.model_ = build_model(path, genotypes, alphas=path.alphas[[k]])
+        self.coef_std_ = path.coefs[:, [k]].toarray()[:, 0]
+        self.coef_ = self.coef_std_ * inverse_or_zero(genotypes.sd)
+        self.intercept_ = float(path.intercepts[k] - genotypes.mean @ self.coef_)
+        n_covariates = 0 if covariates is None else _two_dimensional(covariates).shape[1]
+        names = path.design.names
+        self._kept = np.array([f"covariate{j + 1}" in names for j in range(n_covariates)], bool)
+        self.covariate_coef_ = np.zeros(n_covariates)
+        self.covariate_coef_[self._kept] = path.gammas[path.design.has_intercept :, k]
+        self.dual_gap_ = float(path.dual_gaps[k])
+        self.n_iter_ = int(path.n_passes[k])
+
+    def predict(self, X, K_new=None, covariates=None):
+        """Predict fixed effects, SNPs and random effect together.
+
+        Parameters
+        ----------
+        X : array_like, shape (n*, p)
+            The columns of `fit`; standardised with the training mean and sd.
+        K_new : array_like, shape (n*, n), optional
+            Kinship of new (rows) with training samples (columns), on the scale of the K given
+            to `fit`; needed if there was one.
+        covariates : array_like, shape (n*, k), optional
+            The columns of `fit`.
+
+        Returns
+        -------
+        ndarray, shape (n*,)
+
+        Raises
+        ------
+        InputError
+            (a ValueError) a kinship or covariates missing, superfluous or of the wrong shape.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, ensure_all_finite="allow-nan")
+        if covariates is not None:
+            covariates = self._kept_covariates(covariates)
+        prediction = self.model_.predict_in_order(
+            Genotypes.from_array(X), covariates=covariates, kinship=K_new
+        )
+        return prediction.total
+
+    def _kept_covariates(self, covariates) -> np.ndarray:
+        covariates = _two_dimensional(covariates)
+        if covariates.shape[1] != len(self._kept):
+            raise CovariateError(
+                f"covariates: expected the {len(self._kept)} columns of the fit, found shape "
+                f"{covariates.shape}"
+            )
+        return covariates[:, self._kept]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+
+class LMMLasso(_Regressor):
     """Lasso over all SNPs plus a random effect with the kinship as its covariance, at one alpha.
 
     With X the standardised SNPs, C the covariates (intercept included), K the kinship scaled to
@@ -149,13 +232,10 @@ class LMMLasso(RegressorMixin, BaseEstimator):
             (a ValueError) data or parameters that cannot be used.
         """
         with _one_at_a_time(self):
-            X, y = validate_data(
-                self, X, y, y_numeric=True, ensure_all_finite="allow-nan", ensure_min_samples=3
-            )
-            genotypes = Genotypes.from_array(X)
+            genotypes, y, K = self._validated(X, y, K, min_samples=3)
             null = fit_null(
                 y,
-                kinship(genotypes) if K is None else _given_kinship(K, len(X)),
+                kinship(genotypes) if K is None else K,
                 covariates,
                 self.method,
                 self.log_delta,
@@ -171,72 +251,169 @@ class LMMLasso(RegressorMixin, BaseEstimator):
                 penalty_factors=self.penalty_factors,
                 max_iter=self.max_iter,
             )
-            if K is not None:
-                # Even a relationship matrix may be one of other SNPs than X: K_new is asked for.
-                given = replace(null, kinship=replace(null.kinship, estimator="given"))
-                path = replace(path, null=given)
-            self.null_model_ = null
-            self.model_ = build_model(path, genotypes)
-            self.coef_std_ = path.coefs[:, [0]].toarray()[:, 0]
-            self.coef_ = self.coef_std_ * inverse_or_zero(genotypes.sd)
-            self.intercept_ = float(path.intercepts[0] - genotypes.mean @ self.coef_)
-            self._set_covariates(covariates, path)
-            self.dual_gap_ = float(path.dual_gaps[0])
-            self.n_iter_ = int(path.n_passes[0])
+            self._set_solution(path, 0, genotypes, covariates, K)
         return self
 
-    def predict(self, X, K_new=None, covariates=None):
-        """Predict fixed effects, SNPs and random effect together.
+
+class LMMLassoCV(_Regressor):
+    """`LMMLasso` at the alpha that predicts held-out samples best.
+
+    Every fold refits all of it on its training samples: kinship, delta, intercept and covariates,
+    and the path at the same fractions of its own alpha_max (`cross_validate`). The solution at the
+    chosen alpha is that of all samples.
+
+    Parameters
+    ----------
+    eps : float, default 0.01
+        The smallest alpha, as a share of alpha_max.
+    n_alphas : int, default 100
+    alphas : array_like, optional
+        In units of y, instead of n_alphas values from alpha_max down to eps alpha_max.
+    cv : int, splitter, iterable or None, default 10
+        Number of folds (None: 10), drawn at random, of whole groups if `fit` is given some; a
+        scikit-learn splitter; or pairs (train, test) of indices.
+    selection : {"best", "one_se"}, default "best"
+        The alpha of the largest explained variance, or the largest alpha within one standard error
+        of it.
+    l1_ratio, tol, method, log_delta, fit_intercept, max_iter, penalty_factors
+        As in `LMMLasso`.
+    n_jobs : int, optional
+        Folds at a time; plays no part in the result. Default: what `joblib.parallel_config` says,
+        else all processors, 1 within a worker.
+    random_state : int, RandomState or None, default 0
+        Of the folds, where cv is a number; None draws others in each fit.
+
+    Attributes
+    ----------
+    alpha_ : float
+        The chosen one.
+    alphas_ : ndarray, shape (m,)
+        The alphas with scores, decreasing.
+    cv_result_ : CrossValidation
+        Scores, out-of-fold predictions, and the path of all samples.
+    coef_, coef_std_, intercept_, covariate_coef_, dual_gap_, n_iter_, null_model_, model_
+        Of the fit to all samples at alpha_, as in `LMMLasso`.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        If X came with column names.
+
+    References
+    ----------
+    Rakitsch, Lippert, Stegle and Borgwardt 2013, Bioinformatics 29:206.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lmmlasso_fast.estimators import LMMLassoCV
+    >>> X = np.random.default_rng(0).integers(0, 3, (100, 50))
+    >>> y = X[:, 7] - X[:, 20]
+    >>> model = LMMLassoCV(cv=5, selection="one_se").fit(X, y)
+    >>> np.flatnonzero(model.coef_)
+    array([ 7, 20])
+    """
+
+    def __init__(
+        self,
+        *,
+        eps=0.01,
+        n_alphas=100,
+        alphas=None,
+        cv=10,
+        selection="best",
+        l1_ratio=1.0,
+        tol=1e-6,
+        method="ml",
+        log_delta=None,
+        fit_intercept=True,
+        max_iter=50,
+        penalty_factors=None,
+        n_jobs=None,
+        random_state=0,
+    ):
+        self.eps = eps
+        self.n_alphas = n_alphas
+        self.alphas = alphas
+        self.cv = cv
+        self.selection = selection
+        self.l1_ratio = l1_ratio
+        self.tol = tol
+        self.method = method
+        self.log_delta = log_delta
+        self.fit_intercept = fit_intercept
+        self.max_iter = max_iter
+        self.penalty_factors = penalty_factors
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def fit(self, X, y, K=None, covariates=None, groups=None):
+        """Cross-validate, and keep the fit to all samples at the chosen alpha.
 
         Parameters
         ----------
-        X : array_like, shape (n*, p)
-            The columns of `fit`; standardised with the training mean and sd.
-        K_new : array_like, shape (n*, n), optional
-            Kinship of new (rows) with training samples (columns), on the scale of the K given
-            to `fit`; needed if there was one.
-        covariates : array_like, shape (n*, k), optional
-            The columns of `fit`.
+        X : array_like, shape (n, p)
+            SNPs or other features; NaN = missing.
+        y : array_like, shape (n,)
+        K : Kinship or array_like, shape (n, n), optional
+            Default: in each fold the realised relationship matrix of its training samples. A
+            kinship that is given may have seen the test samples, which flatters the scores; and
+            `predict` asks for that of the new samples.
+        covariates : array_like, shape (n, k), optional
+            Fixed effects besides the intercept.
+        groups : array_like, shape (n,), optional
+            Samples with one label (a family) are in one fold.
 
         Returns
         -------
-        ndarray, shape (n*,)
+        LMMLassoCV
+            The estimator itself.
 
         Raises
         ------
+        RuntimeError
+            Another fit of the same object is under way.
         InputError
-            (a ValueError) a kinship or covariates missing, superfluous or of the wrong shape.
+            (a ValueError) data or parameters that cannot be used.
         """
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False, ensure_all_finite="allow-nan")
-        if covariates is not None:
-            covariates = self._kept_covariates(covariates)
-        prediction = self.model_.predict_in_order(
-            Genotypes.from_array(X), covariates=covariates, kinship=K_new
-        )
-        return prediction.total
-
-    def _set_covariates(self, covariates, path) -> None:
-        """Remember which covariates were kept, and all their effects."""
-        k = 0 if covariates is None else _two_dimensional(covariates).shape[1]
-        names = path.design.names
-        self._kept = np.array([f"covariate{j + 1}" in names for j in range(k)], dtype=bool)
-        self.covariate_coef_ = np.zeros(k)
-        self.covariate_coef_[self._kept] = path.gammas[path.design.has_intercept :, 0]
-
-    def _kept_covariates(self, covariates) -> np.ndarray:
-        covariates = _two_dimensional(covariates)
-        if covariates.shape[1] != len(self._kept):
-            raise CovariateError(
-                f"covariates: expected the {len(self._kept)} columns of the fit, found shape "
-                f"{covariates.shape}"
+        with _one_at_a_time(self):
+            if self.selection not in ("best", "one_se"):
+                raise InputError(
+                    f"selection: expected 'best' or 'one_se', found {self.selection!r}"
+                )
+            genotypes, y, K = self._validated(X, y, K, min_samples=4)
+            result = cross_validate(
+                genotypes,
+                y,
+                K,
+                groups=groups,
+                **self._folds(),
+                n_jobs=self.n_jobs,
+                covariates=covariates,
+                intercept=self.fit_intercept,
+                method=self.method,
+                log_delta=self.log_delta,
+                alphas=self.alphas,
+                n_alphas=self.n_alphas,
+                eps=self.eps,
+                tol=self.tol,
+                l1_ratio=self.l1_ratio,
+                penalty_factors=self.penalty_factors,
+                max_iter=self.max_iter,
             )
-        return covariates[:, self._kept]
+            k = result.best_index if self.selection == "best" else result.one_se_index
+            self._set_solution(result.path, k, genotypes, covariates, K)
+            self.alpha_ = float(result.alphas[k])
+            self.alphas_ = result.alphas
+            self.cv_result_ = result
+        return self
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
+    def _folds(self) -> dict:
+        """Return `cv` and `random_state` as arguments of `cross_validate`."""
+        if self.cv is not None and not isinstance(self.cv, Integral):
+            return {"splitter": self.cv}
+        seed = self.random_state
+        if not isinstance(seed, Integral):
+            seed = check_random_state(seed).randint(np.iinfo(np.int32).max)
+        return {"n_folds": 10 if self.cv is None else self.cv, "seed": seed}
 
 
 @contextmanager
@@ -245,7 +422,7 @@ def _one_at_a_time(estimator):
     with _fitting_lock:
         if id(estimator) in _fitting:
             raise RuntimeError(
-                "another fit of this LMMLasso is under way in another thread; "
+                f"another fit of this {type(estimator).__name__} is under way in another thread; "
                 "fit sklearn.base.clone(estimator) instead"
             )
         _fitting.add(id(estimator))

@@ -9,6 +9,7 @@ import numpy as np
 from lmmlasso_fast import _core
 from lmmlasso_fast.errors import KinshipError
 from lmmlasso_fast.genotypes import Genotypes, as_sample_index
+from lmmlasso_fast.parallel import poll
 from lmmlasso_fast.spectral import Spectrum, decompose
 from lmmlasso_fast.threads import as_n_threads, blas_cap, blas_threads_for, for_each
 from lmmlasso_fast.tridiagonal import Tridiagonal, tridiagonalise
@@ -114,9 +115,7 @@ class Kinship:
             )
         samples = None if self.samples is None else self.samples[index]
         part /= scale
-        return Kinship(
-            _frozen(part), samples, self.estimator, self.n_variants, self.scale * scale
-        )
+        return Kinship(_frozen(part), samples, self.estimator, self.n_variants, self.scale * scale)
 
     @cached_property
     def spectrum(self) -> Spectrum:
@@ -194,6 +193,7 @@ def kinship(genotypes: Genotypes, method: str = "rrm", *, n_threads: int | None 
     A, lock = np.zeros((n, n)), threading.Lock()
 
     def add_block(k: int) -> None:
+        poll()
         block = genotypes.columns(offered[bounds[k] : bounds[k + 1]], dtype=np.float32)
         with np.errstate(over="ignore", invalid="ignore"):  # refused below
             product = block @ block.T  # NumPy sees A A' and calls SYRK, without the GIL
@@ -216,6 +216,34 @@ def kinship(genotypes: Genotypes, method: str = "rrm", *, n_threads: int | None 
         n_variants=len(offered),
         scale=scale / len(offered),
     )
+
+
+def cross_kinship(new: Genotypes, genotypes: Genotypes, kinship: Kinship) -> np.ndarray:
+    """Return the kinship K* = X* X' / (p scale) of new samples with those of `kinship`.
+
+    X* is standardised by the means and standard deviations of `genotypes`. Sums as `kinship` does:
+    blocks of float32 products, added in float64.
+
+    Parameters
+    ----------
+    new : Genotypes, n* samples x the same SNPs
+    genotypes : Genotypes, n samples
+    kinship : Kinship
+        The realised relationship matrix of `genotypes`.
+
+    Returns
+    -------
+    ndarray, shape (n*, n)
+    """
+    offered = np.flatnonzero(genotypes.included)
+    statistics = (genotypes.mean, genotypes.sd)
+    A = np.zeros((new.n_samples, genotypes.n_samples))
+    for start in range(0, len(offered), _BLOCK):
+        snps = offered[start : start + _BLOCK]
+        rows = new.columns(snps, np.float32, statistics)
+        A += rows @ genotypes.columns(snps, np.float32).T
+        poll()
+    return A / (len(offered) * kinship.scale)
 
 
 def as_kinship(K) -> Kinship:

@@ -255,6 +255,7 @@ class PathOptions:
     penalty_factors: object = field(default=None, repr=False)
     max_iter: int = 50
     gram_limit: int = 16384
+    fractions: np.ndarray | None = field(default=None, repr=False)  # of alpha_max: the alphas
 
     def __post_init__(self):
         require_integer("n_alphas", self.n_alphas, 1)
@@ -279,13 +280,20 @@ class PathOptions:
         if self.alphas is not None:
             return self.alphas
         if not alpha_max > 0:
-            raise GenotypeError(
-                "no SNP is left that could enter the model: none is offered, or all lie in the "
-                "span of the covariates; see genotypes.excluded"
-            )
+            raise no_snp_can_enter()
+        if self.fractions is not None:
+            return alpha_max * self.fractions
         if self.n_alphas == 1:
             return np.array([alpha_max])
         return alpha_max * self.eps ** (np.arange(self.n_alphas) / (self.n_alphas - 1))
+
+
+def no_snp_can_enter() -> GenotypeError:
+    """The error where alpha_max is 0."""
+    return GenotypeError(
+        "no SNP is left that could enter the model: none is offered, or all lie in the span of the "
+        "covariates; see genotypes.excluded"
+    )
 
 
 def _as_grid(alphas) -> np.ndarray:

@@ -58,7 +58,7 @@ def test_null_json(small):
     assert set(wanted.split()) <= set(content)
     assert content["method"] == "ml"
     assert content["n_samples"] == 90
-    assert set(content["kinship"]) == {"estimator", "n_variants", "scale"}
+    assert set(content["kinship"]) == {"estimator", "samples", "n_variants", "scale"}
     assert content["kinship"]["estimator"] == "rrm"
     assert len(content["profile"]["log_delta"]) == len(content["profile"]["nll"]) > 50
     lmmlasso("null", *small.base, *small.covar, "--out", small.folder / "null")

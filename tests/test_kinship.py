@@ -1,5 +1,7 @@
 """Kinship matrices: what is computed, what is accepted, what is refused."""
 
+import sys
+
 import numpy as np
 import pytest
 import reference as ref
@@ -10,6 +12,7 @@ from threadpoolctl import threadpool_limits
 import lmmlasso_fast as ll
 from lmmlasso_fast.dense import DenseGenotypes
 from lmmlasso_fast.errors import DataWarning, GenotypeError, KinshipError
+from lmmlasso_fast.kinship import cross_kinship
 
 
 def covariance(seed=0, n=12, rank=None):
@@ -245,3 +248,27 @@ def test_columns_whose_squares_float32_cannot_hold_are_refused(size):
     X = np.random.default_rng(0).standard_normal((20, 100)) * size
     with pytest.raises(KinshipError, match="rescale the columns"):
         ll.kinship(DenseGenotypes(X, standardize=False))
+
+
+# ---- kinship of new with training samples ----------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [from_array, dense])
+def test_cross_kinship(monkeypatch, make):
+    monkeypatch.setattr(sys.modules["lmmlasso_fast.kinship"], "_BLOCK", 13)
+    D = random_dosages(np.random.default_rng(0), 40, 60, missing=0.1, hostile=True)
+    genotypes = make(D).filter(exclude=["snp20"])
+    old, new = np.arange(3, 30), np.array([0, 1, 2, 30, 35, 39, 5])
+    part = genotypes.subset(old)
+    K = ll.kinship(part)
+    X, mean, sd = ref.standardise(D[old])
+    sd[20] = 0.0
+    X[:, 20] = 0.0
+    p = (sd > 0).sum()
+    _, scale = ref.scale_to_unit_diagonal(ref.kinship_rrm(X, p))
+    expected = ref.kinship_rrm_new(ref.standardise_with(D[new], mean, sd), X, p, scale)
+    found = cross_kinship(genotypes.subset(new), part, K)
+    assert found.dtype == np.float64
+    assert_allclose(found, expected, atol=2e-6)
+    # a sample that is a training one too has its row
+    assert_allclose(found[-1], K.matrix[2], atol=2e-6)

@@ -1,14 +1,16 @@
-"""The command line: `lmmlasso demo | simulate | kinship | null | fit | predict`."""
+"""The command line, `lmmlasso`: one module for every subcommand."""
 
 import click
 
 from lmmlasso_fast import __version__
+from lmmlasso_fast.cli.cv import cv
 from lmmlasso_fast.cli.demo import demo
 from lmmlasso_fast.cli.fit import fit
 from lmmlasso_fast.cli.kinship import kinship
 from lmmlasso_fast.cli.null import null
 from lmmlasso_fast.cli.predict import predict
 from lmmlasso_fast.cli.simulate import simulate
+from lmmlasso_fast.cli.stability import merge, stability
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,5 +24,5 @@ def main():
     """
 
 
-for command in (demo, simulate, kinship, null, fit, predict):
+for command in (demo, simulate, kinship, null, fit, cv, stability, merge, predict):
     main.add_command(command)

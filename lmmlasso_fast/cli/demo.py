@@ -3,8 +3,8 @@
 import click
 import numpy as np
 
-from lmmlasso_fast.cli.fit import fit, fit_path
-from lmmlasso_fast.cli.inputs import load
+from lmmlasso_fast.cli.analysed import only_analysis
+from lmmlasso_fast.cli.fit import fit, fit_and_write
 from lmmlasso_fast.cli.run import Run, execute
 from lmmlasso_fast.cli.simulate import write_simulated
 from lmmlasso_fast.genotypes import Genotypes
@@ -40,8 +40,8 @@ def demo(**flags):
         truth = write_simulated(run, genotypes, phenotype)
         arguments = ["--bfile", out, "--pheno", f"{out}.pheno.tsv", "--out", out]
         fit_flags = fit.make_context("fit", [*arguments, "--max-active", str(2 * _N_CAUSAL)]).params
-        analysed = load(run, fit_flags)
-        path = fit_path(run, fit_flags, analysed)
+        analysed = only_analysis(run, fit_flags)
+        path = fit_and_write(run, fit_flags, analysed)
         _compare(run, path, analysed.genotypes, truth)
 
     execute("demo", flags, body)

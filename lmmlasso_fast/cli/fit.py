@@ -4,9 +4,11 @@ import click
 import numpy as np
 
 from lmmlasso_fast.cli import options
-from lmmlasso_fast.cli.inputs import Analysed, load, say_estimate
+from lmmlasso_fast.cli.analysed import Analysed, analyses
+from lmmlasso_fast.cli.inputs import say_estimate
 from lmmlasso_fast.cli.null import fit_null_model
 from lmmlasso_fast.cli.run import EXIT_NOT_CONVERGED, Run, execute
+from lmmlasso_fast.error_control import calibrated_alpha, marginal_fdr
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io import results
 from lmmlasso_fast.io.models import save_model
@@ -17,46 +19,11 @@ from lmmlasso_fast.variance import variance_split
 #: Random SNP effects that a model holds without being asked: 32 MB.
 _AUTO_ALL_UP_TO = 1 << 22
 
-path_options = options.group(
-    click.option(
-        "--n-alphas",
-        type=click.IntRange(1),
-        default=100,
-        show_default=True,
-        help="Alphas from alpha_max on, evenly spaced on the log scale.",
-    ),
-    click.option(
-        "--eps",
-        type=options.Number(0, 1, min_open=True, max_open=True),
-        default=0.01,
-        show_default=True,
-        help="Last alpha / alpha_max.",
-    ),
-    click.option(
-        "--alpha",
-        "alphas",
-        type=options.Numbers(),
-        metavar="A[,A...]",
-        help="Fit these alphas instead; predictions are made at the last.",
-    ),
+model_options = options.group(
     click.option(
         "--max-active",
         type=click.IntRange(0),
         help="End before more SNPs than this are active.",
-    ),
-    click.option(
-        "--l1-ratio",
-        type=options.Number(0, 1, min_open=True),
-        default=1.0,
-        show_default=True,
-        help="Share of the l1 penalty; below 1 it is the elastic net.",
-    ),
-    click.option(
-        "--tol",
-        type=options.Number(0),
-        default=1e-6,
-        show_default=True,
-        help="Relative duality gap at which an alpha is converged.",
     ),
     click.option(
         "--model-alphas",
@@ -69,13 +36,38 @@ path_options = options.group(
 )
 
 
+error_options = options.group(
+    click.option(
+        "--mfdr",
+        is_flag=True,
+        help="Add a column MFDR to P.path.tsv: the expected share of marginally false SNPs.",
+    ),
+    click.option(
+        "--fwer",
+        type=options.Number(0, 1, min_open=True, max_open=True),
+        metavar="LEVEL",
+        help="Select and predict at the alpha at which, without any effect, one SNP or more enters "
+        "with this probability.",
+    ),
+    click.option(
+        "--n-draws",
+        type=click.IntRange(1),
+        default=1000,
+        show_default=True,
+        help="Simulated phenotypes for --fwer.",
+    ),
+    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of these."),
+)
+
+
 @click.command()
 @options.genotypes
 @options.phenotype
 @options.kinship
 @options.null_model
-@path_options
-@click.option("--no-kinship", is_flag=True, help="Plain Lasso: no random effect.")
+@options.path
+@model_options
+@error_options
 @options.filters
 @options.output
 def fit(**flags):
@@ -85,18 +77,32 @@ def fit(**flags):
     """
 
     def body(run):
-        if flags["no_kinship"]:
-            options.ignored({"kinship_file", "grm", "method", "log_delta"}, "with --no-kinship")
-        if flags["alphas"] is not None:
-            options.ignored({"n_alphas", "eps"}, "with --alpha")
-        analysed = load(run, flags)
-        fit_path(run, flags, analysed)
+        options.check_path(flags)
+        if flags["fwer"] is None:
+            options.ignored({"n_draws", "seed"}, "without --fwer")
+        for analysed in analyses(run, flags):
+            fit_and_write(run, flags, analysed)
 
     execute("fit", flags, body)
 
 
-def fit_path(run: Run, flags: dict, analysed: Analysed) -> LassoPath:
+def fit_and_write(run: Run, flags: dict, analysed: Analysed) -> LassoPath:
     """Everything of `fit` after the input; has the result files written."""
+    path = fit_path(run, flags, analysed)
+    alpha, further = None, {}
+    if flags["fwer"] is not None:
+        alpha = _calibrate(run, flags, analysed, path)
+    if flags["mfdr"]:
+        with run.stage("mfdr"):
+            further["MFDR"] = marginal_fdr(
+                path, analysed.genotypes, analysed.y, n_threads=run.threads
+            )
+    write_path(run, flags, analysed, path, alpha, further)
+    return path
+
+
+def fit_path(run: Run, flags: dict, analysed: Analysed) -> LassoPath:
+    """Null model and path."""
     genotypes = analysed.genotypes
     null, covariates = None, analysed.covariates
     if flags["no_kinship"]:
@@ -128,36 +134,97 @@ def fit_path(run: Run, flags: dict, analysed: Analysed) -> LassoPath:
     )
     if flags["strict"] and not path.converged.all():
         run.exit_code = EXIT_NOT_CONVERGED
+    return path
+
+
+def _calibrate(run: Run, flags: dict, analysed: Analysed, path: LassoPath) -> float:
+    """Return the alpha of --fwer, at least the path's last; has P.calibration.json written."""
+    plain = path.null is None
+    with run.stage("calibration"):
+        found = calibrated_alpha(
+            analysed.genotypes,
+            analysed.y,
+            path.null,
+            level=flags["fwer"],
+            n_draws=flags["n_draws"],
+            seed=flags["seed"],
+            covariates=analysed.covariates if plain else None,
+            covariate_names=analysed.covariate_names if plain else None,
+            l1_ratio=flags["l1_ratio"],
+            n_threads=run.threads,
+        )
+    run.say(
+        f"family-wise error {found.level:g}: alpha {found.alpha:.6g}, that is "
+        f"{found.alpha / found.alpha_max:.3g} of alpha_max; the first SNP has p = "
+        f"{found.p_value:.4g} ({found.n_draws} draws)"
+    )
+    content = {
+        "level": found.level,
+        "alpha": found.alpha,
+        "alpha_max": found.alpha_max,
+        "p_value": found.p_value,
+        "quantile": found.quantile,
+        "n_draws": found.n_draws,
+        "seed": flags["seed"],
+    }
+    run.write(
+        f"{analysed.prefix}calibration.json", lambda target: results.write_json(content, target)
+    )
+    if found.alpha < path.alphas[-1]:
+        run.warn(
+            f"--fwer: the path ends at alpha {path.alphas[-1]:.6g}, before {found.alpha:.6g}; "
+            "results are of its end (a smaller --eps lets it go on)"
+        )
+    return max(found.alpha, float(path.alphas[-1]))
+
+
+def write_path(
+    run: Run,
+    flags: dict,
+    analysed: Analysed,
+    path: LassoPath,
+    alpha: float | None = None,
+    further: dict[str, np.ndarray] | None = None,
+) -> None:
+    """Have the files of a path written, predictions and selection at `alpha` (default: the last).
+
+    `further` are more columns of P.path.tsv.
+    """
+    genotypes = analysed.genotypes
+    at = float(path.alphas[-1]) if alpha is None else alpha
     with run.stage("model"):
         model = build_model(
             path,
             genotypes,
             transform=analysed.transform,
-            alphas=_model_alphas(run, flags["model_alphas"], path, genotypes),
+            alphas=_model_alphas(run, flags["model_alphas"], path, genotypes, at),
             phenotype=analysed.phenotype,
             covariate_levels=analysed.covariate_levels,
+            default_alpha=alpha,
             n_threads=run.threads,
         )
         if model.random == "sample":
             run.say("the kinship was given: predict will need that of new samples (--kinship)")
         prediction = _predict_training(model, path, genotypes)
         split = variance_split(path, genotypes, analysed.y)
-    coef = path.at(path.alphas[-1])[0]
+    coef = path.at(at)[0]
     offset = results.dosage_offset(model, None)
     tables = {
-        "path.tsv": lambda: results.path_table(path, split),
+        "path.tsv": lambda: results.path_table(path, split, further),
         "coef.tsv": lambda: results.coefficient_table(path, genotypes),
         "selected.tsv": lambda: results.selected_table(path, genotypes, coef),
         "score.tsv": lambda: results.score_table(genotypes, coef),
         "pred.tsv": lambda: results.prediction_table(genotypes.samples, prediction, offset),
     }
     for suffix, make in tables.items():
+        suffix = analysed.prefix + suffix
         run.write(suffix, lambda target, make=make: results.write_table(make(), target))
-    run.write("model.npz", lambda target: save_model(model, target))
-    return path
+    run.write(f"{analysed.prefix}model.npz", lambda target: save_model(model, target))
 
 
-def _model_alphas(run: Run, choice: str, path: LassoPath, genotypes: Genotypes) -> np.ndarray:
+def _model_alphas(
+    run: Run, choice: str, path: LassoPath, genotypes: Genotypes, at: float
+) -> np.ndarray:
     per_alpha = 0
     if path.null is not None:
         of_snps = path.null.kinship.estimator == "rrm"
@@ -165,11 +232,12 @@ def _model_alphas(run: Run, choice: str, path: LassoPath, genotypes: Genotypes) 
     numbers = per_alpha * len(path.alphas)
     if choice == "all" or (choice == "auto" and numbers <= _AUTO_ALL_UP_TO):
         return path.alphas
+    one = "the last alpha" if at == path.alphas[-1] else "alpha"
     run.say(
-        f"the model is kept at the last alpha, {path.alphas[-1]:.6g}, alone (--model-alphas all "
+        f"the model is kept at {one}, {at:.6g}, alone (--model-alphas all "
         f"would keep every one, in {8e-6 * numbers:.0f} MB)"
     )
-    return path.alphas[-1:]
+    return np.array([at])
 
 
 def _predict_training(model: Model, path: LassoPath, genotypes: Genotypes) -> Prediction:

@@ -3,7 +3,8 @@
 import click
 
 from lmmlasso_fast.cli import options
-from lmmlasso_fast.cli.inputs import Analysed, load, load_kinship
+from lmmlasso_fast.cli.analysed import Analysed, analyses
+from lmmlasso_fast.cli.inputs import given_kinship
 from lmmlasso_fast.cli.run import Run, execute
 from lmmlasso_fast.io.results import null_model_content, write_json
 from lmmlasso_fast.null_model import NullModel, fit_null
@@ -23,14 +24,15 @@ def null(**flags):
     """
 
     def body(run):
-        fit_null_model(run, flags, load(run, flags))
+        for analysed in analyses(run, flags):
+            fit_null_model(run, flags, analysed)
 
     execute("null", flags, body)
 
 
 def fit_null_model(run: Run, flags: dict, analysed: Analysed) -> NullModel:
     """Kinship and null model of a command; has P.null.json written."""
-    kinship = load_kinship(run, flags, analysed)
+    kinship = analysed.samples.kinship(run, flags)
     with run.stage("null model"):
         model = fit_null(
             analysed.y,
@@ -56,6 +58,7 @@ def fit_null_model(run: Run, flags: dict, analysed: Analysed) -> NullModel:
         + (f"; {', '.join(flags_set)}" if flags_set else "")
     )
     n_variants = int(analysed.genotypes.included.sum())
-    content = null_model_content(model, analysed.transform, n_variants)
-    run.write("null.json", lambda path: write_json(content, path))
+    source = "given" if given_kinship(flags) else flags["kinship_samples"]
+    content = null_model_content(model, analysed.transform, n_variants, source)
+    run.write(f"{analysed.prefix}null.json", lambda path: write_json(content, path))
     return model

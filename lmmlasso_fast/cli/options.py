@@ -99,8 +99,8 @@ phenotype = group(
     click.option(
         "--pheno-name",
         "--phenoCol",
-        metavar="NAME",
-        help="Its column [default: the only one].",
+        metavar="NAME[,NAME]",
+        help="Its columns [default: the only one]; with several, each gets its own files P.NAME.*.",
     ),
     click.option("--covar", "--covarFile", metavar="FILE", help="Table of covariates."),
     click.option(
@@ -138,6 +138,14 @@ kinship = group(
 
 null_model = group(
     click.option(
+        "--kinship-samples",
+        type=click.Choice(["analysed", "all"]),
+        default="analysed",
+        show_default=True,
+        help="Compute it from the samples that have the phenotype, or once, from all that --keep "
+        "and --remove leave, for every phenotype.",
+    ),
+    click.option(
         "--method",
         type=click.Choice(["ml", "reml"]),
         default="ml",
@@ -146,3 +154,51 @@ null_model = group(
     ),
     click.option("--log-delta", type=Number(-40, 40), help="Fix log(sigma_e2 / sigma_g2) instead."),
 )
+
+path = group(
+    click.option(
+        "--n-alphas",
+        type=click.IntRange(1),
+        default=100,
+        show_default=True,
+        help="Alphas from alpha_max on, evenly spaced on the log scale.",
+    ),
+    click.option(
+        "--eps",
+        type=Number(0, 1, min_open=True, max_open=True),
+        default=0.01,
+        show_default=True,
+        help="Last alpha / alpha_max.",
+    ),
+    click.option(
+        "--alpha",
+        "alphas",
+        type=Numbers(),
+        metavar="A[,A...]",
+        help="These alphas instead.",
+    ),
+    click.option(
+        "--l1-ratio",
+        type=Number(0, 1, min_open=True),
+        default=1.0,
+        show_default=True,
+        help="Share of the l1 penalty; below 1 it is the elastic net.",
+    ),
+    click.option(
+        "--tol",
+        type=Number(0),
+        default=1e-6,
+        show_default=True,
+        help="Relative duality gap at which an alpha is converged.",
+    ),
+    click.option("--no-kinship", is_flag=True, help="Plain Lasso: no random effect."),
+)
+
+
+def check_path(flags: dict) -> None:
+    """Refuse flags that change nothing beside others."""
+    if flags["no_kinship"]:
+        without = {"kinship_file", "grm", "kinship_samples", "method", "log_delta"}
+        ignored(without, "with --no-kinship")
+    if flags["alphas"] is not None:
+        ignored({"n_alphas", "eps"}, "with --alpha")

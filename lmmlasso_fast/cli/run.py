@@ -50,7 +50,8 @@ class Run:
         self.command = command
         self.exit_code = EXIT_OK
         self.counts: dict[str, object] = {}
-        self._inputs: list[Path] = []
+        self._inputs: dict[Path, dict | None] = {}  # what is known of each: nothing yet, its hash
+        self._afterwards: list[Callable[[], None]] = []
         self._outputs: list[tuple[str, Callable[[Path], None]]] = []
         self._timings: dict[str, float] = {}
         self._warnings: list[str] = []
@@ -87,7 +88,14 @@ class Run:
     def note_input(self, path: str | os.PathLike | None) -> None:
         """Remember a file for P.run.json (size and sha256)."""
         if path is not None:
-            self._inputs.append(Path(path))
+            self._inputs.setdefault(Path(path), None)
+
+    def fingerprints(self) -> list[dict]:
+        """Return path, size and sha256 of every file noted so far."""
+        for path, known in self._inputs.items():
+            if known is None:
+                self._inputs[path] = _fingerprint(path)
+        return list(self._inputs.values())
 
     @contextmanager
     def stage(self, name: str):
@@ -120,15 +128,24 @@ class Run:
         """Have `writer(path)` called for OUT.suffix once everything has been computed."""
         self._outputs.append((suffix, writer))
 
+    def afterwards(self, action: Callable[[], None]) -> None:
+        """Have something done once the files are there."""
+        self._afterwards.append(action)
+
     # -- the end ----------------------------------------------------------------------------------
 
     def write_outputs(self) -> None:
+        """Have the files appear together, and begin a new list."""
         with self.stage("write"), together():
             for suffix, writer in self._outputs:
                 writer(Path(f"{self.out}.{suffix}"))
         if self._outputs:
             names = ", ".join(suffix for suffix, _ in self._outputs)
             self.say(f"wrote {self.out}.* ({names})")
+        self._outputs.clear()
+        for action in self._afterwards:
+            action()
+        self._afterwards.clear()
 
     def warn(self, message: str) -> None:
         self._warnings.append(message)
@@ -151,7 +168,7 @@ class Run:
                 "subcommand": self.command,
                 "command": sys.argv,
                 "options": {key: _plain(value) for key, value in options.items()},
-                "inputs": [_fingerprint(path) for path in dict.fromkeys(self._inputs)],
+                "inputs": self.fingerprints(),
                 "counts": self.counts,
                 "kernels": _core.kernels_name(),
                 "threads": self.threads,

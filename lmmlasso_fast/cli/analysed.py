@@ -1,0 +1,346 @@
+"""From flags to what is analysed: for every phenotype the samples that have all it needs.
+
+Everything is joined by (FID, IID); what is dropped is counted and said. Phenotypes that the same
+samples have share genotypes, kinship and its decomposition.
+"""
+
+import string
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import click
+import numpy as np
+
+from lmmlasso_fast.cli.inputs import (
+    fam_path,
+    filter_variants,
+    given_kinship,
+    keep_samples,
+    located,
+    open_genotypes,
+    read_given_kinship,
+    report_variants,
+    say_estimate,
+)
+from lmmlasso_fast.cli.run import Run
+from lmmlasso_fast.errors import PhenotypeError, SampleMatchError, TableError
+from lmmlasso_fast.genotypes import Genotypes
+from lmmlasso_fast.io.ids import match_samples
+from lmmlasso_fast.io.plink_text import read_fam
+from lmmlasso_fast.io.tables import encode_covariates, read_covariates, read_phenotypes
+from lmmlasso_fast.io.text import quote
+from lmmlasso_fast.kinship import Kinship
+from lmmlasso_fast.kinship import kinship as compute_kinship
+from lmmlasso_fast.preprocessing import Transform, transform_phenotype
+from lmmlasso_fast.threads import blas_cap, blas_threads_for
+
+_PLAIN = frozenset(string.ascii_letters + string.digits + "_-.")
+
+
+@dataclass(frozen=True)
+class Fileset:
+    """What all phenotypes of a run have in common.
+
+    Attributes
+    ----------
+    genotypes : Genotypes
+        Of all samples of the fileset, SNPs unfiltered.
+    kept : ndarray of bool
+        What --keep and --remove leave of them.
+    covariates : polars.DataFrame or None
+        One row per sample of the fileset, null where it has none.
+    """
+
+    genotypes: Genotypes
+    kept: np.ndarray
+    covariates: object
+    _kinship: list[Kinship] = field(default_factory=list)
+
+    def kinship_of_all(self, run: Run, options: dict) -> tuple[Kinship, np.ndarray]:
+        """Return the kinship of all samples kept, computed once, and their rows in the fileset."""
+        genotypes, kept = filter_variants(run, options, self.genotypes.subset(self.kept))
+        if not self._kinship:
+            run.say(f"kinship of all {genotypes.n_samples} samples, from the SNPs offered to these")
+            self._kinship.append(compute_kinship(genotypes, n_threads=run.threads))
+        return self._kinship[0], np.flatnonzero(self.kept)[kept]
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """Samples that are analysed together, in the order of the .fam.
+
+    Attributes
+    ----------
+    fileset : Fileset
+    rows : ndarray of int64, shape (n,)
+        Their places in it.
+    genotypes : Genotypes
+        Theirs, filtered.
+    covariates : ndarray, shape (n, k)
+    covariate_names : list of str
+    covariate_levels : dict
+        Levels of the categorical ones, by column.
+    """
+
+    fileset: Fileset
+    rows: np.ndarray
+    genotypes: Genotypes
+    covariates: np.ndarray
+    covariate_names: list[str]
+    covariate_levels: dict[str, list[str]]
+    _kinship: list[Kinship] = field(default_factory=list)
+
+    def kinship(self, run: Run, options: dict) -> Kinship:
+        """Return the samples' kinship: computed, or read and put in their order; once."""
+        if not self._kinship:
+            say_estimate(run, options, self.genotypes)
+            with run.stage("kinship"):
+                self._kinship.append(self._load_kinship(run, options))
+        return self._kinship[0]
+
+    def _load_kinship(self, run: Run, options: dict) -> Kinship:
+        n = self.genotypes.n_samples
+        given = given_kinship(options)
+        if given is None and options["kinship_samples"] == "all":
+            matrix, rows = self.fileset.kinship_of_all(run, options)
+            return matrix.subset(np.searchsorted(rows, self.rows))
+        if given is None:
+            return compute_kinship(self.genotypes, n_threads=run.threads)
+        matrix = read_given_kinship(run, options, self.fileset.genotypes.samples)
+        rows = match_samples(self.genotypes.samples, matrix.samples, f"kinship {given}")
+        absent = np.flatnonzero(rows < 0)
+        if len(absent):
+            first = " ".join(self.genotypes.samples.select("FID", "IID").row(int(absent[0])))
+            raise SampleMatchError(
+                f"kinship {given}: expected all {n} analysed samples, found {n - len(absent)}; "
+                f"the first one without is {first}; drop these with --remove"
+            )
+        run.say(f"kinship of {matrix.n_samples} samples read from {given}")
+        # ids as the genotypes write them (the file may have none in its FID column)
+        kinship = replace(matrix.subset(rows), samples=self.genotypes.samples)
+        with located(f"kinship {given}"), blas_cap(blas_threads_for(n, run.threads)):
+            kinship.require_semidefinite()  # an indefinite matrix is an error of this file
+        return kinship
+
+
+@dataclass(frozen=True)
+class Analysed:
+    """One phenotype with the samples that have it.
+
+    Attributes
+    ----------
+    samples : SampleSet
+    phenotype : str
+        Its name.
+    raw : ndarray, shape (n,)
+        As read.
+    y : ndarray, shape (n,)
+        Transformed.
+    transform : Transform
+    prefix : str
+        Of the result files' suffixes: empty, or with several phenotypes its name and a dot.
+    """
+
+    samples: SampleSet
+    phenotype: str
+    raw: np.ndarray
+    y: np.ndarray
+    transform: Transform
+    prefix: str
+
+    @property
+    def genotypes(self) -> Genotypes:
+        return self.samples.genotypes
+
+    @property
+    def covariates(self) -> np.ndarray:
+        return self.samples.covariates
+
+    @property
+    def covariate_names(self) -> list[str]:
+        return self.samples.covariate_names
+
+    @property
+    def covariate_levels(self) -> dict[str, list[str]]:
+        return self.samples.covariate_levels
+
+
+def analyses(run: Run, options: dict) -> Iterator[Analysed]:
+    """Read and join everything; yield each phenotype, those of the same samples in a row.
+
+    The result files of one phenotype are written before the next one is begun.
+    """
+    if given_kinship(options) and options.get("kinship_samples") == "all":
+        raise click.UsageError("--kinship-samples all changes nothing with --kinship or --grm")
+    genotypes = open_genotypes(run, options)
+    with run.stage("read"):
+        kept = keep_samples(run, options, genotypes)
+        phenotypes = _read_phenotypes(run, options, genotypes)
+        covariates = _read_covariates(run, options, genotypes)
+    fileset = Fileset(genotypes, kept, covariates)
+    with run.stage("read"):
+        masks = {name: _usable(run, fileset, name, y) for name, y in phenotypes.items()}
+    several = len(phenotypes) > 1
+    prefixes = _prefixes(phenotypes) if several else dict.fromkeys(phenotypes, "")
+    by_samples: dict[bytes, list[str]] = {}
+    for name, mask in masks.items():
+        by_samples.setdefault(mask.tobytes(), []).append(name)
+    for names in by_samples.values():
+        samples = _sample_set(run, options, fileset, masks[names[0]])
+        for name in names:
+            if several:
+                run.say(f"phenotype {name}: files {run.out}.{prefixes[name]}*")
+            yield _analysed(run, options, samples, name, phenotypes[name], prefixes[name])
+            if several:
+                run.write_outputs()
+
+
+def only_analysis(run: Run, options: dict) -> Analysed:
+    """Return the one phenotype of a run that has only one."""
+    [analysed] = analyses(run, options)
+    return analysed
+
+
+def _usable(run: Run, fileset: Fileset, name: str, y: np.ndarray) -> np.ndarray:
+    """Return the samples that --keep and --remove leave, with this phenotype and covariates."""
+    missing = np.isnan(y)
+    mask = fileset.kept & ~missing
+    run.say(
+        f"phenotype {name}: {int(mask.sum())} samples have it, "
+        f"{int((fileset.kept & missing).sum())} do not and are dropped"
+    )
+    if fileset.covariates is not None:
+        complete = fileset.covariates.select(~_any_null(fileset.covariates))
+        complete = complete.to_series().to_numpy()
+        run.say(f"covariates: {int((mask & ~complete).sum())} more samples dropped, which lack one")
+        mask &= complete
+    if not mask.any():
+        raise PhenotypeError(
+            f"phenotype {name}: no sample of the fileset is left with phenotype and "
+            "covariates; see the counts above"
+        )
+    return mask
+
+
+def _sample_set(run: Run, options: dict, fileset: Fileset, mask: np.ndarray) -> SampleSet:
+    with run.stage("filter"):
+        genotypes, kept = filter_variants(run, options, fileset.genotypes.subset(mask))
+    rows = np.flatnonzero(mask)[kept]
+    matrix, names, levels = np.empty((len(rows), 0)), [], {}
+    if fileset.covariates is not None:
+        used = fileset.covariates[rows]
+        matrix, names = encode_covariates(used)
+        levels = {
+            column.name: column.unique().sort().to_list()
+            for column in used
+            if not column.dtype.is_numeric()
+        }
+    return SampleSet(fileset, rows, genotypes, matrix, names, levels)
+
+
+def _analysed(run, options, samples: SampleSet, name, y, prefix) -> Analysed:
+    genotypes = report_variants(run, options, samples.genotypes, prefix)
+    samples = replace(samples, genotypes=genotypes)  # shares the kinship
+    raw = y[samples.rows]
+    with located(f"phenotype {name} of {options['pheno'] or fam_path(options)}"):
+        values, transform = transform_phenotype(raw, options["transform"], options["standardize"])
+    if transform.lambda_ is not None:
+        run.say(f"Box-Cox: lambda {transform.lambda_:.6g}, shift {transform.shift:.6g}")
+    run.say(f"{len(raw)} samples analysed")
+    return Analysed(samples, name, raw, values, transform, prefix)
+
+
+def _prefixes(names) -> dict[str, str]:
+    """Return for each phenotype what its files' names have between --out and the suffix.
+
+    Names come from a table and may hold anything: what is not a letter, digit, _, - or . becomes _.
+    """
+    prefixes = {
+        name: "".join(c if c in _PLAIN else "_" for c in name).lstrip(".") or "_" for name in names
+    }
+    for prefix in prefixes.values():
+        others = [other for other in prefixes if prefixes[other].lower() == prefix.lower()]
+        if len(others) > 1:
+            raise TableError(
+                f"phenotypes {', '.join(others)}: expected names that make different file names, "
+                f"found {prefix!r} for all of them; rename the columns"
+            )
+    return {name: f"{prefix}." for name, prefix in prefixes.items()}
+
+
+def _read_phenotypes(run, options, genotypes) -> dict[str, np.ndarray]:
+    """Return for every phenotype one value per sample of the fileset, NaN for missing."""
+    path = options["pheno"]
+    codes = options["missing_code"]
+    if path is None:
+        if options["pheno_name"] is not None:
+            raise click.UsageError("--pheno-name names columns of --pheno FILE")
+        return {"PHENO": _fam_phenotype(fam_path(options), codes)}
+    run.note_input(path)
+    table = read_phenotypes(path, options["pheno_name"], codes)
+    names = table.columns[2:]
+    if len(names) != 1 and options["pheno_name"] is None:
+        raise TableError(
+            f"{path}: expected one phenotype, found {len(names)} ({', '.join(names[:10])}); "
+            "choose one with --pheno-name, or several, which get their own files each"
+        )
+    rows = match_samples(genotypes.samples, table, f"phenotypes {path}")
+    run.say(f"{int((rows >= 0).sum())} of {len(table)} samples of {path} are in the fileset")
+    there = rows >= 0
+    return {
+        name: np.where(
+            there, table[name].fill_null(float("nan")).to_numpy()[np.maximum(rows, 0)], np.nan
+        )
+        for name in names
+    }
+
+
+def _fam_phenotype(path: str, codes) -> np.ndarray:
+    """Column 6 of the .fam: -9 and NA are missing there by definition."""
+    values = []
+    missing = {-9.0} | {number for number in map(_number, codes) if number is not None}
+    for sample, text in enumerate(read_fam(path)["PHENO"], start=1):
+        value = _number(text)
+        if text.lower() in ("na", ".") or text in codes or value in missing:
+            value = np.nan
+        elif value is None or np.isinf(value):
+            raise PhenotypeError(
+                f"{path}, sample {sample}: column 6: expected a finite number, found "
+                f"{quote(text)}; correct it, or give the phenotype with --pheno"
+            )
+        values.append(value)
+    y = np.array(values)
+    if np.isnan(y).all():
+        raise PhenotypeError(
+            f"{path}: column 6: expected phenotypes, found only missing ones; give --pheno FILE"
+        )
+    return y
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _read_covariates(run, options, genotypes):
+    """Covariates in the order of the fileset, or None; null where a sample has none."""
+    path = options["covar"]
+    if path is None:
+        if options["covar_name"]:
+            raise click.UsageError("--covar-name names columns of --covar FILE")
+        return None
+    run.note_input(path)
+    table = read_covariates(path, options["covar_name"], options["missing_code"])
+    rows = match_samples(genotypes.samples, table, f"covariates {path}")
+    import polars as pl
+
+    index = pl.Series(rows).replace(-1, None).cast(pl.UInt32)
+    return table.drop("FID", "IID").select(pl.all().gather(index))
+
+
+def _any_null(frame):
+    import polars as pl
+
+    return pl.any_horizontal(pl.all().is_null())

@@ -1,0 +1,82 @@
+"""Checkpoints of long runs: what is in one, and whether it belongs to this run."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+import lmmlasso_fast
+from lmmlasso_fast.cli.analysed import Analysed
+from lmmlasso_fast.cli.run import Run
+from lmmlasso_fast.io.journal import Journal
+
+#: Flags that name files, whose content counts and not where they are, and the phenotype, which is
+#: named besides.
+_FILES = {"bfile", "bed", "bim", "fam", "pheno", "pheno_name", "covar", "keep", "remove"}
+_FILES |= {"extract", "exclude", "kinship_file", "grm"}
+#: Flags on which no result depends.
+_NEUTRAL = frozenset(["out", "threads", "resume"])
+
+resume_option = click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on from the checkpoint that an interrupted run with the same input left.",
+)
+
+
+def fingerprint(run: Run, flags: dict, analysed: Analysed, neutral: frozenset[str]) -> dict:
+    """What two runs must have in common for one to use the other's tasks.
+
+    `neutral` are further flags on which no task depends.
+    """
+    skip = _FILES | _NEUTRAL | neutral
+    content = {
+        "version": lmmlasso_fast.__version__,
+        "phenotype": analysed.phenotype,
+        "samples": analysed.genotypes.n_samples,
+        "inputs": {
+            Path(entry["path"]).name: {key: entry.get(key) for key in ("size", "sha256")}
+            for entry in run.fingerprints()
+        },
+        "options": {name: value for name, value in flags.items() if name not in skip},
+    }
+    return json.loads(json.dumps(content))  # as it will be read back: lists, no tuples
+
+
+def finish_tasks(
+    run: Run,
+    journal: Journal,
+    tasks: Iterable[int],
+    work: Callable[[list[int]], Iterator[tuple[int, dict]]],
+    what: str,
+) -> dict[int, dict]:
+    """Run the tasks that the journal does not have; return the results of all it then has.
+
+    `work(tasks)` yields (task, result); each is in the file before the next is looked at.
+    """
+    tasks = list(tasks)
+    missing = [task for task in tasks if task not in journal.results]
+    if len(missing) < len(tasks):
+        run.say(f"resumed: {len(tasks) - len(missing)} of {len(tasks)} {what} were done before")
+    done = len(tasks) - len(missing)
+    with (
+        run.stage(what),
+        run.progress(what, len(tasks)) as progress,
+        closing(work(missing)) as finished,
+    ):
+        for task, result in finished:
+            journal.append(task, result)
+            done += 1
+            progress(done, len(tasks))
+    return journal.results
+
+
+def open_journal(
+    run: Run, flags: dict, analysed: Analysed, kind: str, suffix: str, belongs_to: dict
+) -> Journal:
+    """Begin OUT.suffix, or go on with it (--resume)."""
+    path = f"{run.out}.{analysed.prefix}{suffix}"
+    start = Journal.resume if flags["resume"] else Journal.create
+    return start(path, kind, belongs_to, json.loads(json.dumps(flags)))

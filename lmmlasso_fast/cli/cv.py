@@ -1,0 +1,205 @@
+"""`lmmlasso cv`: the path of `fit`, and the alpha that predicts held-out samples best."""
+
+import click
+import numpy as np
+
+from lmmlasso_fast.cli import options
+from lmmlasso_fast.cli.analysed import Analysed, analyses
+from lmmlasso_fast.cli.checkpoint import fingerprint, finish_tasks, open_journal, resume_option
+from lmmlasso_fast.cli.fit import fit_path, model_options, write_path
+from lmmlasso_fast.cli.inputs import given_kinship
+from lmmlasso_fast.cli.run import Run, execute
+from lmmlasso_fast.cross_validation import CrossValidation, CvPlan, collect, make_plan, run_folds
+from lmmlasso_fast.errors import TableError
+from lmmlasso_fast.io.cv_tables import held_out_table, scores_table
+from lmmlasso_fast.io.ids import match_samples
+from lmmlasso_fast.io.results import write_table
+from lmmlasso_fast.io.tables import read_table
+from lmmlasso_fast.io.text import quote
+from lmmlasso_fast.path import LassoPath, PathOptions
+
+#: Flags on which no fold depends.
+_NEUTRAL = frozenset(["select", "n_active", "model_alphas", "strict"])
+
+fold_options = options.group(
+    click.option(
+        "--folds", type=click.IntRange(2), default=10, show_default=True, help="Number of folds."
+    ),
+    click.option(
+        "--groups",
+        metavar="COLUMN",
+        help="Of the phenotype or covariate table: samples with one value (a family, a cage) are "
+        "held out together.",
+    ),
+    click.option(
+        "--kinship-threshold",
+        type=options.Number(),
+        help="Hold out together whoever is related by more than this (kinship of mean diagonal 1).",
+    ),
+    click.option(
+        "--repeats",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="Divisions into folds.",
+    ),
+    click.option(
+        "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the folds."
+    ),
+    click.option(
+        "--select",
+        type=click.Choice(["best", "one-se"]),
+        default="best",
+        show_default=True,
+        help="The alpha of predictions and selection: of the largest explained variance, or the "
+        "largest one within a standard error of it.",
+    ),
+    click.option(
+        "--n-active",
+        type=click.IntRange(1),
+        help="Instead, the smallest alpha with at most so many active SNPs.",
+    ),
+)
+
+
+@click.command()
+@options.genotypes
+@options.phenotype
+@options.kinship
+@options.null_model
+@options.path
+@model_options
+@fold_options
+@resume_option
+@options.filters
+@options.output
+def cv(**flags):
+    """Cross-validation: explained variance of held-out samples, and everything `fit` writes.
+
+    Predictions and selected SNPs are those of the chosen alpha.
+
+    Example: lmmlasso cv --bfile mouse --pheno pheno.tsv --pheno-name CD8 --out mouse
+    """
+
+    def body(run):
+        options.check_path(flags)
+        if flags["groups"] is not None and flags["kinship_threshold"] is not None:
+            raise click.UsageError("give --groups or --kinship-threshold, not both")
+        if flags["n_active"] is not None:
+            options.ignored({"select"}, "with --n-active")
+        for analysed in analyses(run, flags):
+            _run(run, flags, analysed)
+
+    execute("cv", flags, body)
+
+
+def _run(run: Run, flags: dict, analysed: Analysed) -> None:
+    path = fit_path(run, flags, analysed)
+    plan = _plan(run, flags, analysed, path)
+    if plan.study.kinship is not None:
+        run.warn(
+            "the kinship was made of all samples, those of the test folds too: explained variance "
+            "is flattered by what it knows of them"
+        )
+    belongs_to = fingerprint(run, flags, analysed, _NEUTRAL)
+    with open_journal(run, flags, analysed, "cv", "checkpoint", belongs_to) as journal:
+        results = finish_tasks(
+            run,
+            journal,
+            range(len(plan.folds)),
+            lambda tasks: run_folds(plan, tasks, run.threads),
+            "folds",
+        )
+    found = collect(plan, [results[k] for k in range(len(plan.folds))])
+    index = _chosen(flags, found)
+    _say(run, flags, found, index)
+    tables = {
+        "cv.tsv": lambda: scores_table(found),
+        "cv_pred.tsv": lambda: held_out_table(found, analysed.genotypes, analysed.raw, index),
+    }
+    for suffix, make in tables.items():
+        suffix = analysed.prefix + suffix
+        run.write(suffix, lambda target, make=make: write_table(make(), target))
+    write_path(run, flags, analysed, path, float(found.alphas[index]))
+    run.afterwards(journal.remove)
+
+
+def _plan(run: Run, flags: dict, analysed: Analysed, path: LassoPath) -> CvPlan:
+    K = None
+    if path.null is not None and (given_kinship(flags) or flags["kinship_samples"] == "all"):
+        K = path.null.kinship
+    return make_plan(
+        analysed.genotypes,
+        analysed.raw,
+        K,
+        path=path,
+        n_folds=flags["folds"],
+        groups=None if flags["groups"] is None else _groups(run, flags, analysed),
+        kinship_threshold=flags["kinship_threshold"],
+        n_repeats=flags["repeats"],
+        seed=flags["seed"],
+        covariates=analysed.covariates,
+        covariate_names=analysed.covariate_names,
+        random_effect=path.null is not None,
+        method=flags["method"],
+        log_delta=flags["log_delta"],
+        transform=flags["transform"],
+        standardize=flags["standardize"],
+        options=PathOptions(
+            flags["alphas"],
+            flags["n_alphas"],
+            flags["eps"],
+            flags["max_active"],
+            flags["tol"],
+            flags["l1_ratio"],
+        ),
+    )
+
+
+def _groups(run: Run, flags: dict, analysed: Analysed) -> np.ndarray:
+    """Return every analysed sample's value in the column of --groups."""
+    name = flags["groups"]
+    files = [flags[key] for key in ("pheno", "covar") if flags[key] is not None]
+    for file in files:
+        table = read_table(file)
+        if name not in table.columns[2:]:
+            continue
+        rows = match_samples(analysed.genotypes.samples, table, f"--groups {file}")
+        values = table[name].to_numpy()[np.maximum(rows, 0)].astype(str)
+        lacking = (rows < 0) | np.isin(np.char.lower(values), ["na", "nan", ".", ""])
+        if lacking.any():
+            first = " ".join(analysed.genotypes.samples.select("FID", "IID").row(lacking.argmax()))
+            raise TableError(
+                f"{file}: column {quote(name)}: expected a group for all {len(values)} analysed "
+                f"samples, found {int(lacking.sum())} without; the first is {first}; drop these "
+                "with --remove"
+            )
+        run.say(f"--groups: {len(np.unique(values))} groups in column {name} of {file}")
+        return values
+    raise TableError(
+        f"--groups {quote(name)}: expected a column of the phenotype or covariate table "
+        f"({', '.join(files) or 'none is given'}), found none of that name"
+    )
+
+
+def _chosen(flags: dict, found: CrossValidation) -> int:
+    if flags["n_active"] is not None:
+        return found.index_with_active(flags["n_active"])
+    return found.best_index if flags["select"] == "best" else found.one_se_index
+
+
+def _say(run: Run, flags: dict, found: CrossValidation, index: int) -> None:
+    def at(k):
+        text = f"{found.explained_variance[k]:.4f} (standard error {found.se[k]:.4f})"
+        return f"{text} at alpha {found.alphas[k]:.6g}, {found.n_active[k]} SNPs"
+
+    run.say(
+        f"held-out explained variance: best {at(found.best_index)}; within one standard error "
+        f"{at(found.one_se_index)}; without SNPs {found.explained_variance[0]:.4f}"
+    )
+    run.say(f"predictions and selection: alpha {found.alphas[index]:.6g}")
+    last = len(found.alphas) - 1
+    if found.best_index == last:
+        run.warn("the best alpha is the last one; a smaller --eps may predict better")
+    if not found.converged.all():
+        run.warn(f"{int((~found.converged).sum())} alphas did not converge in some fold")

@@ -1,0 +1,326 @@
+"""`lmmlasso stability` and `merge`: selection frequencies, LD groups and error bounds."""
+
+import click
+
+from lmmlasso_fast import error_bounds
+from lmmlasso_fast.cli import options
+from lmmlasso_fast.cli.analysed import Analysed, analyses, only_analysis
+from lmmlasso_fast.cli.checkpoint import (
+    fingerprint,
+    finish_tasks,
+    open_journal,
+    resume_option,
+)
+from lmmlasso_fast.cli.inputs import say_estimate
+from lmmlasso_fast.cli.null import fit_null_model
+from lmmlasso_fast.cli.run import Run, execute
+from lmmlasso_fast.errors import InputError
+from lmmlasso_fast.io import stability_tables
+from lmmlasso_fast.io.journal import check_same, merge_journals
+from lmmlasso_fast.io.results import write_table
+from lmmlasso_fast.path import PathOptions
+from lmmlasso_fast.stability import (
+    Plan,
+    StabilityResult,
+    check_n_replicates,
+    collect,
+    make_plan,
+    run_replicates,
+)
+
+_DEFAULT_CUTOFF, _DEFAULT_N_ACTIVE = 0.75, 20
+#: Flags on which no replicate depends, or only through what `_fingerprint` adds.
+_NEUTRAL = frozenset(
+    ["partial", "replicates", "n_active", "cutoff", "max_false", "assumption", "ld_r2", "ld_window"]
+)
+
+
+class Replicates(click.ParamType):
+    """A number of replicates, or a range of them A:B (B excluded)."""
+
+    name = "replicates"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, tuple):
+            return value
+        first, colon, last = str(value).rpartition(":")
+        try:
+            numbers = (int(first) if colon else 0, int(last))
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor a range such as 0:25.", param, ctx)
+        if not 0 <= numbers[0] < numbers[1]:
+            self.fail(f"{value!r} holds no replicate.", param, ctx)
+        return numbers
+
+
+subsample_options = options.group(
+    click.option(
+        "--replicates",
+        type=Replicates(),
+        default="100",
+        show_default=True,
+        metavar="N|A:B",
+        help="Fits on subsamples, in pairs; with --partial a range of them.",
+    ),
+    click.option(
+        "--fraction",
+        type=options.Number(0, 1, min_open=True, max_open=True),
+        default=0.5,
+        show_default=True,
+        help="Share of the individuals in a subsample.",
+    ),
+    click.option("--no-pairs", is_flag=True, help="Independent subsamples, not complementary."),
+    click.option(
+        "--n-active",
+        type=click.IntRange(1),
+        help=f"SNPs that each fit selects [default: {_DEFAULT_N_ACTIVE}, or from --max-false].",
+    ),
+    click.option(
+        "--cutoff",
+        type=options.Number(0.5, 1, min_open=True),
+        help="Frequency from which a SNP is selected "
+        f"[default: {_DEFAULT_CUTOFF}, or from --max-false and --n-active].",
+    ),
+    click.option(
+        "--max-false",
+        type=options.Number(0, min_open=True),
+        help="Bound on the expected number of false selections, from which --n-active or --cutoff "
+        "is found.",
+    ),
+    click.option(
+        "--assumption",
+        type=click.Choice(["unimodal", "r-concave", "none"]),
+        default="unimodal",
+        show_default=True,
+        help="Of the bound; 'none' is Meinshausen and Buhlmann's.",
+    ),
+    click.option(
+        "--ld-r2",
+        type=options.Number(0, 1, min_open=True),
+        default=0.5,
+        show_default=True,
+        help="SNPs that correlate this much with a more frequent one are in its LD group ...",
+    ),
+    click.option(
+        "--ld-window",
+        type=click.IntRange(0),
+        default=1_000_000,
+        show_default=True,
+        help="... if they are at most so many base pairs away.",
+    ),
+    click.option(
+        "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the subsamples."
+    ),
+    click.option(
+        "--partial",
+        is_flag=True,
+        help="Write P.partial with the results of these replicates alone, for lmmlasso merge.",
+    ),
+)
+
+
+@click.command()
+@options.genotypes
+@options.phenotype
+@options.kinship
+@options.null_model
+@options.path
+@subsample_options
+@resume_option
+@options.filters
+@options.output
+def stability(**flags):
+    """Stability selection: which SNPs are selected on many halves of the samples.
+
+    Example: lmmlasso stability --bfile mouse --pheno pheno.tsv --pheno-name CD8 --out mouse
+    """
+
+    def body(run):
+        options.check_path(flags)
+        if flags["alphas"] is not None:
+            options.ignored({"n_active", "max_false"}, "with --alpha")
+        first, last = flags["replicates"]
+        if first and not flags["partial"]:
+            raise click.UsageError("--replicates A:B is for --partial")
+        if not flags["partial"]:
+            check_n_replicates(last, not flags["no_pairs"])
+        for analysed in analyses(run, flags):
+            _run(run, flags, analysed)
+
+    execute("stability", flags, body)
+
+
+def _run(run: Run, flags: dict, analysed: Analysed) -> None:
+    first, last = flags["replicates"]
+    plan, cutoff = _plan(run, flags, analysed)
+    suffix = "partial" if flags["partial"] else "checkpoint"
+    belongs_to = _fingerprint(run, flags, analysed, plan)
+    with open_journal(run, flags, analysed, "stability", suffix, belongs_to) as journal:
+        results = finish_tasks(
+            run,
+            journal,
+            range(first, last),
+            lambda tasks: run_replicates(plan, tasks, run.threads),
+            "replicates",
+        )
+    if flags["partial"]:
+        run.say(f"replicates {first} to {last - 1} are in {run.out}.{analysed.prefix}{suffix}")
+        return
+    _write(run, flags, analysed, plan, cutoff, results, last)
+    run.afterwards(journal.remove)
+
+
+def _fingerprint(run: Run, flags: dict, analysed: Analysed, plan: Plan) -> dict:
+    numbers = {"n_active": plan.n_active, "n_drawn": plan.n_drawn}
+    return fingerprint(run, flags, analysed, _NEUTRAL) | {"replicates": numbers}
+
+
+def _plan(run: Run, flags: dict, analysed: Analysed) -> tuple[Plan, float]:
+    """Return the plan of the replicates and the cutoff, whichever of the three is to be found."""
+    K = None
+    if flags["no_kinship"]:
+        say_estimate(run, flags, analysed.genotypes)
+    else:
+        K = fit_null_model(run, flags, analysed).kinship
+    n_active, cutoff = _choose(flags, int(analysed.genotypes.included.sum()))
+    plan = make_plan(
+        analysed.genotypes,
+        analysed.y,
+        K,
+        n_active=n_active,
+        fraction=flags["fraction"],
+        complementary=not flags["no_pairs"],
+        seed=flags["seed"],
+        random_effect=K is not None,
+        covariates=analysed.covariates,
+        covariate_names=analysed.covariate_names,
+        method=flags["method"],
+        log_delta=flags["log_delta"],
+        options=PathOptions(
+            flags["alphas"],
+            flags["n_alphas"],
+            flags["eps"],
+            tol=flags["tol"],
+            l1_ratio=flags["l1_ratio"],
+        ),
+    )
+    return plan, cutoff
+
+
+def _choose(flags: dict, n_offered: int) -> tuple[int, float]:
+    """Return (n_active, cutoff), given two of these and --max-false, or the defaults."""
+    n_active, cutoff, max_false = flags["n_active"], flags["cutoff"], flags["max_false"]
+    if max_false is None:
+        return n_active or min(_DEFAULT_N_ACTIVE, n_offered), cutoff or _DEFAULT_CUTOFF
+    if n_active is not None and cutoff is not None:
+        raise click.UsageError("give two of --n-active, --cutoff and --max-false")
+    n_replicates = flags["replicates"][1]
+    if flags["partial"]:
+        raise click.UsageError(
+            "--max-false needs the number of all replicates; with --partial give --n-active"
+        )
+    if n_active is not None:
+        cutoff = error_bounds.smallest_cutoff(
+            n_active, max_false, n_offered, n_replicates, flags["assumption"]
+        )
+        return n_active, cutoff
+    cutoff = cutoff or _DEFAULT_CUTOFF
+    n_active = error_bounds.largest_n_active(
+        cutoff, max_false, n_offered, n_replicates, flags["assumption"]
+    )
+    if n_active == 0:
+        raise InputError(
+            f"--max-false {max_false:g}: with cutoff {cutoff:g} and {n_replicates} replicates not "
+            "even one SNP can be selected per replicate; allow more, or raise --cutoff"
+        )
+    return n_active, cutoff
+
+
+def _write(
+    run: Run, flags: dict, analysed: Analysed, plan: Plan, cutoff: float, results: dict, n: int
+) -> None:
+    genotypes = analysed.genotypes
+    with run.stage("count"):
+        found = collect(
+            plan,
+            [results[r] for r in range(n)],
+            genotypes,
+            r2=flags["ld_r2"],
+            window=flags["ld_window"],
+        )
+    _say(run, flags, found, cutoff)
+    bounds = stability_tables.bounds_table(found)
+    tables = {
+        "stability.tsv": lambda: stability_tables.frequency_table(found, genotypes),
+        "stability_path.tsv": lambda: stability_tables.path_table(found, genotypes),
+        "loci.tsv": lambda: stability_tables.loci_table(found, genotypes),
+        "bounds.tsv": lambda: bounds,
+        "selected.tsv": lambda: stability_tables.selected_table(found, genotypes, cutoff),
+        "replicates.tsv": lambda: stability_tables.replicates_table(found),
+    }
+    for suffix, make in tables.items():
+        suffix = analysed.prefix + suffix
+        run.write(suffix, lambda target, make=make: write_table(make(), target))
+
+
+def _say(run: Run, flags: dict, found: StabilityResult, cutoff: float) -> None:
+    for replicate, message in found.failures.items():
+        run.warn(f"replicate {replicate} failed and counts as selecting nothing: {message}")
+    if found.n_not_converged:
+        run.warn(f"{found.n_not_converged} replicates have a duality gap above the tolerance")
+    short = int((found.n_selected < (found.n_active or 0)).sum()) - len(found.failures)
+    if short > 0:
+        run.warn(
+            f"{short} replicates ended with fewer than {found.n_active} active SNPs; a smaller "
+            "--eps lets them go on"
+        )
+    chosen = found.selected(cutoff)
+    n_groups = int((found.group_frequency >= cutoff).sum())
+    try:
+        bound = found.bound(cutoff, flags["assumption"])
+        promise = f"at most {bound:.3g} of the SNPs falsely, in expectation"
+    except InputError as error:
+        promise = f"no bound on false selections ({error})"
+    run.say(f"cutoff {cutoff:g}: {len(chosen)} SNPs and {n_groups} LD groups selected, {promise}")
+
+
+@click.command()
+@click.argument("partial", nargs=-1, required=True)
+@options.output
+def merge(**flags):
+    """Join the files that `lmmlasso stability --partial` wrote, and write what one run would have.
+
+    The inputs that the partial files name are read again, and must not have changed.
+
+    Example: lmmlasso merge a.partial b.partial --out mouse
+    """
+
+    def body(run):
+        kind, expected, given, results = merge_journals(flags["partial"])
+        if kind != "stability":
+            raise InputError(
+                f"{flags['partial'][0]}: expected results of lmmlasso stability --partial, found "
+                f"a checkpoint of {kind}; name other files"
+            )
+        n = max(results, default=-1) + 1
+        absent = sorted(set(range(n)) - set(results))
+        if absent or not results:
+            raise InputError(
+                f"merge: expected all replicates from 0 to {n - 1}, missing are "
+                f"{', '.join(map(str, absent[:10])) or 'all'}; give the files with these too"
+            )
+        whole = given | {key: flags[key] for key in ("out", "threads")}
+        whole |= {"replicates": (0, n), "partial": False}
+        if given["pheno"] is not None:
+            whole["pheno_name"] = expected["phenotype"]
+        check_n_replicates(n, not whole["no_pairs"])
+        analysed = only_analysis(run, whole)
+        plan, cutoff = _plan(run, whole, analysed)
+        check_same(
+            expected, _fingerprint(run, whole, analysed, plan), flags["partial"][0], "its input"
+        )
+        for path in flags["partial"]:
+            run.note_input(path)
+        _write(run, whole, analysed, plan, cutoff, results, n)
+
+    execute("merge", flags, body)
