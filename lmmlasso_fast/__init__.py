@@ -1,5 +1,7 @@
 """LMM-Lasso on packed genotypes: a Lasso over all SNPs plus a kinship random effect."""
 
+from importlib import import_module
+
 __version__ = "0.1.0"
 
 try:
@@ -11,29 +13,32 @@ except ImportError as error:
         "for development (CONTRIBUTING.md)"
     ) from error
 
-from lmmlasso_fast import compat, error_bounds
-from lmmlasso_fast.cross_validation import CrossValidation, cross_validate
-from lmmlasso_fast.error_control import (
-    CalibratedAlpha,
-    calibrated_alpha,
-    marginal_fdr,
-    whitened_norms,
-)
-from lmmlasso_fast.folds import Fold, kinship_groups, make_folds
+from lmmlasso_fast import compat
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.kinship_files import read_kinship, save_kinship
 from lmmlasso_fast.io.models import load_model, save_model
 from lmmlasso_fast.io.plink import read_plink
 from lmmlasso_fast.kinship import Kinship, kinship
-from lmmlasso_fast.ld import LDGroups, clump
-from lmmlasso_fast.multi_split import MultiSplitResult, multi_split
 from lmmlasso_fast.null_model import NullModel, fit_null
 from lmmlasso_fast.path import LassoPath, lasso_path
 from lmmlasso_fast.prediction import Model, Prediction, build_model
 from lmmlasso_fast.preprocessing import Transform, transform_phenotype
 from lmmlasso_fast.spectral import Spectrum, decompose
-from lmmlasso_fast.stability import StabilityResult, stability_selection
 from lmmlasso_fast.variance import VarianceSplit, variance_split
+
+#: What is imported when it is first used: a fit does not wait for what it does without, nor for
+#: scikit-learn.
+_ON_DEMAND = {
+    "cross_validation": ("CrossValidation", "cross_validate"),
+    "error_control": ("CalibratedAlpha", "calibrated_alpha", "marginal_fdr", "whitened_norms"),
+    "estimators": ("LMMLasso", "LMMLassoCV"),
+    "folds": ("Fold", "kinship_groups", "make_folds"),
+    "ld": ("LDGroups", "clump"),
+    "multi_split": ("MultiSplitResult", "multi_split"),
+    "refit": ("RefittedPath", "refit_path"),
+    "stability": ("StabilityResult", "stability_selection"),
+}
+_MODULE_OF = {name: module for module, names in _ON_DEMAND.items() for name in names}
 
 __all__ = [
     "CalibratedAlpha",
@@ -42,11 +47,14 @@ __all__ = [
     "Genotypes",
     "Kinship",
     "LDGroups",
+    "LMMLasso",
+    "LMMLassoCV",
     "LassoPath",
     "Model",
     "MultiSplitResult",
     "NullModel",
     "Prediction",
+    "RefittedPath",
     "Spectrum",
     "StabilityResult",
     "Transform",
@@ -68,6 +76,7 @@ __all__ = [
     "multi_split",
     "read_kinship",
     "read_plink",
+    "refit_path",
     "save_kinship",
     "save_model",
     "stability_selection",
@@ -78,8 +87,12 @@ __all__ = [
 
 
 def __getattr__(name):
-    if name in ("LMMLasso", "LMMLassoCV"):  # scikit-learn is an extra, and slow to import
-        from lmmlasso_fast import estimators
+    if name == "error_bounds":
+        return import_module("lmmlasso_fast.error_bounds")
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"lmmlasso_fast.{_MODULE_OF[name]}"), name)
 
-        return getattr(estimators, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""Studies on simulated data: what the choices of the method do to its results."""
