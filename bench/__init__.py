@@ -1,1 +1,1 @@
-"""Benchmarks: `python -m bench.performance` for speed against peers."""
+"""Measurements: `bench.performance`, speed against peers; `bench.accuracy`, the studies."""
