@@ -8,6 +8,7 @@ out violates; that SNP joins and the rest is solved again.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -78,9 +79,12 @@ class PathSolver:
     def solutions(self, grid: np.ndarray) -> Iterator[Solution]:
         """Yield a solution for every alpha of a decreasing grid (in units of y)."""
         problem = self._problem
-        waiting = [self._candidate(alpha) for alpha in grid]
-        while waiting and waiting[0].alpha >= problem.scaled_alpha_max * (1 - AT_MAX):
-            zero = waiting.pop(0)
+        candidates = map(self._candidate, grid)
+        waiting: list[_Candidate] = []  # begun, and not accepted yet
+        for zero in candidates:
+            if zero.alpha < problem.scaled_alpha_max * (1 - AT_MAX):
+                waiting.append(zero)
+                break
             zero.n_passes, zero.v = 1, self._working.Py
             yield self._certify(zero, problem.gradient_at_zero)
         width = 1
@@ -95,6 +99,7 @@ class PathSolver:
                 width = len(batch) - len(accepted)
             else:
                 width = 1 if self._slope is None else min(2 * width, _BATCH)
+            waiting += islice(candidates, max(width - len(waiting), 0))
 
     def until(self, n_active: int, grid: np.ndarray) -> Iterator[tuple[float, Solution]]:
         """Yield (alpha, solution) down a decreasing grid, until n_active SNPs are active.

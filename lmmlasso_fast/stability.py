@@ -369,12 +369,11 @@ def _replicate(plan: Plan, replicate: int) -> dict:
         alphas, supports, gap = _follow(part, plan.study.options, plan.n_active)
     except LMMLassoError as error:
         return {"error": f"{type(error).__name__}: {error}"}
-    changes, before = [], np.empty(0, dtype=np.int64)
+    changes, before = [], set()
     for support in supports:
-        left = np.setdiff1d(before, support, assume_unique=True)
-        entered = np.setdiff1d(support, before, assume_unique=True)
-        changes.append([*entered.tolist(), *(-1 - left).tolist()])
-        before = support
+        active = set(support.tolist())
+        changes.append([*sorted(active - before), *(-1 - snp for snp in sorted(before - active))])
+        before = active
     return {
         "alphas": alphas,
         "changes": changes,
