@@ -304,9 +304,6 @@ class CvPlan:
     fractions: np.ndarray
     path: LassoPath | None
 
-    def __sizeof__(self) -> int:
-        return object.__sizeof__(self) + self.study.__sizeof__()
-
 
 def make_plan(
     genotypes: Genotypes,

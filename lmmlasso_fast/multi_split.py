@@ -128,9 +128,6 @@ class Plan:
     unpenalised: np.ndarray = field(repr=False)
     n_offered: int
 
-    def __sizeof__(self) -> int:
-        return object.__sizeof__(self) + self.study.__sizeof__() + self.group_of.nbytes
-
     def draw(self, split: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the samples of half 1 and of half 2, ascending.
 

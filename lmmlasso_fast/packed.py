@@ -61,6 +61,11 @@ class PackedGenotypes(Genotypes):
 
     # -- to another process: a file is opened again there, by its name -----------------------------
 
+    def __copy__(self):
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
+
     def __getstate__(self):
         state = self.__dict__ | {"_duplicate_pairs": None}
         if self._source is not None:
@@ -84,11 +89,6 @@ class PackedGenotypes(Genotypes):
         elif isinstance(state["_data"], tuple):
             state["_data"] = _open_again(state["_data"])
         self.__dict__.update(state)
-
-    def __sizeof__(self):
-        data = self._data if self._source is None else self._source[0]
-        genotypes = 0 if isinstance(data, np.memmap) else self._data.nbytes
-        return object.__sizeof__(self) + 40 * self.n_variants + genotypes
 
     # -- the protocol ------------------------------------------------------------------------------
 
@@ -208,7 +208,8 @@ def _name_of(data: np.memmap) -> tuple[str, int, tuple[int, int]]:
 
 def _open_again(name: tuple[str, int, tuple[int, int]]) -> np.memmap:
     path, offset, shape = name
-    found, expected = os.path.getsize(path), offset + shape[0] * shape[1]
+    expected = offset + shape[0] * shape[1]
+    found = os.path.getsize(path) if os.path.exists(path) else "no file"
     if found != expected:
         raise PlinkFormatError(
             f"{path}: expected {expected} bytes, as where it was opened first, found {found}; "

@@ -164,9 +164,6 @@ class Plan:
     complementary: bool
     seed: int
 
-    def __sizeof__(self) -> int:
-        return object.__sizeof__(self) + self.study.__sizeof__()
-
     def draw(self, replicate: int) -> np.ndarray:
         """Return the individuals of a replicate, ascending."""
         stream, half = divmod(replicate, 2) if self.complementary else (replicate, 0)

@@ -1,6 +1,5 @@
 """One analysis to be refitted on parts of its samples: what folds, replicates and splits share."""
 
-import sys
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -78,11 +77,6 @@ class Study:
     options: PathOptions
     transform: str = "none"
     standardize: bool | None = None
-
-    def __sizeof__(self) -> int:
-        # joblib and Dask send what is large once, and what they take for small with every task
-        matrix = 0 if self.kinship is None else self.kinship.matrix.nbytes
-        return object.__sizeof__(self) + matrix + self.y.nbytes + sys.getsizeof(self.genotypes)
 
     @property
     def n_samples(self) -> int:

@@ -83,10 +83,12 @@ def _find_libraries() -> bool:
     """Look for BLAS libraries: once, as it costs milliseconds, and again when SciPy brought its.
 
     Returns whether it looked. A package is among the modules before its libraries are there: hence
-    the second module, which is one that comes with them.
+    the second module, which is one that comes with them. scipy.special brings BLAS without
+    scipy.linalg.
     """
     global _controller, _scipy_found
-    scipy_loaded = ("scipy.linalg" in sys.modules, "scipy.linalg.cython_lapack" in sys.modules)
+    modules = ("linalg", "linalg.cython_lapack", "special._ufuncs")
+    scipy_loaded = tuple(f"scipy.{module}" in sys.modules for module in modules)
     if _controller is not None and scipy_loaded == _scipy_found:
         return False
     from threadpoolctl import ThreadpoolController

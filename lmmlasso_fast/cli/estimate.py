@@ -16,3 +16,9 @@ def estimate(n: int, p: int, *, n_alphas: int) -> tuple[float, float]:
     working_set = min(p, 2 * n)
     numbers = 6 * n**2 + n * working_set + 2 * working_set**2 + 80 * p
     return seconds, 110 + 8e-6 * numbers
+
+
+def estimate_tasks(n: int, p: int, *, n_tasks: int, n_alphas: int, workers: int) -> float:
+    """Return the seconds of folds or replicates of n samples each, with one thread per worker."""
+    rounds = -(-n_tasks // workers)
+    return rounds * (6 * n**3 / _LAPACK + 1.5 * n_alphas * n * p / _PASS)
