@@ -9,7 +9,23 @@ import reference as ref
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
-from bench.performance import admm, problems, recorded, report, scaling
+import lmmlasso_fast as ll
+from bench.performance import (
+    admm,
+    filesets,
+    problems,
+    recorded,
+    report,
+    scaling,
+    stability,
+    stability_loops,
+)
+from bench.performance.dense_pipeline import Stages
+from bench.performance.settings import Settings
+from lmmlasso_fast.stability import make_plan, run_replicates
+
+#: What a report says of the machine, all of it text.
+_MACHINE = ("date", "commit", "dirty", "cpu", "cores", "platform", "kernels", "python", "editable")
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +98,87 @@ def test_ratios_are_recorded_by_kernels(tmp_path):
     assert recorded.load("avx2", file) == {"path": {"a": 3.0, "b": 2.0}, "kinship": {"c": 4.0}}
     assert recorded.load("generic", file) == {"path": {"a": 9.0}}
     assert recorded.load("avx512", file) == {}
+
+
+# ---- stability selection -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=[0.0, 0.05])
+def plan(request):
+    """With and without missing genotypes; a SNP that is constant in most half samples."""
+    rng = np.random.default_rng(2)
+    dosage = rng.binomial(2, 0.4, (60, 150)).astype(float)
+    dosage[rng.random(dosage.shape) < request.param] = np.nan
+    dosage[:, 7] = 0.0
+    dosage[0, 7] = 1.0
+    y = np.nan_to_num(dosage[:, 3] - dosage[:, 50]) + rng.standard_normal(60)
+    return dosage, make_plan(ll.Genotypes.from_array(dosage), y, n_active=6)
+
+
+def test_the_peers_loop_whitens_as_the_reference(plan):
+    dosage, plan = plan
+    loop = stability_loops.Loop(plan, np.float64, None)
+    for r in range(4):
+        X, y = loop.whitened(r, Stages())
+        index = plan.draw(r)
+        K, _ = ref.scale_to_unit_diagonal(plan.study.kinship.matrix[np.ix_(index, index)])
+        C = np.ones((len(index), 1))
+        log_delta = ref.fit_null(plan.study.y[index], K, C).log_delta
+        W, M = ref.whitening(K, np.exp(log_delta), C)
+        expected = M @ W @ ref.standardise(dosage[index])[0]
+        # whitening is unique up to a rotation
+        np.testing.assert_allclose(X.T @ X, expected.T @ expected, atol=1e-5)
+        np.testing.assert_allclose(X.T @ y, expected.T @ M @ W @ plan.study.y[index], atol=1e-5)
+
+
+def test_the_peers_loop_selects_what_we_select(plan):
+    """With an exact solver, at the alpha at which our path ends."""
+    _, plan = plan
+    for r, ours in run_replicates(plan, range(4), n_jobs=1):
+        alpha = ours["alphas"][-1]
+
+        def exact(X, y, alpha=alpha):
+            beta = ref.lasso_path(X, y, [2 * alpha, alpha])[:, 1]
+            snps = np.flatnonzero(beta)
+            return stability_loops.Last(snps, beta[snps], alpha, seconds_not_counted=0.5)
+
+        loop = stability_loops.Loop(plan, np.float64, exact)
+        snps, _, not_counted = loop.replicate(r)
+        active = set()
+        for change in ours["changes"]:
+            active |= {snp for snp in change if snp >= 0}
+            active -= {-1 - snp for snp in change if snp < 0}
+        assert set(snps) == active
+        assert len(active) == 6
+        assert not_counted == 0.5
+        assert loop.gap(r) < 1e-9
+
+
+def test_stability_without_peers(tmp_path):
+    settings = Settings(quick=True, repeats=1, scale=1.0, cache=tmp_path, threads=2)
+    fileset = filesets.simulated(settings, 80, 300)
+    size = stability.Size(n_replicates=4, n_active=5, n_few=2)
+    result = stability.measure(settings, fileset, size, peers=[])
+    rows = {row["program"]: row for row in result["rows"]}
+    one, two = rows["ours, n_jobs 1"], rows["ours, n_jobs 2"]
+    assert one["agreement"] == two["agreement"] == 1.0
+    assert two["ratio"] == 1.0
+    published = rows["published algorithm (ADMM)"]
+    assert published["measured_replicates"] == 1
+    assert published["seconds"] == published["ratio"] * two["seconds"]
+    assert len(result["eigh"]["eigh_seconds"]) == 2
+    assert [row["n_jobs"] for row in result["gil"]["rows"]] == [1, 2]
+    assert stability.ratios(result) == {}
+    text = report.markdown(
+        {
+            "machine": dict.fromkeys(_MACHINE, "") | {"memory_gb": 1, "versions": {}, "blas": []},
+            "options": {"repeats": 1},
+            "skipped": [],
+            "stability": result,
+        }
+    )
+    assert "## Stability selection" in text
+    assert "published algorithm (ADMM)" in text
 
 
 def test_report_table():

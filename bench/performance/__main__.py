@@ -21,6 +21,7 @@ from bench.performance import (
     pipelines,
     recorded,
     scaling,
+    stability,
 )
 from bench.performance.settings import Settings
 from lmmlasso_fast.threads import available_threads
@@ -32,6 +33,7 @@ BENCHMARKS = {
     "admm": admm,
     "cold": cold_start,
     "pipeline": pipelines,
+    "stability": stability,
     "scaling": scaling,
 }
 #: Those whose ratios are compared with recorded ones.
