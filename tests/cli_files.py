@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,7 +24,7 @@ from lmmlasso_fast.simulation import simulate_genotypes, simulate_phenotype
 #: What changes from run to run even when nothing else does.
 RECORDS = (".log", ".run.json")
 
-#: Columns of every table, as the conventions have them.
+#: Columns of every table of `fit`, as the conventions have them.
 COLUMNS = {
     "duplicates.tsv": "ID KEPT_ID SIGN",
     "path.tsv": "INDEX ALPHA MU N_ACTIVE DUAL_GAP CONVERGED VAR_SNP VAR_RANDOM VAR_NOISE",
@@ -34,6 +35,23 @@ COLUMNS = {
     ),
     "pred.tsv": "FID IID PRED PRED_COVARIATES PRED_SNP PRED_RANDOM",
     "score.tsv": "ID A1 BETA",
+}
+_SNP = "CHROM POS ID EFFECT_ALLELE OTHER_ALLELE EAF"
+#: Of the tables of `stability` and `merge`.
+STABILITY_COLUMNS = {
+    "duplicates.tsv": COLUMNS["duplicates.tsv"],
+    "excluded.tsv": COLUMNS["excluded.tsv"],
+    "stability.tsv": f"{_SNP} SEL_FREQ LD_GROUP",
+    "stability_path.tsv": "LD_GROUP ID N_ACTIVE SEL_FREQ",
+    "loci.tsv": "LD_GROUP CHROM START END N_SNPS LEAD_ID SEL_FREQ_GROUP SEL_FREQ_LEAD",
+    "bounds.tsv": ("CUTOFF N_SNPS N_GROUPS MAX_FALSE_NONE MAX_FALSE_UNIMODAL MAX_FALSE_R_CONCAVE"),
+    "selected.tsv": f"{_SNP} N_MISSING SEL_FREQ LD_GROUP",
+    "replicates.tsv": "REPLICATE N_SELECTED LAST_ALPHA LOG_DELTA CONVERGED FAILED",
+}
+#: Of the tables that `cv` has besides those of `fit`, with three folds.
+CV_COLUMNS = {
+    "cv.tsv": "ALPHA N_ACTIVE EXPLAINED_VARIANCE SE CORRELATION EV_1 EV_2 EV_3",
+    "cv_pred.tsv": "FID IID FOLD PHENOTYPE PRED",
 }
 
 
@@ -55,6 +73,28 @@ def process(*arguments, **options):
         **({"stderr": subprocess.PIPE} | options),
         text=True,
     )
+
+
+def interrupt(monkeypatch, command, after) -> None:
+    """Have Ctrl-C pressed in every run of `stability` or `cv` after so many of its tasks."""
+    module = sys.modules[f"lmmlasso_fast.cli.{command}"]
+    name = {"stability": "run_replicates", "cv": "run_folds"}[command]
+    run = getattr(module, name)
+
+    def interrupted(*arguments):
+        with closing(run(*arguments)) as finished:
+            for done, result in enumerate(finished):
+                if done == after:
+                    raise KeyboardInterrupt
+                yield result
+
+    monkeypatch.setattr(module, name, interrupted)
+
+
+def n_records(path) -> int:
+    """How many tasks a journal has."""
+    path = Path(path)
+    return max(path.read_bytes().count(b"\n") - 1, 0) if path.exists() else 0
 
 
 def results(prefix) -> dict[str, bytes]:
@@ -215,6 +255,9 @@ def variants_of(small) -> dict[str, Path]:
     write_grm(other, folder / "half")
     lmmlasso("fit", *small.base, "--kinship", folder / "half.npz", "--out", folder / "given")
     lmmlasso("fit", *small.base, *small.covar, "--log-delta", 1, "--out", folder / "second")
+    for name, replicates in (("first", "0:2"), ("last", "2:4")):
+        partial = ["--replicates", replicates, "--partial", "--out", folder / f"{name}_two"]
+        lmmlasso("stability", *small.base, *partial)
     for line in ("fit", "kin"):
         assert Path(f"{folder / line}.log").exists()
     return names

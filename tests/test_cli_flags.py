@@ -5,7 +5,10 @@ from functools import partial
 
 import pytest
 from cli_files import (
+    interrupt,
     lmmlasso,
+    log,
+    n_records,
     read,
     results,
     run_json,
@@ -35,6 +38,9 @@ def flag_cases(small, command):
         "predict": ["--model", f"{small.plain}.model.npz", "--bfile", small.prefix],
         "demo": [],
         "simulate": _SIMULATE,
+        "cv": [*small.base, "--folds", 3],
+        "stability": [*small.base, "--replicates", 4],
+        "merge": [f / "first_two.partial"],
     }[command]
 
     def plus(*arguments):
@@ -45,6 +51,9 @@ def flag_cases(small, command):
     last = ["--bfile", f / "last"]
     with_covar = ["--model", f"{small.fit}.model.npz", "--bfile", small.prefix]
     given = ["--model", f / "given.model.npz", "--bfile", small.prefix]
+    fwer = [*base, "--fwer", 0.1]
+    bounded = [*base, "--replicates", 10, "--max-false", 5]
+    loose = [*base, "--ld-r2", 0.05]
     cases = {
         "bfile": plus("--bfile", f / "other"),
         "bed": plus("--bed", f / "other.bed"),
@@ -73,6 +82,10 @@ def flag_cases(small, command):
         "grm": plus("--grm", f / "half"),
         "method": plus("--method", "reml"),
         "log_delta": plus("--log-delta", 1),
+        "kinship_samples": (
+            [*base, *two, "--pheno-name", "Z"],
+            [*base, *two, "--pheno-name", "Z", "--kinship-samples", "all"],
+        ),
         "n_alphas": plus("--n-alphas", 7),
         "eps": plus("--eps", 0.3),
         "alphas": plus("--alpha", "0.3,0.2"),
@@ -81,6 +94,27 @@ def flag_cases(small, command):
         "tol": plus("--tol", 0),
         "model_alphas": plus("--model-alphas", "last"),
         "no_kinship": plus("--no-kinship"),
+        "mfdr": plus("--mfdr"),
+        "fwer": plus("--fwer", 0.1),
+        "n_draws": (fwer, [*fwer, "--n-draws", 100]),
+        "folds": plus("--folds", 4),
+        "groups": (
+            [*base, *small.covar, "--covar-name", "age"],
+            [*base, *small.covar, "--covar-name", "age", "--groups", "batch"],
+        ),
+        "kinship_threshold": plus("--kinship-threshold", 0.4),
+        "repeats": plus("--repeats", 2),
+        "select": plus("--select", "one-se"),
+        "n_active": plus("--n-active", 3),
+        "replicates": plus("--replicates", 6),
+        "fraction": plus("--fraction", 0.4),
+        "no_pairs": plus("--no-pairs"),
+        "cutoff": plus("--cutoff", 1),
+        "max_false": plus("--max-false", 5),
+        "assumption": (bounded, [*bounded, "--assumption", "none"]),
+        "ld_r2": (base, loose),
+        "ld_window": (loose, [*loose, "--ld-window", 0]),
+        "partial": plus("--partial"),
         "formats": plus("--format", "grm"),
         "seed": plus("--seed", 2),
         "n_samples": plus("--n-samples", 41),
@@ -102,7 +136,14 @@ def flag_cases(small, command):
         "threads": None,
         "out": None,
         "strict": None,
+        "resume": None,
     }
+    if command == "fit":
+        cases["seed"] = (fwer, [*fwer, "--seed", 2])
+    if command == "stability":
+        cases["tol"] = None  # which replicates are warned of
+    if command == "merge":
+        cases["partial"] = plus(f / "last_two.partial")
     if command == "predict":
         cases |= {
             "model_file": plus("--model", f / "given.model.npz", "--kinship", f / "half.npz"),
@@ -154,13 +195,33 @@ def test_out(small, tmp_path):
     }
 
 
-@pytest.mark.parametrize("command", ["fit", "null", "kinship", "predict", "demo", "simulate"])
-def test_threads(small, tmp_path, command):
+def test_tol(small, tmp_path):
+    arguments = ["stability", *small.base, "--replicates", 4, "--out", tmp_path / "P"]
+    assert "gap" not in lmmlasso(*arguments)
+    err = lmmlasso(*arguments, "--tol", 0)
+    assert "warning: 4 replicates have a duality gap above the tolerance" in err
+
+
+def test_resume(small, tmp_path, monkeypatch):
+    with monkeypatch.context() as context:
+        interrupt(context, "stability", after=3)
+        arguments = ["stability", *small.base, "--replicates", 4, "--out", tmp_path / "P"]
+        lmmlasso(*arguments, code=130)
+        assert n_records(tmp_path / "P.checkpoint") == 3
+        lmmlasso(*arguments, code=130)  # from the beginning, as long as nobody says --resume
+        lmmlasso(*arguments, "--resume")
+    assert "resumed: 3 of 4 replicates were done before" in log(tmp_path / "P")
+
+
+@pytest.mark.parametrize("command", main.commands)
+def test_threads(small, other, tmp_path, command):
     arguments = {
         "kinship": ["--bfile", small.prefix],
         "predict": ["--model", f"{small.plain}.model.npz", "--bfile", small.prefix],
         "demo": [],
         "simulate": _SIMULATE,
+        "stability": [*small.base, "--replicates", 4],
+        "merge": [small.folder / f"{name}_two.partial" for name in ("first", "last")],
     }.get(command, small.base)
     found = []
     for threads in (1, 3):

@@ -56,13 +56,15 @@ class Fileset:
     covariates: object
     _kinship: list[Kinship] = field(default_factory=list)
 
-    def kinship_of_all(self, run: Run, options: dict) -> tuple[Kinship, np.ndarray]:
-        """Return the kinship of all samples kept, computed once, and their rows in the fileset."""
-        genotypes, kept = filter_variants(run, options, self.genotypes.subset(self.kept))
+    def kinship_of_all(self, run: Run, options: dict) -> Kinship:
+        """Return the kinship of all samples kept (but not by --mind), computed once."""
         if not self._kinship:
+            genotypes, _ = filter_variants(run, options, self.genotypes.subset(self.kept))
+            if options["collapse_duplicates"]:
+                genotypes = genotypes.collapse_duplicates()
             run.say(f"kinship of all {genotypes.n_samples} samples, from the SNPs offered to these")
             self._kinship.append(compute_kinship(genotypes, n_threads=run.threads))
-        return self._kinship[0], np.flatnonzero(self.kept)[kept]
+        return self._kinship[0]
 
 
 @dataclass(frozen=True)
@@ -101,24 +103,25 @@ class SampleSet:
     def _load_kinship(self, run: Run, options: dict) -> Kinship:
         n = self.genotypes.n_samples
         given = given_kinship(options)
-        if given is None and options["kinship_samples"] == "all":
-            matrix, rows = self.fileset.kinship_of_all(run, options)
-            return matrix.subset(np.searchsorted(rows, self.rows))
-        if given is None:
+        if given is None and options["kinship_samples"] == "analysed":
             return compute_kinship(self.genotypes, n_threads=run.threads)
-        matrix = read_given_kinship(run, options, self.fileset.genotypes.samples)
-        rows = match_samples(self.genotypes.samples, matrix.samples, f"kinship {given}")
+        if given is None:
+            what, matrix = "--kinship-samples all", self.fileset.kinship_of_all(run, options)
+        else:
+            what = f"kinship {given}"
+            matrix = read_given_kinship(run, options, self.fileset.genotypes.samples)
+            run.say(f"kinship of {matrix.n_samples} samples read from {given}")
+        rows = match_samples(self.genotypes.samples, matrix.samples, what)
         absent = np.flatnonzero(rows < 0)
         if len(absent):
             first = " ".join(self.genotypes.samples.select("FID", "IID").row(int(absent[0])))
             raise SampleMatchError(
-                f"kinship {given}: expected all {n} analysed samples, found {n - len(absent)}; "
+                f"{what}: expected all {n} analysed samples, found {n - len(absent)}; "
                 f"the first one without is {first}; drop these with --remove"
             )
-        run.say(f"kinship of {matrix.n_samples} samples read from {given}")
         # ids as the genotypes write them (the file may have none in its FID column)
         kinship = replace(matrix.subset(rows), samples=self.genotypes.samples)
-        with located(f"kinship {given}"), blas_cap(blas_threads_for(n, run.threads)):
+        with located(what), blas_cap(blas_threads_for(n, run.threads)):
             kinship.require_semidefinite()  # an indefinite matrix is an error of this file
         return kinship
 

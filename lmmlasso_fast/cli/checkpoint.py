@@ -1,6 +1,7 @@
 """Checkpoints of long runs: what is in one, and whether it belongs to this run."""
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -9,15 +10,16 @@ import click
 
 import lmmlasso_fast
 from lmmlasso_fast.cli.analysed import Analysed
+from lmmlasso_fast.cli.inputs import say_time
 from lmmlasso_fast.cli.run import Run
 from lmmlasso_fast.io.journal import Journal
 
-#: Flags that name files, whose content counts and not where they are, and the phenotype, which is
-#: named besides.
-_FILES = {"bfile", "bed", "bim", "fam", "pheno", "pheno_name", "covar", "keep", "remove"}
-_FILES |= {"extract", "exclude", "kinship_file", "grm"}
-#: Flags on which no result depends.
-_NEUTRAL = frozenset(["out", "threads", "resume"])
+_FILESET = ("bed", "bim", "fam")
+_LISTS = ("pheno", "covar", "keep", "remove", "extract", "exclude")
+#: Flags that name files, whose content counts and not where they are.
+_FILES = frozenset(["bfile", *_FILESET, *_LISTS, "kinship_file", "grm"])
+#: Flags on which no result depends, and the phenotype, which is named besides.
+_NEUTRAL = frozenset(["out", "threads", "resume", "pheno_name"])
 
 resume_option = click.option(
     "--resume",
@@ -36,13 +38,22 @@ def fingerprint(run: Run, flags: dict, analysed: Analysed, neutral: frozenset[st
         "version": lmmlasso_fast.__version__,
         "phenotype": analysed.phenotype,
         "samples": analysed.genotypes.n_samples,
-        "inputs": {
-            Path(entry["path"]).name: {key: entry.get(key) for key in ("size", "sha256")}
-            for entry in run.fingerprints()
-        },
+        "inputs": _inputs(run, flags),
         "options": {name: value for name, value in flags.items() if name not in skip},
     }
     return json.loads(json.dumps(content))  # as it will be read back: lists, no tuples
+
+
+def _inputs(run: Run, flags: dict) -> dict:
+    """What is in every file, by what it is used for: names may be the same, or have changed."""
+    files = {
+        Path(file["path"]): {key: file.get(key) for key in ("size", "sha256")}
+        for file in run.fingerprints()
+    }
+    used = {end: Path(flags[end] or f"{flags['bfile']}.{end}") for end in _FILESET}
+    used |= {name: Path(flags[name]) for name in _LISTS if flags[name] is not None}
+    kinship = [content for path, content in files.items() if path not in used.values()]
+    return {name: files[path] for name, path in used.items()} | {"kinship": kinship}
 
 
 def finish_tasks(
@@ -51,15 +62,18 @@ def finish_tasks(
     tasks: Iterable[int],
     work: Callable[[list[int]], Iterator[tuple[int, dict]]],
     what: str,
+    seconds: Callable[[int], float],
 ) -> dict[int, dict]:
     """Run the tasks that the journal does not have; return the results of all it then has.
 
     `work(tasks)` yields (task, result); each is in the file before the next is looked at.
+    `seconds(n_tasks)` is what they are expected to take.
     """
     tasks = list(tasks)
     missing = [task for task in tasks if task not in journal.results]
     if len(missing) < len(tasks):
         run.say(f"resumed: {len(tasks) - len(missing)} of {len(tasks)} {what} were done before")
+    say_time(run, seconds(len(missing)), f"for {len(missing)} {what}")
     done = len(tasks) - len(missing)
     with (
         run.stage(what),
@@ -79,4 +93,6 @@ def open_journal(
     """Begin OUT.suffix, or go on with it (--resume)."""
     path = f"{run.out}.{analysed.prefix}{suffix}"
     start = Journal.resume if flags["resume"] else Journal.create
-    return start(path, kind, belongs_to, json.loads(json.dumps(flags)))
+    # absolute names: partial files may be merged elsewhere
+    files = {name: os.path.abspath(flags[name]) for name in _FILES if flags[name] is not None}
+    return start(path, kind, belongs_to, json.loads(json.dumps(flags | files)))

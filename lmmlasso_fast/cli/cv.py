@@ -6,9 +6,10 @@ import numpy as np
 from lmmlasso_fast.cli import options
 from lmmlasso_fast.cli.analysed import Analysed, analyses
 from lmmlasso_fast.cli.checkpoint import fingerprint, finish_tasks, open_journal, resume_option
-from lmmlasso_fast.cli.fit import fit_path, model_options, write_path
+from lmmlasso_fast.cli.estimate import estimate_tasks
+from lmmlasso_fast.cli.fit import fit_path, model_options, optional_null_model, write_path
 from lmmlasso_fast.cli.inputs import given_kinship
-from lmmlasso_fast.cli.run import Run, execute
+from lmmlasso_fast.cli.run import EXIT_NOT_CONVERGED, Run, execute
 from lmmlasso_fast.cross_validation import CrossValidation, CvPlan, collect, make_plan, run_folds
 from lmmlasso_fast.errors import TableError
 from lmmlasso_fast.io.cv_tables import held_out_table, scores_table
@@ -94,8 +95,10 @@ def cv(**flags):
 
 
 def _run(run: Run, flags: dict, analysed: Analysed) -> None:
-    path = fit_path(run, flags, analysed)
-    plan = _plan(run, flags, analysed, path)
+    groups = None if flags["groups"] is None else _groups(run, flags, analysed)
+    null = optional_null_model(run, flags, analysed)
+    path = fit_path(run, flags, analysed, null, flags["alphas"])
+    plan = _plan(flags, analysed, path, groups)
     if plan.study.kinship is not None:
         run.warn(
             "the kinship was made of all samples, those of the test folds too: explained variance "
@@ -107,8 +110,16 @@ def _run(run: Run, flags: dict, analysed: Analysed) -> None:
             run,
             journal,
             range(len(plan.folds)),
-            lambda tasks: run_folds(plan, tasks, run.threads),
+            lambda tasks: run_folds(plan, tasks, run.n_jobs),
             "folds",
+            lambda n_tasks: estimate_tasks(
+                analysed.genotypes.n_samples,
+                int(analysed.genotypes.included.sum()),
+                n_tasks=n_tasks,
+                n_alphas=len(path.alphas),
+                workers=run.threads,
+                with_kinship=plan.study.random_effect and plan.study.kinship is None,
+            ),
         )
     found = collect(plan, [results[k] for k in range(len(plan.folds))])
     index = _chosen(flags, found)
@@ -124,7 +135,7 @@ def _run(run: Run, flags: dict, analysed: Analysed) -> None:
     run.afterwards(journal.remove)
 
 
-def _plan(run: Run, flags: dict, analysed: Analysed, path: LassoPath) -> CvPlan:
+def _plan(flags: dict, analysed: Analysed, path: LassoPath, groups: np.ndarray | None) -> CvPlan:
     K = None
     if path.null is not None and (given_kinship(flags) or flags["kinship_samples"] == "all"):
         K = path.null.kinship
@@ -134,7 +145,7 @@ def _plan(run: Run, flags: dict, analysed: Analysed, path: LassoPath) -> CvPlan:
         K,
         path=path,
         n_folds=flags["folds"],
-        groups=None if flags["groups"] is None else _groups(run, flags, analysed),
+        groups=groups,
         kinship_threshold=flags["kinship_threshold"],
         n_repeats=flags["repeats"],
         seed=flags["seed"],
@@ -165,10 +176,15 @@ def _groups(run: Run, flags: dict, analysed: Analysed) -> np.ndarray:
         if name not in table.columns[2:]:
             continue
         rows = match_samples(analysed.genotypes.samples, table, f"--groups {file}")
-        values = table[name].to_numpy()[np.maximum(rows, 0)].astype(str)
-        lacking = (rows < 0) | np.isin(np.char.lower(values), ["na", "nan", ".", ""])
+        values = table[name].fill_null("").to_numpy()[np.maximum(rows, 0)].astype(str)
+        codes = list(flags["missing_code"])
+        if "none" not in codes:
+            codes.append("-9")
+        lacking = (rows < 0) | np.isin(values, codes)
+        lacking |= np.isin(np.char.lower(values), ["", "na", "nan", "."])
         if lacking.any():
-            first = " ".join(analysed.genotypes.samples.select("FID", "IID").row(lacking.argmax()))
+            row = int(lacking.argmax())
+            first = " ".join(analysed.genotypes.samples.select("FID", "IID").row(row))
             raise TableError(
                 f"{file}: column {quote(name)}: expected a group for all {len(values)} analysed "
                 f"samples, found {int(lacking.sum())} without; the first is {first}; drop these "
@@ -193,9 +209,12 @@ def _say(run: Run, flags: dict, found: CrossValidation, index: int) -> None:
         text = f"{found.explained_variance[k]:.4f} (standard error {found.se[k]:.4f})"
         return f"{text} at alpha {found.alphas[k]:.6g}, {found.n_active[k]} SNPs"
 
+    without = ""
+    if found.n_active[0] == 0:
+        without = f"; without SNPs {found.explained_variance[0]:.4f}"
     run.say(
         f"held-out explained variance: best {at(found.best_index)}; within one standard error "
-        f"{at(found.one_se_index)}; without SNPs {found.explained_variance[0]:.4f}"
+        f"{at(found.one_se_index)}{without}"
     )
     run.say(f"predictions and selection: alpha {found.alphas[index]:.6g}")
     last = len(found.alphas) - 1
@@ -203,3 +222,5 @@ def _say(run: Run, flags: dict, found: CrossValidation, index: int) -> None:
         run.warn("the best alpha is the last one; a smaller --eps may predict better")
     if not found.converged.all():
         run.warn(f"{int((~found.converged).sum())} alphas did not converge in some fold")
+        if flags["strict"]:
+            run.exit_code = EXIT_NOT_CONVERGED

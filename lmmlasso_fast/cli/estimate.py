@@ -18,7 +18,11 @@ def estimate(n: int, p: int, *, n_alphas: int) -> tuple[float, float]:
     return seconds, 110 + 8e-6 * numbers
 
 
-def estimate_tasks(n: int, p: int, *, n_tasks: int, n_alphas: int, workers: int) -> float:
+def estimate_tasks(
+    n: int, p: int, *, n_tasks: int, n_alphas: int, workers: int, with_kinship: bool = False
+) -> float:
     """Return the seconds of folds or replicates of n samples each, with one thread per worker."""
-    rounds = -(-n_tasks // workers)
-    return rounds * (6 * n**3 / _LAPACK + 1.5 * n_alphas * n * p / _PASS)
+    one = 6 * n**3 / _LAPACK + 1.5 * n_alphas * n * p / _PASS
+    if with_kinship:
+        one += n**2 * p / _SYRK
+    return -(-n_tasks // workers) * one

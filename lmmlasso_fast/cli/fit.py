@@ -12,7 +12,8 @@ from lmmlasso_fast.error_control import calibrated_alpha, marginal_fdr
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io import results
 from lmmlasso_fast.io.models import save_model
-from lmmlasso_fast.path import LassoPath, lasso_path
+from lmmlasso_fast.null_model import NullModel
+from lmmlasso_fast.path import LassoPath, PathOptions, lasso_path
 from lmmlasso_fast.prediction import Model, Prediction, build_model
 from lmmlasso_fast.variance import variance_split
 
@@ -88,10 +89,17 @@ def fit(**flags):
 
 def fit_and_write(run: Run, flags: dict, analysed: Analysed) -> LassoPath:
     """Everything of `fit` after the input; has the result files written."""
-    path = fit_path(run, flags, analysed)
-    alpha, further = None, {}
+    null = optional_null_model(run, flags, analysed)
+    alphas, alpha, further = flags["alphas"], None, {}
     if flags["fwer"] is not None:
-        alpha = _calibrate(run, flags, analysed, path)
+        alphas, alpha = _calibrate(run, flags, analysed, null)
+    path = fit_path(run, flags, analysed, null, alphas)
+    if alpha is not None and alpha < path.alphas[-1]:
+        run.warn(
+            f"--fwer: more than --max-active SNPs are active before alpha {alpha:.6g}; results are "
+            f"of the path's end, {path.alphas[-1]:.6g}"
+        )
+        alpha = float(path.alphas[-1])
     if flags["mfdr"]:
         with run.stage("mfdr"):
             further["MFDR"] = marginal_fdr(
@@ -101,19 +109,23 @@ def fit_and_write(run: Run, flags: dict, analysed: Analysed) -> LassoPath:
     return path
 
 
-def fit_path(run: Run, flags: dict, analysed: Analysed) -> LassoPath:
-    """Null model and path."""
-    genotypes = analysed.genotypes
-    null, covariates = None, analysed.covariates
+def optional_null_model(run: Run, flags: dict, analysed: Analysed) -> NullModel | None:
+    """Fit the null model; None with --no-kinship."""
     if flags["no_kinship"]:
-        say_estimate(run, flags, genotypes)
-    else:
-        null, covariates = fit_null_model(run, flags, analysed), None
-    alphas = flags["alphas"]
+        say_estimate(run, flags, analysed.genotypes)
+        return None
+    return fit_null_model(run, flags, analysed)
+
+
+def fit_path(
+    run: Run, flags: dict, analysed: Analysed, null: NullModel | None, alphas
+) -> LassoPath:
+    """Fit the path at `alphas`, or those of --n-alphas and --eps."""
+    covariates = analysed.covariates if null is None else None
     total = flags["n_alphas"] if alphas is None else len(alphas)
     with run.stage("path"), run.progress("path", total) as progress:
         path = lasso_path(
-            genotypes,
+            analysed.genotypes,
             analysed.y,
             null,
             alphas=alphas,
@@ -137,14 +149,19 @@ def fit_path(run: Run, flags: dict, analysed: Analysed) -> LassoPath:
     return path
 
 
-def _calibrate(run: Run, flags: dict, analysed: Analysed, path: LassoPath) -> float:
-    """Return the alpha of --fwer, at least the path's last; has P.calibration.json written."""
-    plain = path.null is None
+def _calibrate(
+    run: Run, flags: dict, analysed: Analysed, null: NullModel | None
+) -> tuple[np.ndarray, float]:
+    """Return the path's alphas and that of --fwer, one of them; has P.calibration.json written.
+
+    A solution between two alphas of the path would have SNPs that enter below it.
+    """
+    plain = null is None
     with run.stage("calibration"):
         found = calibrated_alpha(
             analysed.genotypes,
             analysed.y,
-            path.null,
+            null,
             level=flags["fwer"],
             n_draws=flags["n_draws"],
             seed=flags["seed"],
@@ -170,12 +187,8 @@ def _calibrate(run: Run, flags: dict, analysed: Analysed, path: LassoPath) -> fl
     run.write(
         f"{analysed.prefix}calibration.json", lambda target: results.write_json(content, target)
     )
-    if found.alpha < path.alphas[-1]:
-        run.warn(
-            f"--fwer: the path ends at alpha {path.alphas[-1]:.6g}, before {found.alpha:.6g}; "
-            "results are of its end (a smaller --eps lets it go on)"
-        )
-    return max(found.alpha, float(path.alphas[-1]))
+    grid = PathOptions(flags["alphas"], flags["n_alphas"], flags["eps"]).grid(found.alpha_max)
+    return np.union1d(grid, found.alpha), found.alpha
 
 
 def write_path(

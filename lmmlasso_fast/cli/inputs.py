@@ -182,5 +182,9 @@ def say_estimate(run: Run, options: dict, genotypes: Genotypes) -> None:
     seconds, megabytes = estimate(
         genotypes.n_samples, int(genotypes.included.sum()), n_alphas=n_alphas
     )
+    say_time(run, seconds, f"and {megabytes:.0f} MB of memory")
+
+
+def say_time(run: Run, seconds: float, what: str) -> None:
     time = "less than a second" if seconds < 1 else f"{seconds:.0f} s"
-    run.say(f"estimated: {time} and {megabytes:.0f} MB of memory")
+    run.say(f"estimated: {time} {what}")

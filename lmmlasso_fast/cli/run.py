@@ -45,6 +45,7 @@ class Run:
 
     def __init__(self, command: str, out: str, threads: int | None):
         self.out = out
+        self.n_jobs = threads  # None: as many tasks at a time as joblib finds processors
         # more threads than processors only wait for each other
         self.threads = min(threads or available_threads(), available_threads())
         self.command = command

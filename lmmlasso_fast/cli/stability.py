@@ -2,6 +2,7 @@
 
 import click
 
+import lmmlasso_fast
 from lmmlasso_fast import error_bounds
 from lmmlasso_fast.cli import options
 from lmmlasso_fast.cli.analysed import Analysed, analyses, only_analysis
@@ -11,12 +12,13 @@ from lmmlasso_fast.cli.checkpoint import (
     open_journal,
     resume_option,
 )
+from lmmlasso_fast.cli.estimate import estimate_tasks
 from lmmlasso_fast.cli.inputs import say_estimate
 from lmmlasso_fast.cli.null import fit_null_model
 from lmmlasso_fast.cli.run import Run, execute
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.io import stability_tables
-from lmmlasso_fast.io.journal import check_same, merge_journals
+from lmmlasso_fast.io.journal import check_same, merge_journals, read_journal
 from lmmlasso_fast.io.results import write_table
 from lmmlasso_fast.path import PathOptions
 from lmmlasso_fast.stability import (
@@ -29,10 +31,12 @@ from lmmlasso_fast.stability import (
 )
 
 _DEFAULT_CUTOFF, _DEFAULT_N_ACTIVE = 0.75, 20
+#: Alphas that a replicate takes until its SNPs are active, roughly.
+_PASSES = 30
+#: Flags of what is made of the replicates.
+_REPORT = ("cutoff", "max_false", "assumption", "ld_r2", "ld_window")
 #: Flags on which no replicate depends, or only through what `_fingerprint` adds.
-_NEUTRAL = frozenset(
-    ["partial", "replicates", "n_active", "cutoff", "max_false", "assumption", "ld_r2", "ld_window"]
-)
+_NEUTRAL = frozenset(["partial", "replicates", "n_active", *_REPORT])
 
 
 class Replicates(click.ParamType):
@@ -137,17 +141,33 @@ def stability(**flags):
 
     def body(run):
         options.check_path(flags)
-        if flags["alphas"] is not None:
-            options.ignored({"n_active", "max_false"}, "with --alpha")
-        first, last = flags["replicates"]
-        if first and not flags["partial"]:
-            raise click.UsageError("--replicates A:B is for --partial")
+        _check_flags(flags)
         if not flags["partial"]:
-            check_n_replicates(last, not flags["no_pairs"])
+            check_n_replicates(flags["replicates"][1], not flags["no_pairs"])
         for analysed in analyses(run, flags):
             _run(run, flags, analysed)
 
     execute("stability", flags, body)
+
+
+def _check_flags(flags: dict) -> None:
+    """Refuse flags that contradict each other."""
+    if flags["alphas"] is not None:
+        options.ignored({"n_active", "max_false"}, "with --alpha")
+    if flags["replicates"][0] and not flags["partial"]:
+        raise click.UsageError("--replicates A:B is for --partial")
+    if flags["max_false"] is None:
+        return
+    if flags["n_active"] is not None and flags["cutoff"] is not None:
+        raise click.UsageError("give two of --n-active, --cutoff and --max-false")
+    if flags["partial"]:
+        raise click.UsageError(
+            "--max-false needs the number of all replicates; with --partial give --n-active"
+        )
+    if flags["fraction"] != 0.5:
+        raise click.UsageError("--max-false needs --fraction 0.5: the bounds are of halves")
+    if flags["no_pairs"] and flags["assumption"] != "none":
+        raise click.UsageError("--max-false and --no-pairs need --assumption none")
 
 
 def _run(run: Run, flags: dict, analysed: Analysed) -> None:
@@ -160,8 +180,15 @@ def _run(run: Run, flags: dict, analysed: Analysed) -> None:
             run,
             journal,
             range(first, last),
-            lambda tasks: run_replicates(plan, tasks, run.threads),
+            lambda tasks: run_replicates(plan, tasks, run.n_jobs),
             "replicates",
+            lambda n_tasks: estimate_tasks(
+                plan.n_drawn,
+                int(analysed.genotypes.included.sum()),
+                n_tasks=n_tasks,
+                n_alphas=min(flags["n_alphas"], _PASSES),
+                workers=run.threads,
+            ),
         )
     if flags["partial"]:
         run.say(f"replicates {first} to {last - 1} are in {run.out}.{analysed.prefix}{suffix}")
@@ -212,13 +239,7 @@ def _choose(flags: dict, n_offered: int) -> tuple[int, float]:
     n_active, cutoff, max_false = flags["n_active"], flags["cutoff"], flags["max_false"]
     if max_false is None:
         return n_active or min(_DEFAULT_N_ACTIVE, n_offered), cutoff or _DEFAULT_CUTOFF
-    if n_active is not None and cutoff is not None:
-        raise click.UsageError("give two of --n-active, --cutoff and --max-false")
     n_replicates = flags["replicates"][1]
-    if flags["partial"]:
-        raise click.UsageError(
-            "--max-false needs the number of all replicates; with --partial give --n-active"
-        )
     if n_active is not None:
         cutoff = error_bounds.smallest_cutoff(
             n_active, max_false, n_offered, n_replicates, flags["assumption"]
@@ -266,8 +287,9 @@ def _write(
 def _say(run: Run, flags: dict, found: StabilityResult, cutoff: float) -> None:
     for replicate, message in found.failures.items():
         run.warn(f"replicate {replicate} failed and counts as selecting nothing: {message}")
-    if found.n_not_converged:
-        run.warn(f"{found.n_not_converged} replicates have a duality gap above the tolerance")
+    n_not_converged = int((~found.converged).sum()) - len(found.failures)
+    if n_not_converged:
+        run.warn(f"{n_not_converged} replicates have a duality gap above the tolerance")
     short = int((found.n_selected < (found.n_active or 0)).sum()) - len(found.failures)
     if short > 0:
         run.warn(
@@ -302,16 +324,10 @@ def merge(**flags):
                 f"{flags['partial'][0]}: expected results of lmmlasso stability --partial, found "
                 f"a checkpoint of {kind}; name other files"
             )
-        n = max(results, default=-1) + 1
-        absent = sorted(set(range(n)) - set(results))
-        if absent or not results:
-            raise InputError(
-                f"merge: expected all replicates from 0 to {n - 1}, missing are "
-                f"{', '.join(map(str, absent[:10])) or 'all'}; give the files with these too"
-            )
+        n = _n_replicates(flags["partial"], expected, given, results)
         whole = given | {key: flags[key] for key in ("out", "threads")}
         whole |= {"replicates": (0, n), "partial": False}
-        if given["pheno"] is not None:
+        if given["pheno_name"] is not None:  # one of several, perhaps
             whole["pheno_name"] = expected["phenotype"]
         check_n_replicates(n, not whole["no_pairs"])
         analysed = only_analysis(run, whole)
@@ -324,3 +340,27 @@ def merge(**flags):
         _write(run, whole, analysed, plan, cutoff, results, n)
 
     execute("merge", flags, body)
+
+
+def _n_replicates(paths, fingerprint: dict, given: dict, results: dict) -> int:
+    """Return how many replicates the files are of; raise unless these are there."""
+    mine = {"version": lmmlasso_fast.__version__}
+    check_same(mine, {"version": fingerprint.get("version")}, paths[0], "of another version")
+    n = 1 + max(results, default=-1)
+    for path in paths:
+        _, _, asked, _ = read_journal(path)
+        n = max(n, asked["replicates"][1])
+        check_same(
+            {name: given[name] for name in _REPORT},
+            {name: asked[name] for name in _REPORT},
+            path,
+            f"asked for another report than {paths[0]}",
+        )
+    absent = [r for r in range(n) if r not in results]
+    if absent:
+        raise InputError(
+            f"merge: expected all replicates from 0 to {n - 1}, missing are "
+            f"{', '.join(map(str, absent[:10]))}{' ...' if len(absent) > 10 else ''}; give the "
+            "files with these too, or end the runs that make them (--resume)"
+        )
+    return n

@@ -109,6 +109,7 @@ def replicates_table(found: StabilityResult):
             "N_SELECTED": found.n_selected,
             "LAST_ALPHA": found.last_alpha,
             "LOG_DELTA": found.log_delta,
+            "CONVERGED": found.converged,
             "FAILED": np.isin(np.arange(found.n_replicates), list(found.failures)),
         }
     )
