@@ -34,7 +34,7 @@ _ON_DEMAND = {
     "estimators": ("LMMLasso", "LMMLassoCV"),
     "folds": ("Fold", "kinship_groups", "make_folds"),
     "ld": ("LDGroups", "clump"),
-    "multi_split": ("MultiSplitResult", "multi_split"),
+    "p_values": ("MultiSplitResult", "multi_split"),
     "refit": ("RefittedPath", "refit_path"),
     "stability": ("StabilityResult", "stability_selection"),
 }

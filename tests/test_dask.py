@@ -19,7 +19,7 @@ import lmmlasso_fast as ll
 from lmmlasso_fast import parallel
 from lmmlasso_fast.cross_validation import cross_validate
 from lmmlasso_fast.errors import LMMLassoError
-from lmmlasso_fast.multi_split import multi_split
+from lmmlasso_fast.p_values import multi_split
 from lmmlasso_fast.parallel import as_n_jobs, each
 from lmmlasso_fast.simulation import write_plink
 from lmmlasso_fast.stability import make_plan, run_replicates, stability_selection
@@ -122,7 +122,7 @@ def test_cross_validation(client, problem, given):
     assert_array_equal(there.log_delta, here.log_delta)
 
 
-def test_multi_split(client, problem):
+def test_p_values(client, problem):
     def split():
         return multi_split(*problem, n_active=3, n_splits=6)
 

@@ -22,7 +22,7 @@ import lmmlasso_fast as ll
 from lmmlasso_fast import stability
 from lmmlasso_fast.error_bounds import ASSUMPTIONS
 from lmmlasso_fast.error_control import calibrated_alpha, marginal_fdr, whitened_norms
-from lmmlasso_fast.multi_split import multi_split
+from lmmlasso_fast.p_values import multi_split
 from lmmlasso_fast.parallel import each
 from lmmlasso_fast.simulation import simulate_genotypes, simulate_phenotype
 

@@ -13,7 +13,7 @@ from scipy import stats
 
 import lmmlasso_fast as ll
 from lmmlasso_fast.errors import CovariateError, GenotypeError, InputError
-from lmmlasso_fast.multi_split import (
+from lmmlasso_fast.p_values import (
     _given,
     _smallest_half,
     _test,
