@@ -264,6 +264,7 @@ def test_what_was_handed_over_is_not_computed_again(client, tmp_path):
     def run():
         with closing(each(note, str(tmp_path), range(6))) as results:
             assert sorted(next(results)[0] for _ in range(6)) == list(range(6))
+            time.sleep(1.0)  # until the scheduler has heard that nobody holds the last one
             kill_a_worker(client)
             client.wait_for_workers(2, timeout=60)
             time.sleep(0.2)

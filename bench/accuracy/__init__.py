@@ -1,1 +1,1 @@
-"""Studies on simulated data: what the choices of the method do to its results."""
+"""Studies on simulated and real data: what the choices of the method do to its results."""

@@ -149,13 +149,13 @@ def markdown(content: dict) -> str:
         "|---|" + "---:|" * 9,
     ]
     for row in rows:
-        sd = np.std(row["differences"], ddof=1) if row["n_seeds"] > 1 else np.nan
+        sd = f"{np.std(row['differences'], ddof=1):.3f}" if row["n_seeds"] > 1 else ""
         cells = [
             row["phenotype"],
             str(row["n_samples"]),
             *(f"{row[key]:.3f}" for key in ("lmm", "plain", "blup")),
             f"{row['lmm'] - row['plain']:+.3f}",
-            f"{sd:.3f}",
+            sd,
             f"{row['n_active_lmm']:.0f}",
             f"{row['n_active_plain']:.0f}",
             f"{row['given']:.3f}",

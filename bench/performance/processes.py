@@ -30,6 +30,7 @@ def run(command: list, cwd=None, blas_threads: int | None = None) -> Measured:
     """
     command = [str(part) for part in command]
     environment = dict(os.environ)
+    environment.pop("PYTHONSAFEPATH", None)  # programs of this folder are found from cwd
     if blas_threads is not None:
         names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
         environment |= dict.fromkeys(names, str(blas_threads))
