@@ -26,6 +26,8 @@ _LARGEST = 2.0**200
 #: Samples from which the tridiagonal form pays: below, NumPy's eigendecomposition ends before the
 #: library that has the other one, scipy.linalg, would have been imported.
 TRIDIAGONAL_FROM = 512
+#: An eigenvalue of our own matrix this far below zero, relative to the largest, is rounding.
+_FLOAT32_ROUNDING = 1e-5
 #: Largest asymmetry, relative to the largest entry, that is taken for rounding and averaged away.
 _SYMMETRIC = 1e-6
 
@@ -120,6 +122,8 @@ class Kinship:
     @cached_property
     def spectrum(self) -> Spectrum:
         """Eigendecomposition, computed once (see `lmmlasso_fast.decompose`)."""
+        if self.estimator == "rrm":  # summed in float32, as few samples and many SNPs show
+            return decompose(self.matrix, rounding=_FLOAT32_ROUNDING)
         return decompose(self.matrix)
 
     def require_semidefinite(self) -> None:

@@ -38,7 +38,7 @@ class Spectrum:
         return factor(self.s, np.zeros(len(self.s) - 1), deltas)
 
 
-def decompose(K, *, n_threads: int | None = None) -> Spectrum:
+def decompose(K, *, n_threads: int | None = None, rounding: float = _WORTH_A_WARNING) -> Spectrum:
     """Decompose a symmetric matrix: K = U diag(s) U'.
 
     NumPy's eigh (LAPACK dsyevd) releases the GIL; SciPy's holds it. Below 3,000 samples one BLAS
@@ -49,6 +49,8 @@ def decompose(K, *, n_threads: int | None = None) -> Spectrum:
     K : Kinship or array_like, shape (n, n)
     n_threads : int, optional
         BLAS threads from 3,000 samples on.
+    rounding : float, default 1e-6
+        Eigenvalues above minus this share of the largest are set to zero without a warning.
 
     Raises
     ------
@@ -58,7 +60,7 @@ def decompose(K, *, n_threads: int | None = None) -> Spectrum:
     Warns
     -----
     DataWarning
-        Eigenvalues below -1e-6 times the largest were set to zero.
+        Eigenvalues below -`rounding` times the largest were set to zero.
     """
     A = np.asarray(getattr(K, "matrix", K), dtype=np.float64)
     if A.ndim != 2 or A.shape[0] != A.shape[1]:
@@ -75,7 +77,7 @@ def decompose(K, *, n_threads: int | None = None) -> Spectrum:
             f"beside a largest one of {largest:.4g}; check that the file is a kinship matrix of "
             "these samples"
         )
-    if share > _WORTH_A_WARNING:
+    if share > rounding:
         warnings.warn(
             f"kinship: {int((s < 0).sum())} negative eigenvalues (the lowest {s[0]:.4g}, the "
             f"largest {largest:.4g}) were set to zero",

@@ -245,7 +245,7 @@ def _model_alphas(
     numbers = per_alpha * len(path.alphas)
     if choice == "all" or (choice == "auto" and numbers <= _AUTO_ALL_UP_TO):
         return path.alphas
-    one = "the last alpha" if at == path.alphas[-1] else "alpha"
+    one = "the last alpha" if at == path.alphas[-1] else "the chosen alpha"
     run.say(
         f"the model is kept at {one}, {at:.6g}, alone (--model-alphas all "
         f"would keep every one, in {8e-6 * numbers:.0f} MB)"
