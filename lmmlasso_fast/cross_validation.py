@@ -25,8 +25,12 @@ from lmmlasso_fast.null_model import as_phenotype, fit_null_on_grid
 from lmmlasso_fast.parallel import each, poll
 from lmmlasso_fast.path import LassoPath, PathOptions, no_snp_can_enter, solve_path
 from lmmlasso_fast.preprocessing import transform_phenotype
+from lmmlasso_fast.problem import as_penalty_factors
 from lmmlasso_fast.study import Part, Study, make_study
 from lmmlasso_fast.threads import as_n_threads
+
+#: A path whose fit misses the phenotype by more than this share of its largest value has another.
+_SAME_PHENOTYPE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +214,7 @@ def cross_validate(
         the predictions.
     path : LassoPath, optional
         The fit to all samples, if it was done before, by the same options on the transformed
-        phenotype. Default: it is done here.
+        phenotype. Default: it is done here. That it is of these genotypes is taken on trust.
     progress : callable, optional
         Called with (folds done, folds in all).
 
@@ -401,6 +405,10 @@ def _check_path(path: LassoPath, study: Study, K: Kinship | None) -> None:
         "covariates": np.array_equal(study.design.matrix, design.matrix),
         "alphas": np.array_equal(grid, path.alphas) and path.n_active.max() <= most,
         "K": null is None or K is None or np.array_equal(K.matrix, null.kinship.matrix),
+        "penalty factors": np.array_equal(
+            as_penalty_factors(study.genotypes, options.penalty_factors), path.penalty_factors
+        ),
+        "phenotype": _is_of_phenotype(path, study),
     }
     for name, equal in same.items():
         if not equal:
@@ -408,6 +416,19 @@ def _check_path(path: LassoPath, study: Study, K: Kinship | None) -> None:
                 f"path: expected the {name} of the other arguments, found others; fit it by the "
                 "same data and options, or leave it out"
             )
+
+
+def _is_of_phenotype(path: LassoPath, study: Study) -> bool:
+    """Whether y = C gamma + X beta + V dual at the first alpha, y the study's, transformed."""
+    y, _ = transform_phenotype(study.y, study.transform, study.standardize)
+    snps = path.coefs[:, [0]].tocoo()
+    fitted = path.design.matrix @ path.gammas[:, 0]
+    fitted = fitted + study.genotypes.columns(snps.coords[0]) @ snps.data
+    if path.null is None:
+        fitted += path.dual[:, 0]
+    else:
+        fitted += path.null.kinship.matrix @ path.dual[:, 0] + path.null.delta * path.dual[:, 0]
+    return float(np.abs(fitted - y).max()) <= _SAME_PHENOTYPE * float(np.abs(y).max())
 
 
 # ---- folds --------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ _BLOCK_VALUES = 1 << 22
 _AHEAD = 128
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LDGroups:
     """Clumps, the best lead first.
 

@@ -38,7 +38,7 @@ from lmmlasso_fast.study import Part, Study, make_study
 _MIN_HALF = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MultiSplitResult:
     """P-values that hold for all SNPs together.
 

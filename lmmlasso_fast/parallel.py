@@ -171,7 +171,14 @@ def _run(call: _Call, shared, tasks: list[int], n_jobs: int, backend):
 
 def _with_joblib(call: _Call, shared, tasks: list[int], n_jobs: int):
     from joblib import Parallel, delayed
+    from joblib.parallel import get_active_backend
 
+    backend, _ = get_active_backend(prefer="threads")
+    if not backend.supports_return_generator:
+        raise InputError(
+            f"joblib: expected a backend that returns results as they come (threading, loky, "
+            f"dask), found {type(backend).__name__}; choose another in parallel_config"
+        )
     parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator_unordered")
     results = parallel(delayed(call)(shared, task) for task in tasks)
     try:

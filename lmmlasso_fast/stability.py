@@ -19,13 +19,13 @@ from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.kinship import kinship
 from lmmlasso_fast.ld import LDGroups, clump
 from lmmlasso_fast.parallel import each, poll
-from lmmlasso_fast.path import PathOptions
+from lmmlasso_fast.path import PathOptions, no_snp_can_enter
 from lmmlasso_fast.path_solver import PathSolver
-from lmmlasso_fast.problem import Problem
+from lmmlasso_fast.problem import Problem, as_penalty_factors
 from lmmlasso_fast.study import Part, Study, make_study
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StabilityResult:
     """Selection frequencies over subsamples.
 
@@ -43,7 +43,7 @@ class StabilityResult:
     alphas : ndarray or None
         The given alphas.
     n_offered : int
-        SNPs offered to the model: the p of the error bounds.
+        SNPs that can be selected, offered and penalised: the p of the error bounds.
     n_samples, n_drawn : int
         Individuals, and those in each subsample.
     complementary : bool
@@ -141,7 +141,7 @@ class StabilityResult:
         return StabilityPath(levels, snps, counts / self.n_replicates)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StabilityPath:
     """Selection frequencies along the path.
 
@@ -166,6 +166,7 @@ class Plan:
 
     study: Study
     n_active: int | None
+    n_offered: int
     n_drawn: int
     complementary: bool
     seed: int
@@ -254,7 +255,8 @@ def stability_selection(
     Notes
     -----
     What fails in a single replicate (a phenotype constant in the subsample) does not end the run:
-    it is listed in `failures`, and the replicate counts as one that selected nothing.
+    it is listed in `failures`, and the replicate counts as one that selected nothing. If all fail,
+    the first one's error is raised.
 
     References
     ----------
@@ -317,13 +319,20 @@ def make_plan(
     """
     options = PathOptions() if options is None else options
     n = genotypes.n_samples
-    if options.alphas is None and not (
-        is_integer(n_active) and 1 <= n_active <= genotypes.n_variants
-    ):
-        raise InputError(
-            f"n_active: expected an integer from 1 to the {genotypes.n_variants} SNPs, found "
-            f"{n_active!r}"
-        )
+    factors = as_penalty_factors(genotypes, options.penalty_factors)
+    n_offered = int(((factors > 0) & np.isfinite(factors)).sum())
+    if n_offered == 0:
+        raise no_snp_can_enter()
+    if options.alphas is None:
+        if not (is_integer(n_active) and 1 <= n_active <= n_offered):
+            raise InputError(
+                f"n_active: expected an integer from 1 to the {n_offered} SNPs that can be "
+                f"selected, found {n_active!r}"
+            )
+        if options.n_alphas < 2:
+            raise InputError(
+                "n_alphas: expected at least 2, found 1: no SNP is active at the first alpha"
+            )
     highest = 0.5 if complementary else 1.0
     if not 0 < fraction <= highest or (fraction == 1 and not complementary):
         raise InputError(
@@ -340,9 +349,14 @@ def make_plan(
     if K is None and random_effect:
         K = kinship(genotypes)
     study = make_study(genotypes, y, K, random_effect=random_effect, options=options, **study)
-    return Plan(
-        study, None if options.alphas is not None else int(n_active), n_drawn, complementary, seed
-    )
+    n_fixed = study.design.matrix.shape[1] + int((factors == 0).sum())
+    if n_drawn <= n_fixed:
+        raise InputError(
+            f"fraction: expected more individuals in a subsample than the {n_fixed} covariates and "
+            f"unpenalised SNPs, found {n_drawn}"
+        )
+    n_active = None if options.alphas is not None else int(n_active)
+    return Plan(study, n_active, n_offered, n_drawn, complementary, seed)
 
 
 def check_n_replicates(n_replicates: int, complementary: bool) -> None:
@@ -453,8 +467,16 @@ def _ever_active(results: Iterable[dict], p: int) -> np.ndarray:
 def collect(
     plan: Plan, results: list[dict], genotypes: Genotypes, *, r2: float, window: int | None
 ) -> StabilityResult:
-    """Count what `run_replicates` found in replicates 0, 1, ...; `genotypes` with their tables."""
+    """Count what `run_replicates` found in replicates 0, 1, ...; `genotypes` with their tables.
+
+    Raises
+    ------
+    InputError
+        All replicates failed.
+    """
     options, p, n = plan.study.options, genotypes.n_variants, len(results)
+    if all("error" in result for result in results):
+        raise InputError(f"all {n} replicates failed, the first with {results[0]['error']}")
     chosen, counts = [], np.zeros((1 if plan.n_active else len(options.alphas), p), dtype=np.int64)
     for result in results:
         sets = [_last_set(result)] if plan.n_active is not None else list(_active_sets(result))
@@ -474,7 +496,7 @@ def collect(
         n_replicates=n,
         n_active=plan.n_active,
         alphas=options.alphas,
-        n_offered=int(genotypes.included.sum()),
+        n_offered=plan.n_offered,
         n_samples=plan.study.n_samples,
         n_drawn=plan.n_drawn,
         complementary=plan.complementary,

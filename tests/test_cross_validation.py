@@ -790,3 +790,19 @@ def test_no_snp_that_could_enter(problem):
     for options in (nothing, {**nothing, "alphas": [1.0]}):
         with pytest.raises(GenotypeError, match="no SNP is left that could enter the model"):
             run(problem, **options)
+
+
+def test_a_path_of_another_phenotype_or_penalty_is_refused():
+    problem = plain_problem(4, n=60, p=40, missing=0.0, hostile=False)
+    null = ll.fit_null(problem.y, ll.kinship(problem.genotypes))
+    options = {"n_alphas": 5, "eps": 0.2}
+    path = ll.lasso_path(problem.genotypes, problem.y, null, **options)
+    one = cross_validate(problem.genotypes, problem.y, n_folds=3, path=path, **options)
+    assert one.path is path
+    for changed, message in (
+        ({"y": problem.y + np.linspace(-1, 1, 60)}, "phenotype"),
+        ({"y": problem.y, "transform": "rint"}, "phenotype"),
+        ({"y": problem.y, "penalty_factors": np.full(40, 2.0)}, "penalty factors"),
+    ):
+        with pytest.raises(InputError, match=f"path: expected the {message} of the other"):
+            cross_validate(problem.genotypes, n_folds=3, path=path, **options | changed)

@@ -228,6 +228,16 @@ def test_bound_is_that_of_the_formulas(found):
         assert found.bound(0.75, assumption) == expected
 
 
+def test_the_bound_counts_snps_that_can_be_selected(problem):
+    factors = np.ones(problem.p)
+    factors[50:] = np.inf
+    factors[:2] = 0.0
+    found = select(problem, n_active=3, n_replicates=4, penalty_factors=factors)
+    assert found.n_offered == 48
+    assert found.counts[:2].sum() == 0
+    assert found.bound(0.75) == error_bounds.expected_false(3, 0.75, 48, 4)
+
+
 def test_no_bound_where_none_is_known(problem):
     found = select(problem, n_active=3, n_replicates=4, fraction=0.3)
     with pytest.raises(InputError, match=r"fraction=0\.5"):
@@ -295,6 +305,11 @@ def test_progress_is_told(problem):
         ({"n_active": 0}, "n_active"),
         ({"n_active": 151}, "n_active"),
         ({"seed": -1}, "seed"),
+        ({"n_alphas": 1}, "n_alphas: expected at least 2"),
+        ({"penalty_factors": np.zeros(150)}, "no SNP is left"),
+        ({"penalty_factors": np.where(np.arange(150) < 2, 1, np.inf)}, "1 to the 2 SNPs that can"),
+        ({"covariates": np.random.default_rng(0).standard_normal((90, 46))}, "than the 47 cov"),
+        ({"K": np.diag(np.where(np.arange(90) % 2, 1.0, -0.5))}, "all 2 replicates failed"),
         ({"n_jobs": 0}, "n_jobs"),
         ({"n_jobs": "2"}, "n_jobs"),
         ({"method": "mle"}, "method"),
