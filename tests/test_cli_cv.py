@@ -216,7 +216,7 @@ def test_other_rules(small, run, found, tmp_path, rule):
 
 def test_model_of_the_chosen_alpha_alone(small, run, found, tmp_path):
     err = cv(small, tmp_path / "P", *small.covar, "--model-alphas", "last")
-    assert f"the model is kept at alpha, {found.alpha_best:.6g}, alone" in err
+    assert f"the model is kept at the chosen alpha, {found.alpha_best:.6g}, alone" in err
     assert_array_equal(ll.load_model(tmp_path / "P.model.npz").alphas, [found.alpha_best])
     differ = {s for s, content in results(tmp_path / "P").items() if content != results(run[0])[s]}
     assert differ == {".model.npz"}

@@ -348,7 +348,11 @@ def test_few_snps(small, tmp_path):
         (["--cutoff", 0.5], 2, "0.5"),
         (["--fraction", 0.6], 3, "fraction: expected a number above 0 and at most 0.5"),
         (["--fraction", 0.01], 3, "fraction: expected at least 3 of 90 individuals"),
-        (["--n-active", 151], 3, "n_active: expected an integer from 1 to the 150 SNPs"),
+        (
+            ["--n-active", 151],
+            3,
+            "n_active: expected an integer from 1 to the 148 SNPs that can be selected",
+        ),
         (["--alpha", 0.1, "--n-active", 3], 2, "--n-active changes nothing with --alpha"),
         (["--alpha", 0.1, "--max-false", 1], 2, "--max-false changes nothing with --alpha"),
         (["--alpha", 0.1, "--eps", 0.1], 2, "--eps changes nothing with --alpha"),
