@@ -184,11 +184,12 @@ def _bound(q: float, count: int, p: int, n: int, assumption: str) -> float:
     The published expressions with tau = count / n put on one denominator, so that a bound that is a
     round number comes out as that number.
     """
+    always = q * q * n / (p * (2 * count - n))  # theorem 1: under any assumption
     if assumption == "none":
-        bound = q * q * n / (p * (2 * count - n))
+        bound = always
     elif assumption == "r-concave":
         both = _largest_tail(count - n // 2, n // 2, n * q * q / (2 * p * p), 2)
-        bound = p * min(both, _largest_tail(count, n, n * q / p, 4))
+        bound = min(p * min(both, _largest_tail(count, n, n * q / p, 4)), always)
     elif not _unimodal_holds(q, count, p, n):
         return math.inf
     elif 4 * count <= 3 * n:  # C = 1 / (2 (2 tau - 1 - 1 / (2B)))

@@ -880,3 +880,12 @@ def test_signals_keep_the_checkpoint(small, tmp_path, number, code, state):
     assert "resumed: " in err
     lmmlasso("stability", *small.base, *fewer, "--out", tmp_path / "W")
     assert results(tmp_path / "P") == results(tmp_path / "W")
+
+
+def test_partial_results_are_not_replaced_without_a_word(small, tmp_path):
+    arguments = [*small.base, "--partial", "--n-active", 3, "--out", tmp_path / "P"]
+    lmmlasso("stability", *arguments, "--replicates", "0:4")
+    before = (tmp_path / "P.partial").read_bytes()
+    message = lmmlasso("stability", *arguments, "--replicates", "4:6", code=3)
+    assert "found one with 4 finished replicates; add --resume" in message
+    assert (tmp_path / "P.partial").read_bytes() == before

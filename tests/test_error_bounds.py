@@ -438,3 +438,10 @@ def test_refuses_what_the_unimodal_theorem_does_not_cover():
     with pytest.raises(InputError, match=r"cutoff: expected above 0\.75"):
         expected_false(577, 0.75, 1000, 100)
     assert expected_false(577, 0.76, 1000, 100) > 0
+
+
+def test_no_assumption_makes_a_bound_looser():
+    for n in (4, 6, 10, 20, 100):
+        for count in range(n // 2 + 1, n + 1):
+            tight = expected_false(5, count / n, 4000, n, "r-concave")
+            assert tight <= expected_false(5, count / n, 4000, n, "none")

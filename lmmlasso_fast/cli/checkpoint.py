@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import click
@@ -12,7 +12,8 @@ import lmmlasso_fast
 from lmmlasso_fast.cli.analysed import Analysed
 from lmmlasso_fast.cli.inputs import say_time
 from lmmlasso_fast.cli.run import Run
-from lmmlasso_fast.io.journal import Journal
+from lmmlasso_fast.errors import InputError
+from lmmlasso_fast.io.journal import Journal, JournalError, read_journal
 
 _FILESET = ("bed", "bim", "fam")
 _LISTS = ("pheno", "covar", "keep", "remove", "extract", "exclude")
@@ -90,8 +91,24 @@ def finish_tasks(
 def open_journal(
     run: Run, flags: dict, analysed: Analysed, kind: str, suffix: str, belongs_to: dict
 ) -> Journal:
-    """Begin OUT.suffix, or go on with it (--resume)."""
+    """Begin OUT.suffix, or go on with it (--resume).
+
+    Raises
+    ------
+    InputError
+        Partial results are there, which are not replaced without a word.
+    """
     path = f"{run.out}.{analysed.prefix}{suffix}"
+    if not flags["resume"] and os.path.exists(path):
+        with suppress(JournalError):
+            before, _, _, results = read_journal(path)
+            if results and suffix == "partial":
+                raise InputError(
+                    f"{path}: expected no such file, found one with {len(results)} finished "
+                    "replicates; add --resume to go on with it, or choose another --out"
+                )
+            if results:
+                run.warn(f"{path}: replaced; it had {len(results)} finished tasks of {before}")
     start = Journal.resume if flags["resume"] else Journal.create
     # absolute names: partial files may be merged elsewhere
     files = {name: os.path.abspath(flags[name]) for name in _FILES if flags[name] is not None}

@@ -45,9 +45,10 @@ class Run:
 
     def __init__(self, command: str, out: str, threads: int | None):
         self.out = out
-        self.n_jobs = threads  # None: as many tasks at a time as joblib finds processors
         # more threads than processors only wait for each other
         self.threads = min(threads or available_threads(), available_threads())
+        #: None: as many tasks at a time as joblib finds processors
+        self.n_jobs = None if threads is None else self.threads
         self.command = command
         self.exit_code = EXIT_OK
         self.counts: dict[str, object] = {}
