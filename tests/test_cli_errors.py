@@ -720,3 +720,16 @@ def test_bytes_that_are_no_text_on_the_command_line(files):
     err = lmmlasso("fit", *arguments_of(files, files / "out" / "P"), "--keep", name, code=3)
     assert "No such file" in err
     assert "\x1b" not in log(files / "out" / "P")
+
+
+def test_an_input_is_never_replaced(small, tmp_path):
+    """Its name may be that of a result file."""
+    table = tmp_path / "P.pred.tsv"
+    table.write_bytes((small.folder / "y.tsv").read_bytes())
+    before = table.read_bytes()
+    message = lmmlasso(
+        *("fit", "--bfile", small.prefix, "--pheno", table, "--out", tmp_path / "P"), code=3
+    )
+    assert "P.pred.tsv: it is an input, and would be replaced; change --out" in message
+    assert table.read_bytes() == before
+    assert not (tmp_path / "P.coef.tsv").exists()

@@ -137,7 +137,17 @@ class Run:
     # -- the end ----------------------------------------------------------------------------------
 
     def write_outputs(self) -> None:
-        """Have the files appear together, and begin a new list."""
+        """Have the files appear together, and begin a new list.
+
+        Raises
+        ------
+        InputError
+            One would take the place of an input.
+        """
+        for suffix, _ in self._outputs:
+            target = Path(f"{self.out}.{suffix}")
+            if target.exists() and any(target.samefile(p) for p in self._inputs if p.exists()):
+                raise InputError(f"{target}: it is an input, and would be replaced; change --out")
         with self.stage("write"), together():
             for suffix, writer in self._outputs:
                 writer(Path(f"{self.out}.{suffix}"))
