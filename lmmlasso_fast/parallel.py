@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import closing, suppress
 from multiprocessing import parent_process
-from numbers import Integral
 from pickle import PickleBuffer
 
+from lmmlasso_fast.checks import is_integer
 from lmmlasso_fast.errors import InputError, LMMLassoError
 from lmmlasso_fast.threads import blas_cap
 
@@ -61,8 +61,7 @@ def as_n_jobs(n_jobs: int | None) -> int:
     """
     from joblib.parallel import get_active_backend
 
-    integer = isinstance(n_jobs, Integral) and not isinstance(n_jobs, bool)
-    if n_jobs is not None and not (integer and (n_jobs >= 1 or n_jobs == -1)):
+    if n_jobs is not None and not (is_integer(n_jobs) and (n_jobs >= 1 or n_jobs == -1)):
         raise InputError(f"n_jobs: expected an integer of at least 1, -1 or None, found {n_jobs!r}")
     backend, _ = get_active_backend(prefer="threads")
     if n_jobs is None:

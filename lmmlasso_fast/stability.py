@@ -99,7 +99,7 @@ class StabilityResult:
         Notes
         -----
         The theorems take the two halves of a pair to be independent. Under a kinship they are not
-        quite: in simulations without any effect (docs/error_control.md) the first two bounds held,
+        quite: in simulations without any effect (docs/error_control.md) "none" and "unimodal" held,
         and more SNPs were selected than "r-concave" allows at a cutoff of 0.6.
 
         Raises
