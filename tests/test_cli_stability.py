@@ -873,7 +873,7 @@ def test_signals_keep_the_checkpoint(small, tmp_path, number, code, state):
     assert set(results(tmp_path / "P")) == {".checkpoint"}
     assert json.loads((tmp_path / "P.run.json").read_text())["exit"]["state"] == state
     n = n_records(tmp_path / "P.checkpoint")
-    assert 5 <= n < 20_000
+    assert 4 <= n < 20_000  # of 5: one that is being written when the signal comes is cut off
     # nothing is torn, and a run of fewer replicates goes on with it
     fewer = ["--replicates", n + n % 2 + 2, "--n-active", 2]
     err = lmmlasso("stability", *small.base, *fewer, "--resume", "--out", tmp_path / "P")
