@@ -277,9 +277,8 @@ def _monitor(null: NullModel) -> dict:
 def _objective(null: NullModel, residual, mu, weights) -> float:
     """1/2 r' V^-1 r + mu ||w||_1."""
     basis = null.kinship.basis(null.delta)
-    whitened = basis.factor([null.delta]).whiten(basis.rotate(residual)[None, :])
-    quadratic = np.sum(whitened**2)
-    return float(0.5 * quadratic + mu * np.sum(np.abs(weights)))
+    found = basis.profile(basis.rotate(residual)[None, :], [null.delta])  # no covariates
+    return float(0.5 * found.rss[0] + mu * np.sum(np.abs(weights)))
 
 
 def _raw_kinship(K, n: int, name: str) -> Kinship:

@@ -2,13 +2,13 @@
 
 import threading
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 
 from lmmlasso_fast import _core
 from lmmlasso_fast.errors import KinshipError
 from lmmlasso_fast.genotypes import Genotypes, as_sample_index
+from lmmlasso_fast.lazy import computed_once
 from lmmlasso_fast.parallel import poll
 from lmmlasso_fast.spectral import Spectrum, decompose
 from lmmlasso_fast.threads import as_n_threads, blas_cap, blas_threads_for, for_each
@@ -108,18 +108,17 @@ class Kinship:
     def subset(self, index) -> "Kinship":
         """Return K[index, index], rescaled to mean diagonal 1."""
         index = as_sample_index(index, self.n_samples)
-        part = self.matrix[np.ix_(index, index)]
-        scale = float(np.mean(np.diag(part)))
+        scale = float(np.mean(np.diag(self.matrix)[index]))
         if not scale > 0:
             raise KinshipError(
                 f"kinship: the chosen {len(index)} samples have mean diagonal {scale!r}; "
                 "expected a positive one"
             )
         samples = None if self.samples is None else self.samples[index]
-        part /= scale
+        part = _core.square_subset(self.matrix, index, scale)
         return Kinship(_frozen(part), samples, self.estimator, self.n_variants, self.scale * scale)
 
-    @cached_property
+    @computed_once
     def spectrum(self) -> Spectrum:
         """Eigendecomposition, computed once (see `lmmlasso_fast.decompose`)."""
         if self.estimator == "rrm":  # summed in float32, as few samples and many SNPs show
@@ -133,7 +132,7 @@ class Kinship:
         else:
             self.tridiagonal  # noqa: B018 (cached)
 
-    @cached_property
+    @computed_once
     def tridiagonal(self) -> Tridiagonal:
         """Tridiagonal form, computed once; raises and warns where the spectrum would."""
         T = tridiagonalise(self.matrix)

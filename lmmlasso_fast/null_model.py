@@ -10,11 +10,10 @@ from lmmlasso_fast.covariates import Design, as_design, as_numbers, without_fixe
 from lmmlasso_fast.errors import DataWarning, InputError, PhenotypeError
 from lmmlasso_fast.kinship import Kinship, as_kinship
 from lmmlasso_fast.threads import blas_cap, blas_threads_for
+from lmmlasso_fast.tridiagonal import Profile
 
 #: Beyond it kinship or noise is rounding to the other: exp(40) is 2e17.
 MAX_LOG_DELTA = 40.0
-#: Doubles in the stack of whitened covariates that one block of the grid may take.
-_STACK = 1 << 23
 #: Grid over log delta of the published method.
 DEFAULT_GRID = np.linspace(-5.0, 5.0, 101)
 #: Accuracy of log delta, absolute, where the likelihood allows it.
@@ -277,7 +276,8 @@ class _Likelihood:
         self, K: Kinship, y: np.ndarray, design: Design, *, reml: bool, lowest: float = -5.0
     ):
         self.basis = K.basis(math.exp(lowest))
-        self.rows = self.basis.rotate(np.column_stack([y, design.matrix])).T
+        rotated = self.basis.rotate(np.column_stack([y, design.matrix]))
+        self.rows = np.ascontiguousarray(rotated.T)
         self.reml = reml
         n, c = design.matrix.shape
         self.degrees = n - c if reml else n
@@ -286,52 +286,30 @@ class _Likelihood:
             R = np.linalg.qr(design.matrix, mode="r")
             self.log_det_CC = 2.0 * float(np.log(np.abs(np.diag(R))).sum())
 
-    def _whitened(self, log_delta: np.ndarray):
-        """For each delta: factors of V, whitened covariates' QR, residual."""
-        factors = self.basis.factor(np.exp(log_delta))
-        whitened = factors.whiten(self.rows)
-        z = whitened[:, 0]
-        Q, R = np.linalg.qr(whitened[:, 1:].transpose(0, 2, 1))
-        b = np.einsum("gic,gi->gc", Q, z)
-        residual = z - np.einsum("gic,gc->gi", Q, b)
-        return factors, Q, R, b, residual
-
     def profile(self, log_delta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Value and derivative with respect to log delta at every entry."""
-        width = max(1, _STACK // self.rows.size)
-        parts = [
-            self._profile(log_delta[start : start + width])
-            for start in range(0, len(log_delta), width)
-        ]
-        return tuple(np.concatenate(values) for values in zip(*parts, strict=True))
-
-    def _profile(self, log_delta):
-        factors, Q, R, _, residual = self._whitened(log_delta)
-        rss = np.einsum("gi,gi->g", residual, residual)
-        if not (rss > 0).all():
-            raise PhenotypeError(
-                "phenotype: the covariates explain it completely; nothing is left to model"
-            )
-        m = self.degrees
-        nll = 0.5 * (m * np.log(2 * np.pi * rss / m) + m + factors.log_det)
+        delta, m = np.exp(log_delta), self.degrees
+        found = self._at(delta)
+        nll = 0.5 * (m * np.log(2 * np.pi * found.rss / m) + m + found.log_det)
         # d RSS / d delta = -|V^-1 (y - C gamma)|^2: gamma is at its optimum
-        once_more = factors.unwhiten(residual[:, None, :])
-        slope = 0.5 * (
-            factors.trace_inverse - m * np.einsum("gki,gki->g", once_more, once_more) / rss
-        )
+        slope = 0.5 * (found.trace - m * found.once_more / found.rss)
         if self.reml:
-            diagonal = np.abs(np.einsum("gcc->gc", R))
-            nll += np.log(diagonal).sum(axis=1) - 0.5 * self.log_det_CC
-            # d log|C'V^-1 C| / d delta = -trace (C'V^-1 C)^-1 C'V^-2 C = -|W'Q|^2, Q R = W C
-            once_more = factors.unwhiten(Q.transpose(0, 2, 1))
-            slope -= 0.5 * np.einsum("gki,gki->g", once_more, once_more)
-        return nll, slope * np.exp(log_delta)
+            nll += 0.5 * (found.log_det_C - self.log_det_CC)
+            slope -= 0.5 * found.trace_C
+        return nll, slope * delta
 
     def fit(self, log_delta: float) -> tuple[float, np.ndarray]:
         """Return RSS and the fixed effects at one delta."""
-        _, _, R, b, residual = self._whitened(np.array([log_delta]))
-        gamma = np.linalg.solve(R[0], b[0]) if b.size else np.empty(0)
-        return float(residual[0] @ residual[0]), gamma
+        found = self._at(np.exp([log_delta]))
+        return float(found.rss[0]), found.gamma[0]
+
+    def _at(self, delta: np.ndarray) -> Profile:
+        found = self.basis.profile(self.rows, delta)
+        if not (found.rss > 0).all():
+            raise PhenotypeError(
+                "phenotype: the covariates explain it completely; nothing is left to model"
+            )
+        return found
 
 
 def _minimise(likelihood, grid, nll, slope) -> tuple[float, bool, bool]:

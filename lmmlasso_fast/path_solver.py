@@ -13,7 +13,7 @@ from itertools import islice
 import numpy as np
 
 from lmmlasso_fast import _core
-from lmmlasso_fast.certificate import Penalty, relative_gap
+from lmmlasso_fast.certificate import Penalty, relative_gaps
 from lmmlasso_fast.problem import Problem
 
 #: |x_j'v| may exceed n alpha pi_j by this share before SNP j is admitted: far below what any gap
@@ -52,11 +52,9 @@ class _Candidate:
     """One alpha on its way: solved on the working set, not yet held against all SNPs."""
 
     alpha: float
-    penalty: Penalty
     n_passes: int = 0
     cd_tol: float = _CD_TOL
     beta: np.ndarray | None = None  # on the working set as it was; None: not solved yet
-    v: np.ndarray | None = None
     exact: bool = False
 
 
@@ -66,9 +64,11 @@ class PathSolver:
     def __init__(self, problem: Problem, options):
         self._problem = problem
         self._working = problem.working
-        self._l1_ratio = options.l1_ratio
         self._tol = options.tol
         self._max_iter = options.max_iter
+        l1 = options.l1_ratio
+        l2 = float(np.ldexp(1 - l1, problem.exponent))
+        self._penalty = Penalty(l1, l2, problem.factors, problem.divisors)
         # in the working set, or not in the problem
         self._skip = np.isinf(problem.factors).astype(np.uint8)
         # at the last certified alpha:
@@ -81,12 +81,11 @@ class PathSolver:
         problem = self._problem
         candidates = map(self._candidate, grid)
         waiting: list[_Candidate] = []  # begun, and not accepted yet
-        for zero in candidates:
-            if zero.alpha < problem.scaled_alpha_max * (1 - AT_MAX):
-                waiting.append(zero)
+        for first in candidates:
+            if first.alpha < problem.scaled_alpha_max * (1 - AT_MAX):
+                waiting.append(first)
                 break
-            zero.n_passes, zero.v = 1, self._working.Py
-            yield self._certify(zero, problem.gradient_at_zero)
+            yield self._zero_at(first.alpha)
         width = 1
         while waiting:
             batch = waiting[:width]
@@ -136,32 +135,35 @@ class PathSolver:
             best, high, low = None, upper, lower
             for _ in range(_HALVINGS):
                 candidate = self._candidate((high + low) / 2)
-                candidate.exact = working.solve(candidate.penalty, cd_tol)
-                found = np.count_nonzero(working.beta)
+                candidate.cd_tol = cd_tol
+                V = self._solve_on_working_set([candidate])
+                found = np.count_nonzero(candidate.beta)
                 if found > n_active:
                     low = (high + low) / 2
                     continue
                 high = (high + low) / 2
-                best = candidate
-                best.beta = working.beta
+                best = candidate, V[:1]
                 if found == n_active:
                     break
             if best is None:
                 return None
-            best.cd_tol, best.n_passes = cd_tol, n_passes
-            working.start_from(best.beta)
-            best.v = working.dual_vector()
-            solution = self._judge(best, self._problem.gradients([best.v], n_exact=1)[0])
-            if solution is not None:
-                return high, solution
-            cd_tol, n_passes = best.cd_tol, best.n_passes
+            candidate, V = best
+            candidate.n_passes = n_passes
+            working.start_from(candidate.beta)
+            accepted = self._judge([candidate], V, self._problem.gradients(V, n_exact=1))
+            if accepted:
+                return high, accepted[0]
+            cd_tol, n_passes = candidate.cd_tol, candidate.n_passes
 
     def _candidate(self, alpha: float) -> _Candidate:
-        l2 = float(alpha) * (1 - self._l1_ratio)  # not in units of y: it does not scale with it
-        alpha = float(np.ldexp(alpha, -self._problem.exponent))
-        problem = self._problem
-        penalty = Penalty(alpha * self._l1_ratio, l2, problem.factors, problem.divisors)
-        return _Candidate(alpha, penalty)
+        return _Candidate(float(np.ldexp(alpha, -self._problem.exponent)))
+
+    def _zero_at(self, alpha: float) -> Solution:
+        """Return the solution at an alpha that no SNP passes."""
+        working = self._working
+        candidate = _Candidate(alpha, beta=working.beta[:0])
+        gaps, _ = self._gaps([candidate], working.Py[None], self._problem.gradient_at_zero[None])
+        return Solution(*working.support_of(candidate.beta), working.Py, float(gaps[0]), 1)
 
     def _foresee(self, batch: list[_Candidate]) -> None:
         """Admit the SNPs that may be active at the batch's alphas.
@@ -170,7 +172,7 @@ class PathSolver:
         foresees who will be active far better than a bound on the gradient's slope. It decides
         nothing but who is tried first, and so float32's accuracy will do for it.
         """
-        l1 = self._problem.n * self._l1_ratio
+        l1 = self._problem.n * self._penalty.l1
         last = batch[-1].alpha
         if self._slope is None:  # sequential strong rule
             self._admit(self._gradient, l1 * (2 * last - self._alpha))
@@ -184,68 +186,68 @@ class PathSolver:
 
         What a SNP outside violates is solved again in the next call, with that SNP.
         """
-        working = self._working
-        last, follow = self._alpha, self._slope is not None
+        before = 0.0
         if batch[0].beta is not None:
-            working.start_from(batch[0].beta)
-            follow = False
-        for candidate in batch:
-            if follow:
-                self._follow_tangent(candidate.alpha - last)
-            candidate.exact = working.solve(candidate.penalty, candidate.cd_tol)
-            candidate.beta = working.beta
-            candidate.v = working.dual_vector()
-            last = candidate.alpha
-            follow = candidate.exact and bool(working.beta.any())
-        vectors = [candidate.v for candidate in batch]
-        if follow:
-            vectors.append(working.dual_change(self._tangent()))
-        gradients = self._problem.gradients(vectors, n_exact=len(batch))
-
-        accepted = []
-        for candidate, gradient in zip(batch, gradients, strict=False):
-            solution = self._judge(candidate, gradient)
-            if solution is None:
-                break
-            accepted.append(solution)
-            self._alpha, self._gradient = candidate.alpha, gradient
-        for k in range(len(accepted) + 1, len(batch)):
-            self._admit_violators(batch[k], gradients[k])
-        complete = len(accepted) == len(batch)
-        self._slope = gradients[-1] if complete and follow else None
+            self._working.start_from(batch[0].beta)
+        elif self._slope is not None:
+            before = self._alpha
+        V = self._solve_on_working_set(batch, before)
+        gradients = self._problem.gradients(V, n_exact=len(batch))
+        accepted = self._judge(batch, V, gradients)
+        if accepted:
+            last = len(accepted) - 1
+            self._alpha, self._gradient = batch[last].alpha, gradients[last]
+        has_slope = len(V) > len(batch) == len(accepted)
+        self._slope = gradients[-1] if has_slope else None
         return accepted
 
-    def _judge(self, candidate: _Candidate, gradient: np.ndarray) -> Solution | None:
-        """Hold a solution against all SNPs; None if it has to be solved again."""
-        candidate.n_passes += 1
-        n_new = self._admit_violators(candidate, gradient)
-        solution = self._certify(candidate, gradient)
-        if candidate.n_passes < self._max_iter:
-            if n_new:
-                return None
-            cannot_improve = candidate.exact and candidate.cd_tol <= _CD_TOL_EXACT
-            if solution.gap > self._tol and not cannot_improve:
-                candidate.cd_tol = max(candidate.cd_tol * 1e-3, _CD_TOL_LAST)
-                return None
-        return solution
+    def _solve_on_working_set(self, batch: list[_Candidate], before: float = 0.0) -> np.ndarray:
+        """Fill in the candidates' coefficients; return their v and perhaps the tangent's."""
+        alphas = np.array([candidate.alpha for candidate in batch])
+        cd_tols = np.array([candidate.cd_tol for candidate in batch])
+        betas, exact, V = self._working.solve(self._penalty, alphas, cd_tols, before)
+        for k, candidate in enumerate(batch):
+            candidate.beta, candidate.exact = betas[k], bool(exact[k])
+        return V
 
-    def _tangent(self) -> np.ndarray:
-        """Return d beta / d alpha on the working set, at the exact solution that it is at."""
-        problem, working = self._problem, self._working
-        slope = self._l1_ratio * np.sign(working.beta)
-        slope += np.ldexp(1 - self._l1_ratio, problem.exponent) * working.beta
-        slope *= problem.n * problem.factors[working.index]
-        return working.tangent(slope)
+    def _judge(
+        self, batch: list[_Candidate], V: np.ndarray, gradients: np.ndarray
+    ) -> list[Solution]:
+        """Hold solutions against all SNPs; return those up to the first to be solved again."""
+        gaps, outside = self._gaps(batch, V, gradients)
+        accepted = []
+        for k, candidate in enumerate(batch):
+            threshold = self._problem.n * self._penalty.l1 * candidate.alpha * (1 + _VIOLATION)
+            n_new = self._admit(gradients[k], threshold) if outside[k] >= threshold else 0
+            if len(accepted) < k:
+                continue
+            candidate.n_passes += 1
+            if candidate.n_passes < self._max_iter:
+                if n_new:
+                    continue
+                cannot_improve = candidate.exact and candidate.cd_tol <= _CD_TOL_EXACT
+                if gaps[k] > self._tol and not cannot_improve:
+                    candidate.cd_tol = max(candidate.cd_tol * 1e-3, _CD_TOL_LAST)
+                    continue
+            support, beta = self._working.support_of(candidate.beta)
+            accepted.append(Solution(support, beta, V[k], float(gaps[k]), candidate.n_passes))
+        return accepted
 
-    def _follow_tangent(self, change: float) -> None:
-        """Move the coefficients along the tangent; who would change sign is set to zero."""
-        beta = self._working.beta
-        moved = beta + change * self._tangent()
-        self._working.start_from(np.where(moved * beta > 0, moved, 0.0))
-
-    def _admit_violators(self, candidate: _Candidate, gradient: np.ndarray) -> int:
-        l1 = self._problem.n * self._l1_ratio
-        return self._admit(gradient, l1 * candidate.alpha * (1 + _VIOLATION))
+    def _gaps(self, batch: list[_Candidate], V: np.ndarray, gradients: np.ndarray):
+        """Return the relative duality gaps, and the largest |x_j'v| / pi_j outside."""
+        working, m = self._working, len(batch)
+        betas = np.array([candidate.beta for candidate in batch])
+        return relative_gaps(
+            gradients[:m],
+            working.index[: betas.shape[1]],
+            betas,
+            V[:m] @ working.y,
+            working.yPy,
+            np.array([candidate.alpha for candidate in batch]),
+            self._penalty,
+            self._problem.n,
+            self._skip,
+        )
 
     def _admit(self, gradient, threshold: float, slope=None, change: float = 0.0) -> int:
         """Let SNPs with |x_j'v| >= pi_j threshold into the working set, the largest first.
@@ -264,17 +266,3 @@ class PathSolver:
             self._working.add(found)
             self._skip[found] = 1
         return len(found)
-
-    def _certify(self, candidate: _Candidate, gradient: np.ndarray) -> Solution:
-        working = self._working
-        support, beta = working.support_of(candidate.beta)
-        gap = relative_gap(
-            gradient,
-            support,
-            beta,
-            float(working.y @ candidate.v),
-            working.yPy,
-            self._problem.n,
-            candidate.penalty,
-        )
-        return Solution(support, beta, candidate.v, gap, candidate.n_passes)

@@ -47,7 +47,7 @@ class Problem:
             self.precision = Precision(C, null.kinship, null.delta)
         _, rest = without_fixed_effects(C, np.ldexp(y, -self.exponent))
         self.working = WorkingSet(genotypes, self.precision, rest, options.gram_limit)
-        self.gradient_at_zero = self.gradients([self.working.Py], n_exact=1)[0]
+        self.gradient_at_zero = self.gradients(self.working.Py[None], n_exact=1)[0]
         #: in units of the scaled y
         self.scaled_alpha_max = self._largest_score() / (self.n * options.l1_ratio)
 
@@ -66,12 +66,14 @@ class Problem:
     def alpha_max(self) -> float:
         return float(np.ldexp(self.scaled_alpha_max, self.exponent))
 
-    def gradients(self, vectors: list[np.ndarray], *, n_exact: int) -> list[np.ndarray]:
-        """Return X'v for every vector, in one pass; float32's accuracy for those after n_exact."""
-        screening = np.arange(len(vectors)) >= n_exact
-        v = np.column_stack(vectors)
-        out = self.genotypes.gradient(v, screening=screening, n_threads=self.n_threads)
-        return [np.ascontiguousarray(column) for column in out.T]
+    def gradients(self, V: np.ndarray, *, n_exact: int) -> np.ndarray:
+        """Return X'v for every row v of V (m x n) as the rows of m x p, in one pass.
+
+        Those after n_exact have float32's accuracy.
+        """
+        screening = np.arange(len(V)) >= n_exact
+        out = self.genotypes.gradient(V.T, screening=screening, n_threads=self.n_threads)
+        return np.ascontiguousarray(out.T)
 
 
 def _descending(score: np.ndarray):

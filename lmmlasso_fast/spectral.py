@@ -7,7 +7,7 @@ import numpy as np
 
 from lmmlasso_fast.errors import DataWarning, KinshipError
 from lmmlasso_fast.threads import blas_cap, blas_threads_for
-from lmmlasso_fast.tridiagonal import Factors, factor
+from lmmlasso_fast.tridiagonal import Profile, profile
 
 #: An eigenvalue below minus this share of the largest means that the matrix is not a covariance;
 #: above it (float32 or pairwise-complete kinship files) it is clipped to zero ...
@@ -33,9 +33,9 @@ class Spectrum:
         """Return U'B for a vector or n x k."""
         return self.U.T @ B
 
-    def factor(self, deltas: np.ndarray) -> Factors | None:
-        """Return the factors of diag(s) + delta I, as `Tridiagonal.factor`."""
-        return factor(self.s, np.zeros(len(self.s) - 1), deltas)
+    def profile(self, rows: np.ndarray, deltas) -> Profile:
+        """Return what the likelihood needs, as `Tridiagonal.profile`."""
+        return profile(self.s, np.zeros(len(self.s) - 1), rows, deltas)
 
 
 def decompose(K, *, n_threads: int | None = None, rounding: float = _WORTH_A_WARNING) -> Spectrum:

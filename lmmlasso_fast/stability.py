@@ -8,7 +8,6 @@ By default replicates come in complementary pairs: 2k and 2k + 1 share no indivi
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from lmmlasso_fast.checks import is_integer, require_integer
 from lmmlasso_fast.errors import InputError, LMMLassoError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.kinship import kinship
+from lmmlasso_fast.lazy import computed_once
 from lmmlasso_fast.ld import LDGroups, clump
 from lmmlasso_fast.parallel import each, poll
 from lmmlasso_fast.path import PathOptions, no_snp_can_enter
@@ -129,7 +129,7 @@ class StabilityResult:
         snps = np.flatnonzero(self.frequency >= cutoff)
         return snps[np.argsort(-self.counts[snps], kind="stable")]
 
-    @cached_property
+    @computed_once
     def path(self) -> "StabilityPath":
         """Frequencies for every number of active SNPs up to n_active, or for every given alpha."""
         snps = np.flatnonzero(_ever_active(self._results, len(self.counts)))

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lmmlasso_fast import _core
+from lmmlasso_fast.errors import KinshipError
 from lmmlasso_fast.lapack import lapack
 from lmmlasso_fast.threads import blas_cap, blas_threads_for
 
@@ -32,38 +33,30 @@ _CONDITION = 1e8
 
 
 @dataclass(frozen=True)
-class Factors:
-    """T + delta I = L D L' for g deltas.
+class Profile:
+    """What the likelihood of y given covariates C needs of V = K + delta I, for g deltas.
+
+    With r = y - C gamma the generalised least-squares residual.
 
     Attributes
     ----------
-    pivots : ndarray, shape (g, n)
-        The diagonals of D.
-    ratios : ndarray, shape (g, n - 1)
-        What L has below its diagonal.
-    log_det : ndarray, shape (g,)
-        log|V|.
-    trace_inverse : ndarray, shape (g,)
-        trace V^-1.
+    log_det, trace : ndarray, shape (g,)
+        log|V| and trace V^-1.
+    rss, once_more : ndarray, shape (g,)
+        r'V^-1 r and |V^-1 r|^2.
+    log_det_C, trace_C : ndarray, shape (g,)
+        log|C'V^-1 C| and trace (C'V^-1 C)^-1 C'V^-2 C.
+    gamma : ndarray, shape (g, c)
+        (C'V^-1 C)^-1 C'V^-1 y.
     """
 
-    pivots: np.ndarray
-    ratios: np.ndarray
     log_det: np.ndarray
-    trace_inverse: np.ndarray
-
-    def whiten(self, rows: np.ndarray) -> np.ndarray:
-        """Return D^(-1/2) L^-1 b for every delta and row b of `rows` (k x n), shape (g, k, n)."""
-        result = np.empty((len(self.pivots), *rows.shape))
-        _core.tridiagonal_forward(self.ratios, np.ascontiguousarray(rows), result)
-        result /= np.sqrt(self.pivots)[:, None, :]
-        return result
-
-    def unwhiten(self, whitened: np.ndarray) -> np.ndarray:
-        """Return L'^-1 D^(-1/2) w for rows w of shape (g, k, n); of `whiten(Q'b)`, Q'V^-1 b."""
-        result = np.ascontiguousarray(whitened / np.sqrt(self.pivots)[:, None, :])
-        _core.tridiagonal_backward(self.ratios, result)
-        return result
+    trace: np.ndarray
+    rss: np.ndarray
+    once_more: np.ndarray
+    log_det_C: np.ndarray
+    trace_C: np.ndarray
+    gamma: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -102,15 +95,22 @@ class Tridiagonal:
         result = np.hstack([rows, along]).T
         return result[:, 0] if B.ndim == 1 else result
 
-    def factor(self, deltas) -> Factors | None:
-        """Factor T + delta I for every delta; None if one of them is not positive definite."""
+    def profile(self, rows: np.ndarray, deltas) -> Profile:
+        """Return what the likelihood needs; the rows are Q'y, then Q'C, as `rotate` gives them.
+
+        Raises
+        ------
+        KinshipError
+            Some K + delta I is not positive definite.
+        """
         m = len(self.removed)
         d, e = np.append(self.d, np.zeros(m)), np.append(self.e, np.zeros(m))
-        return factor(d, e, deltas, self.removed)
+        return profile(d, e, rows, deltas, self.removed)
 
     def is_semidefinite(self) -> bool:
         """True if no eigenvalue is below -1e-6 times (a lower bound of) the largest."""
-        return factor(self.d, self.e, [_WORTH_A_WARNING * _largest(self.d, self.e)]) is not None
+        shift = _WORTH_A_WARNING * _largest(self.d, self.e)
+        return _core.tridiagonal_is_positive(self.d, self.e, shift)
 
     def is_accurate_at(self, delta: float) -> bool:
         """True if V = K + delta I, and with any larger delta, can do without the spectrum.
@@ -124,7 +124,7 @@ class Tridiagonal:
             delta - (_row_sums(self.d, self.e).max() + delta) / _CONDITION,
         )
         few = len(self.removed) <= _MAX_REMOVED
-        return few and factor(self.d, self.e, [shift]) is not None
+        return few and _core.tridiagonal_is_positive(self.d, self.e, shift)
 
     def clipped(self, K: np.ndarray) -> np.ndarray:
         """Return K, the matrix that this is the form of, with eigenvalues below zero at zero."""
@@ -159,22 +159,23 @@ def tridiagonalise(K: np.ndarray, *, n_threads: int | None = None) -> Tridiagona
     return Tridiagonal(d, e, A, tau, removed, vectors)
 
 
-def factor(d: np.ndarray, e: np.ndarray, deltas, removed=()) -> Factors | None:
-    """Factor T + delta I for every delta, T having diagonal d and off-diagonal e.
+def profile(d: np.ndarray, e: np.ndarray, rows: np.ndarray, deltas, removed=()) -> Profile:
+    """As `Tridiagonal.profile`, of T with diagonal d and off-diagonal e.
 
-    `removed` are eigenvalues of T that determinant and trace leave out. Returns None if one of the
-    matrices is not positive definite.
+    `removed` are eigenvalues of T that determinant and trace leave out.
     """
     deltas = np.asarray(deltas, dtype=np.float64)
-    n, g = len(d), len(deltas)
-    pivots, ratios, trace = np.empty((g, n)), np.empty((g, n - 1)), np.empty(g)
-    if not _core.tridiagonal_factor(d, e, deltas, pivots, ratios, trace):
-        return None
-    log_det = np.log(pivots).sum(axis=1)
+    found = _core.tridiagonal_profile(d, e, np.ascontiguousarray(rows), deltas)
+    if found is None:
+        raise KinshipError(
+            f"kinship: expected K + delta I to be positive definite, found that it is not for "
+            f"deltas from {deltas.min():.3g} to {deltas.max():.3g}"
+        )
+    log_det, trace, *others = found[:, :6].T
     for s in removed:
-        log_det -= np.log(s + deltas)
-        trace -= 1 / (s + deltas)
-    return Factors(pivots, ratios, log_det, trace)
+        log_det = log_det - np.log(s + deltas)
+        trace = trace - 1 / (s + deltas)
+    return Profile(log_det, trace, *others, found[:, 6:])
 
 
 def _largest(d: np.ndarray, e: np.ndarray) -> float:
@@ -194,7 +195,7 @@ def _row_sums(d: np.ndarray, e: np.ndarray) -> np.ndarray:
 def _below_zero(d: np.ndarray, e: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return eigenvalues of T below zero, at most one more than are used, and eigenvectors."""
     rounding = _NEGATIVE * _row_sums(d, e).max()
-    if factor(d, e, [rounding]) is not None:
+    if _core.tridiagonal_is_positive(d, e, rounding):
         return np.empty(0), np.empty((0, len(d)))
     # SciPy's functions hold the GIL; this one for some milliseconds (8 at n = 3,000).
     from scipy.linalg import eigh_tridiagonal

@@ -13,8 +13,10 @@ constant, for a realised relationship matrix) weighs 1 / delta in V^-1 and does 
 
 import numpy as np
 
+from lmmlasso_fast import _core
 from lmmlasso_fast.kinship import Kinship
 from lmmlasso_fast.lapack import lapack
+from lmmlasso_fast.lazy import computed_once
 from lmmlasso_fast.spectral import Spectrum
 from lmmlasso_fast.threads import blas_cap, blas_threads_for
 
@@ -47,18 +49,14 @@ class Precision:
         table = None if basis is None or isinstance(basis, Spectrum) else lapack()
         with blas_cap(self._blas_threads):
             self._basis, self._R = np.linalg.qr(C)
-            self._weights = self._basis  # fixed effects are R^-1 weights'y
+            self._basis_rows = np.ascontiguousarray(self._basis.T)
             if kinship is None:
                 return
             if table is not None:
-                K = basis.clipped(kinship.matrix)
-                self._inverse = _ProjectedInverse.of(table, C, K, delta)
+                self._K = basis.clipped(kinship.matrix)
+                self._inverse = _ProjectedInverse.of(table, C, self._K, delta)
             if self._inverse is None:
                 self._from_spectrum(C, kinship.spectrum, delta)
-            else:
-                # C gamma = y - V P y, and A'P = 0
-                rows = self._inverse.apply_rows(self._basis.T @ K)
-                self._weights = self._basis - self._off(rows.T)
 
     def _from_spectrum(self, C: np.ndarray, spectrum: Spectrum, delta: float) -> None:
         """P = V^-1 - G G' with G = W'Q, Q R = W C, where W' is projected off C first.
@@ -67,7 +65,7 @@ class Precision:
         """
         scaled = spectrum.U / np.sqrt(spectrum.s + delta)  # W'
         Q, self._R = np.linalg.qr(scaled.T @ C)
-        self._weights = scaled @ Q
+        self._weights = scaled @ Q  # instead of what would be computed below
         scaled = self._off(scaled)
         G = scaled @ Q
         self._P = scaled @ scaled.T - G @ G.T
@@ -82,20 +80,37 @@ class Precision:
         A row in the span of the covariates gives exactly zero: what rounding leaves of it must
         not be mistaken for a SNP.
         """
-        with blas_cap(self._blas_threads):
-            outside = X - (X @ self._basis) @ self._basis.T
-            if self._inverse is not None:
-                rows = self._inverse.apply_rows(outside)
-            else:
-                rows = outside.copy() if self._P is None else outside @ self._P
-        before = np.einsum("ij,ij->i", X, X)
-        after = np.einsum("ij,ij->i", outside, outside)
-        rows[after <= _IN_SPAN * before] = 0.0
+        rows = np.empty(X.shape)
+        self.apply_into(X, rows)
         return rows
+
+    def apply_into(self, X: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Do the same into `rows` (k x n); return as uint8 which rows are zero."""
+        np.copyto(rows, X)
+        in_span = _core.project_off(self._basis_rows, rows, _IN_SPAN)
+        with blas_cap(self._blas_threads):
+            if self._inverse is not None:
+                self._inverse.apply_to(rows)
+            elif self._P is not None:
+                rows[...] = rows @ self._P
+        if in_span.any():
+            rows[in_span == 1] = 0.0
+        return in_span
 
     def apply(self, y: np.ndarray) -> np.ndarray:
         """Return P y for one vector y."""
         return self.apply_rows(y[None, :])[0]
+
+    @computed_once
+    def _weights(self) -> np.ndarray:
+        """Fixed effects are R^-1 weights'y."""
+        if self._inverse is None:
+            return self._basis
+        # C gamma = y - V P y, and A'P = 0
+        with blas_cap(self._blas_threads):
+            rows = self._basis.T @ self._K
+            self._inverse.apply_to(rows)
+            return self._basis - self._off(rows.T)
 
     def fixed_effects(self, y: np.ndarray) -> np.ndarray:
         """Return the generalised least-squares fit (C'V^-1 C)^-1 C'V^-1 y; y may be n x k."""
@@ -112,11 +127,12 @@ class _ProjectedInverse:
     """
 
     def __init__(self, table, C: np.ndarray, K: np.ndarray, delta: float):
-        n, c = C.shape
-        self._table, self._c = table, c
-        self._V, self._T = _reflectors(C)
-        self._factor = _congruent(K, self._V, self._T)  # H'K H; B'K B is its block from c on
-        self._factor[np.arange(n), np.arange(n)] += delta
+        c = C.shape[1]
+        self._table = table
+        V, self._T = _reflectors(C)
+        self._V = np.ascontiguousarray(V.T)
+        # H'(K + delta I) H, whose block from c on is B'(K + delta I) B
+        self._factor = _core.symmetric_difference(K, self._V, _companion(K, V, self._T), delta)
         self.is_positive = table.cholesky(self._factor, c)
 
     @classmethod
@@ -125,12 +141,9 @@ class _ProjectedInverse:
         inverse = cls(table, C, K, delta)
         return inverse if inverse.is_positive else None
 
-    def apply_rows(self, X: np.ndarray) -> np.ndarray:
-        """Return the product with every row of X."""
-        rows = X - (X @ self._V) @ self._T @ self._V.T  # x'H
-        rows[:, : self._c] = 0.0
-        self._table.solve(self._factor, self._c, rows)
-        return rows - (rows @ self._V) @ self._T.T @ self._V.T
+    def apply_to(self, rows: np.ndarray) -> None:
+        """Overwrite every row by the product with it."""
+        self._table.solve(self._factor, self._V, self._T, rows)
 
 
 def _reflectors(C: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -148,9 +161,7 @@ def _reflectors(C: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return V, T
 
 
-def _congruent(A: np.ndarray, V: np.ndarray, T: np.ndarray) -> np.ndarray:
-    """Return H'A H for symmetric A and H = I - V T V': A - V Y' - Y V'."""
+def _companion(A: np.ndarray, V: np.ndarray, T: np.ndarray) -> np.ndarray:
+    """Return Y', c x n, with H'A H = A - V Y' - Y V' for symmetric A and H = I - V T V'."""
     AV = A @ V
-    Y = AV @ T - V @ (T.T @ (V.T @ AV) @ T) / 2
-    result = np.hstack([V, Y]) @ np.hstack([Y, V]).T
-    return np.subtract(A, result, out=result)
+    return np.ascontiguousarray((AV @ T - V @ (T.T @ (V.T @ AV) @ T) / 2).T)

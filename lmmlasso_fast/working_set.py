@@ -25,7 +25,7 @@ class WorkingSet:
     index : ndarray of int64, shape (w,)
         The SNPs, in order of entry.
     beta : ndarray, shape (w,)
-        The current coefficients; kept as the warm start of the next solution.
+        The current coefficients: the warm start of the next solution.
     """
 
     def __init__(self, genotypes: Genotypes, precision: Precision, y: np.ndarray, gram_limit: int):
@@ -33,7 +33,6 @@ class WorkingSet:
         self._precision = precision
         self._gram_limit = gram_limit
         self._solver = _core.GramSolver()
-        self._factor_l2 = 0.0  # the ridge that is in the solver's factor
         self._blas_threads = blas_threads_for(genotypes.n_samples)
         self.y = y
         self.Py = precision.apply(y)
@@ -44,7 +43,6 @@ class WorkingSet:
         self._Z = np.empty((0, n))  # rows P x_j
         self._gram = np.empty((0, 0))
         self._c = np.empty(0)
-        self._q = np.empty(0)
         self._X = None  # rows x_j, kept once the Gram matrix would not fit
 
     @property
@@ -61,8 +59,8 @@ class WorkingSet:
         old, w = len(self.index), len(self.index) + len(snps)
         X = np.ascontiguousarray(self._genotypes.columns(snps).T)
         self._Z = _with_rows(self._Z, old, w)
-        Z = self._precision.apply_rows(X)
-        self._Z[old:w] = Z
+        Z = self._Z[old:w]
+        zero = self._precision.apply_into(X, Z)
         self._c = _with_rows(self._c, old, w)
         self._c[old:w] = X @ self.Py
         if self.uses_gram and w > self._gram_limit:
@@ -72,11 +70,7 @@ class WorkingSet:
             self._gram = _with_square(self._gram, old, w)
             with blas_cap(self._blas_threads):
                 cross = X @ self._Z[:w].T
-            cross[Z.any(axis=1) == 0] = 0.0
-            own = cross[:, old:]
-            cross[:, old:] = (own + own.T) / 2
-            self._gram[old:w, :w] = cross
-            self._gram[:old, old:w] = cross[:, :old].T
+            _core.grow_gram(self._gram, old, cross, zero)
         else:
             self._X = _with_rows(self._X, old, w)
             self._X[old:w] = X
@@ -88,30 +82,63 @@ class WorkingSet:
         self.beta = np.zeros(len(self.index))
         self.beta[: len(beta)] = beta
 
-    def solve(self, penalty: Penalty, cd_tol: float) -> bool:
-        """Solve from the current coefficients.
+    def solve(
+        self, penalty: Penalty, alphas: np.ndarray, cd_tols: np.ndarray, before: float = 0.0
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Solve for every alpha, each from the solution before, the first from `beta`.
 
-        Returns whether the solution is exact on the working set (signs and optimality hold).
+        Parameters
+        ----------
+        penalty : Penalty
+        alphas, cd_tols : ndarray, shape (m,)
+            Coordinate descent ends when the largest step lowers the objective by at most cd_tol
+            times y'Py.
+        before : float, optional
+            `beta` is the exact solution at this alpha, and the last that was found: the first step
+            follows its tangent.
+
+        Returns
+        -------
+        betas : ndarray, shape (m, w)
+        exact : ndarray of bool, shape (m,)
+            Whether the solution is exact on the working set (signs and optimality hold).
+        V : ndarray, shape (m or m + 1, n)
+            P (y - X beta), so that X'v is the gradient. After an exact last solution other than
+            zero the last row is d v / d alpha there, with the active set and its signs fixed.
         """
-        w, n = len(self.index), self._genotypes.n_samples
-        if w == 0:
-            return True
-        threshold, ridge = penalty.at(self.index)
-        threshold = n * threshold
-        ridge = None if ridge is None else n * ridge
+        weight = self._genotypes.n_samples * penalty.factors[self.index]
         self.beta = self.beta.copy()  # the caller may have kept what was here
         if self.uses_gram:
-            if penalty.l2 != self._factor_l2:
-                self._solver.reset()
-                self._factor_l2 = penalty.l2
-            if len(self._q) < w:
-                self._q = np.empty(2 * w)
-            _, _, exact = self._solver.solve(
-                self._gram, self._c, threshold, ridge, self.yPy, self.beta, self._q, cd_tol
+            betas, exact, V = self._solver.solve(
+                self._gram,
+                self._c,
+                self._Z,
+                weight,
+                penalty.l1,
+                penalty.l2,
+                alphas,
+                cd_tols,
+                before,
+                self.yPy,
+                self.Py,
+                self.beta,
             )
-            return exact
+            return betas, exact.astype(bool), V
+        m = len(alphas)
+        betas, V = np.empty((m, len(self.index))), np.empty((m, len(self.Py)))
+        for k in range(m):
+            threshold = alphas[k] * penalty.l1 * weight
+            ridge = None if penalty.l2 == 0 else alphas[k] * penalty.l2 * weight
+            self._descend(threshold, ridge, cd_tols[k])
+            betas[k] = self.beta
+            V[k] = self.Py - self._combine(self.beta)
+        return betas, np.zeros(m, dtype=bool), V
+
+    def _descend(self, threshold: np.ndarray, ridge: np.ndarray | None, cd_tol: float) -> None:
+        """Coordinate descent that updates the residual."""
+        w = len(self.index)
         norms = np.einsum("ij,ij->i", self._X[:w], self._Z[:w])
-        v = self.dual_vector()
+        v = self.Py - self._combine(self.beta)
         for _ in range(_MAX_SWEEPS // _SWEEPS_PER_CALL):  # Python answers Ctrl-C in between
             n_sweeps = _core.residual_descent(
                 self._X[:w],
@@ -127,20 +154,6 @@ class WorkingSet:
             )
             if n_sweeps < _SWEEPS_PER_CALL:
                 break
-        return False
-
-    def tangent(self, slope: np.ndarray) -> np.ndarray:
-        """Return d beta / d t of the exact solution just found when c changes by -slope dt.
-
-        With the active set and its signs fixed, (G_AA + ridge_A) d beta_A = -slope_A dt.
-        """
-        d_beta = np.where(self.beta != 0, -slope, 0.0)
-        self._solver.solve_active(d_beta)
-        return d_beta
-
-    def dual_change(self, d_beta: np.ndarray) -> np.ndarray:
-        """Return what a change of the coefficients adds to the dual vector."""
-        return -self._combine(d_beta)
 
     def _combine(self, weights: np.ndarray) -> np.ndarray:
         """Return the sum over the working set of weights_j P x_j."""
@@ -150,14 +163,8 @@ class WorkingSet:
                 return weights @ self._Z[: len(weights)]
             return weights[used] @ self._Z[used]
 
-    def dual_vector(self) -> np.ndarray:
-        """Return v = P (y - X beta), so that X'v is the gradient."""
-        return self.Py - self._combine(self.beta)
-
-    def support_of(self, beta: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Return (SNPs, coefficients) of the non-zero ones, by SNP; None: nothing solved yet."""
-        if beta is None:
-            return self.index[:0], self.beta[:0]
+    def support_of(self, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (SNPs, coefficients) of the non-zero ones, by SNP."""
         active = np.flatnonzero(beta)
         order = np.argsort(self.index[active])
         return self.index[active][order], beta[active][order]

@@ -11,6 +11,7 @@ import os
 import numpy as np
 
 from libc.stddef cimport size_t
+from libc.string cimport memcpy, memset
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
 
 from lmmlasso_fast.errors import LMMLassoError
@@ -47,6 +48,14 @@ cdef extern from "lmml.h" nogil:
         int exact
     ctypedef struct lmml_factor:
         pass
+    ctypedef struct lmml_batch:
+        int64_t m
+        const double *alpha
+        const double *cd_tol
+        double l1
+        double l2
+        const double *weight
+        double before
     enum:
         LMML_OK
         LMML_ERR_MEMORY
@@ -77,20 +86,47 @@ cdef extern from "lmml.h" nogil:
                         const double *, const double *, const int64_t *, int64_t, double *)
     int lmml_decode_codes(const lmml_packed *, const int64_t *, int64_t, const int64_t *, int64_t,
                           uint8_t *)
+    void lmml_square_subset(int64_t, const double *, int64_t, const int64_t *, double, double *)
     void lmml_add_rounded(int64_t, const float *, double, double *)
-    double lmml_largest_score(int64_t, const double *, const double *)
+    void lmml_largest_score(int64_t, const double *, const double *, const uint8_t *, double *,
+                            double *)
     int64_t lmml_scores_above(int64_t, const double *, const double *, double, const double *,
                               const uint8_t *, double, int64_t *, double *)
     void lmml_options_default(lmml_options *)
     int lmml_factor_init(lmml_factor *)
     void lmml_factor_free(lmml_factor *)
-    void lmml_factor_reset(lmml_factor *)
-    void lmml_factor_solve(const lmml_kernels *, lmml_factor *, int64_t, double *)
-    int lmml_lasso_solve(const lmml_kernels *, const lmml_lasso *, const lmml_options *,
-                         lmml_factor *, double *, double *, lmml_info *)
+    int lmml_lasso_batch(const lmml_kernels *, const lmml_lasso *, const lmml_batch *,
+                         lmml_factor *, double *, double *, uint8_t *, double *, int *, double *)
+    void lmml_project_off(const lmml_kernels *, int64_t, int64_t, const double *, int64_t,
+                          double *, double, uint8_t *)
+    void lmml_gram_grow(int64_t, int64_t, const double *, const uint8_t *, double *, int64_t)
+    void lmml_subtract_rows(const lmml_kernels *, int64_t, int64_t, int64_t, const double *,
+                            const double *, double *)
     int lmml_residual_descent(const lmml_kernels *, int64_t, int64_t, const double *,
                               const double *, const double *, const double *, const double *,
                               double, const lmml_options *, double *, double *, lmml_info *)
+
+
+cdef extern from "Python.h":
+    ctypedef struct PyThreadState:
+        pass
+    PyThreadState *PyEval_SaveThread()
+    void PyEval_RestoreThread(PyThreadState *)
+
+
+# What takes less than this many steps (of about a nanosecond) keeps the GIL: a thread that lets go
+# of it may wait longer for it than that.
+cdef enum:
+    WORTH_THE_GIL = 1 << 17
+
+
+cdef inline PyThreadState *let_go(double n_steps):
+    return PyEval_SaveThread() if n_steps > WORTH_THE_GIL else NULL
+
+
+cdef inline void take_back(PyThreadState *state):
+    if state != NULL:
+        PyEval_RestoreThread(state)
 
 
 SCREENING = LMML_LIMBS_SCREENING
@@ -163,8 +199,9 @@ def limbs(const double[::1] v, const int64_t[::1] index, int64_t n_samples, int 
     cdef int8_t[::1] view = buffer
     cdef double unit = 0
     cdef int code
-    with nogil:
-        code = lmml_limbs_fill(&v[0], &index[0], v.shape[0], n_samples, n_limbs, &view[0], &unit)
+    cdef PyThreadState *state = let_go(5.0 * n_samples)
+    code = lmml_limbs_fill(&v[0], &index[0], v.shape[0], n_samples, n_limbs, &view[0], &unit)
+    take_back(state)
     check(code)
     return buffer, n_limbs, unit
 
@@ -302,6 +339,7 @@ def decode(
 ):
     """out[k] = SNP variants[k] at the samples `index`, standardised by mean[k], inverse_sd[k]."""
     cdef lmml_packed packed = packed_view(data, n_samples)
+    cdef PyThreadState *state
     cdef int code
     if out.shape[0] != variants.shape[0] or out.shape[1] != index.shape[0]:
         raise ValueError("out must have one row per SNP and one column per sample")
@@ -309,13 +347,14 @@ def decode(
         raise ValueError("mean and inverse_sd must have one entry per row of out")
     if out.shape[0] == 0 or out.shape[1] == 0:
         return
-    with nogil:
-        if real is float:
-            code = lmml_decode_f32(KERNELS, &packed, &variants[0], variants.shape[0], &mean[0],
-                                   &inverse_sd[0], &index[0], index.shape[0], &out[0, 0])
-        else:
-            code = lmml_decode_f64(KERNELS, &packed, &variants[0], variants.shape[0], &mean[0],
-                                   &inverse_sd[0], &index[0], index.shape[0], &out[0, 0])
+    state = let_go(<double>n_samples * variants.shape[0])
+    if real is float:
+        code = lmml_decode_f32(KERNELS, &packed, &variants[0], variants.shape[0], &mean[0],
+                               &inverse_sd[0], &index[0], index.shape[0], &out[0, 0])
+    else:
+        code = lmml_decode_f64(KERNELS, &packed, &variants[0], variants.shape[0], &mean[0],
+                               &inverse_sd[0], &index[0], index.shape[0], &out[0, 0])
+    take_back(state)
     check(code)
 
 
@@ -334,6 +373,56 @@ def decode_codes(const uint8_t[:, ::1] data, int64_t n_samples, const int64_t[::
     check(code)
 
 
+def square_subset(const double[:, ::1] A, const int64_t[::1] index, double divisor):
+    """A[index, index] / divisor; the index was checked."""
+    cdef int64_t n = A.shape[0], k = index.shape[0]
+    out = np.empty((k, k))
+    cdef double[:, ::1] view = out
+    if A.shape[1] != n:
+        raise ValueError("expected a square matrix")
+    if k:
+        with nogil:
+            lmml_square_subset(n, &A[0, 0], k, &index[0], divisor, &view[0, 0])
+    return out
+
+
+def project_off(const double[:, ::1] Q, double[:, ::1] X, double share):
+    """Take out of every row of X what is along the orthonormal rows of Q.
+
+    Returns 1 for every row of whose squared length no more than `share` is left.
+    """
+    cdef int64_t n = X.shape[1], k = X.shape[0], c = Q.shape[0]
+    cdef PyThreadState *state
+    result = np.zeros(k, dtype=np.uint8)
+    cdef uint8_t[::1] view = result
+    if c and Q.shape[1] != n:
+        raise ValueError("expected rows of one length")
+    if k == 0 or n == 0:
+        return result
+    state = let_go(0.3 * (c + 1) * k * n)
+    lmml_project_off(KERNELS, n, c, &Q[0, 0] if c else NULL, k, &X[0, 0], share, &view[0])
+    take_back(state)
+    return result
+
+
+def grow_gram(double[:, ::1] gram, int64_t old, const double[:, ::1] cross,
+              const uint8_t[::1] zero):
+    """Enter SNPs old, old + 1, ... of a working set, whose products with all of it are in cross.
+
+    Rows that are `zero` count as such; the block of the new ones is made symmetric.
+    """
+    cdef int64_t w = cross.shape[1]
+    cdef PyThreadState *state
+    if not (0 <= old <= w and w - old == cross.shape[0] == zero.shape[0]
+            and gram.shape[0] >= w and gram.shape[1] >= w):
+        raise ValueError("expected one row of cross per new SNP, and room for them in gram")
+    if old == w:
+        return
+    state = let_go(<double>(w - old) * w)
+    lmml_gram_grow(old, w, &cross[0, 0], &zero[0], &gram[0, 0], gram.shape[1])
+    take_back(state)
+
+
 def add_rounded(const float[:, ::1] part, double grid, double[:, ::1] total):
     """total += part, rounded to multiples of grid (a power of two)."""
     cdef const float *values = &part[0, 0]
@@ -344,30 +433,39 @@ def add_rounded(const float[:, ::1] part, double grid, double[:, ::1] total):
         lmml_add_rounded(n, values, grid, &total[0, 0])
 
 
-def largest_score(const double[::1] gradient, factor):
-    """The largest |gradient_j| / factor_j; factor None: 1, or a gradient of 0."""
-    cdef double largest = 0
-    cdef const double[::1] view
+def largest_scores(const double[:, ::1] gradients, factor, const uint8_t[::1] skip):
+    """For every row the largest |gradient_j| / factor_j, of all SNPs and of those not skipped.
+
+    factor None: 1, or a gradient of 0.
+    """
+    cdef int64_t m = gradients.shape[0], p = gradients.shape[1], k
+    cdef const double[::1] factor_view
     cdef const double *factors = NULL
+    cdef PyThreadState *state
+    result = np.zeros((2, m))
+    cdef double[:, ::1] largest = result
+    if skip.shape[0] != p or (factor is not None and len(factor) != p):
+        raise ValueError("all arrays must have one number per SNP")
+    if m == 0 or p == 0:
+        return result
     if factor is not None:
-        view = factor
-        if view.shape[0] != gradient.shape[0]:
-            raise ValueError("gradient and factor must have one length")
-        if view.shape[0]:
-            factors = &view[0]
-    if gradient.shape[0]:
-        with nogil:
-            largest = lmml_largest_score(gradient.shape[0], &gradient[0], factors)
-    return largest
+        factor_view = factor
+        factors = &factor_view[0]
+    state = let_go(<double>m * p)
+    for k in range(m):
+        lmml_largest_score(p, &gradients[k, 0], factors, &skip[0], &largest[0, k], &largest[1, k])
+    take_back(state)
+    return result
 
 
 def scores_above(const double[::1] gradient, slope, double change, factor,
                  const uint8_t[::1] skip, double threshold):
     """(index, score) of the SNPs not skipped with |gradient + change slope| / factor >= threshold.
 
-    slope may be None, factor as for `largest_score`.
+    slope may be None, factor as for `largest_scores`.
     """
     cdef int64_t p = gradient.shape[0], n_found
+    cdef PyThreadState *state
     cdef const double[::1] slope_view, factor_view
     cdef const double *slopes = NULL
     cdef const double *factors = NULL
@@ -385,9 +483,10 @@ def scores_above(const double[::1] gradient, slope, double change, factor,
     if factor is not None:
         factor_view = factor
         factors = &factor_view[0]
-    with nogil:
-        n_found = lmml_scores_above(p, &gradient[0], slopes, change, factors, &skip[0], threshold,
-                                    &index_view[0], &score_view[0])
+    state = let_go(p)
+    n_found = lmml_scores_above(p, &gradient[0], slopes, change, factors, &skip[0], threshold,
+                                &index_view[0], &score_view[0])
+    take_back(state)
     return index[:n_found].copy(), score[:n_found].copy()
 
 
@@ -402,52 +501,62 @@ cdef class GramSolver:
     def __dealloc__(self):
         lmml_factor_free(&self.factor)
 
-    def reset(self):
-        """Forget the factor (the Gram matrix or the ridge changed)."""
-        lmml_factor_reset(&self.factor)
+    def solve(self, const double[:, ::1] gram, const double[::1] c, const double[:, ::1] Z,
+              const double[::1] weight, double l1, double l2, const double[::1] alpha,
+              const double[::1] cd_tol, double before, double scale, const double[::1] v,
+              double[::1] beta):
+        """Solve for every alpha, from the warm start in beta, which is overwritten by the last.
 
-    def solve_active(self, double[::1] x):
-        """Overwrite x by (G_AA + ridge_A)^-1 x_A on the active set A of the last solution."""
-        if x.shape[0] == 0:
-            return
-        with nogil:
-            lmml_factor_solve(KERNELS, &self.factor, x.shape[0], &x[0])
+        The working set is the first len(beta) rows of `gram` and `Z`; threshold_j = alpha l1
+        weight_j, ridge_j = alpha l2 weight_j. before > 0: beta is the exact solution there, just
+        found; follow its tangent.
 
-    def solve(self, const double[:, ::1] gram, const double[::1] c, const double[::1] threshold,
-              ridge, double scale, double[::1] beta, double[::1] q, double cd_tol=1e-9):
-        """Solve from the warm start in beta; beta and q are overwritten.
-
-        The working set is the first len(beta) rows of `gram`. Returns (sweeps, events, exact).
+        Returns (betas, exact, V): the rows of V are v - betas Z and, if there is a tangent at the
+        end, minus its sum of rows of Z.
         """
+        cdef int64_t w = beta.shape[0], n = v.shape[0], m = alpha.shape[0], k
         cdef lmml_lasso problem
-        cdef lmml_options options
-        cdef lmml_info info
-        cdef const double[::1] ridge_view
-        cdef int64_t w = beta.shape[0]
-        cdef int code
-        if w == 0:
-            return 0, 0, True
-        if gram.shape[0] < w or c.shape[0] < w or threshold.shape[0] < w or q.shape[0] < w:
+        cdef lmml_batch batch
+        cdef int code, has_tangent = 0
+        # the last row of the coefficients is the tangent
+        betas, V = np.empty((m + 1, w)), np.empty((m + 1, n))
+        exact = np.ones(m, dtype=np.uint8)
+        cdef double[:, ::1] V_view = V
+        for k in range(m):
+            memcpy(&V_view[k, 0], &v[0], n * sizeof(double))
+        memset(&V_view[m, 0], 0, n * sizeof(double))
+        if (gram.shape[0] < w or gram.shape[1] < w or c.shape[0] < w or weight.shape[0] < w
+                or Z.shape[0] < w):
             raise ValueError("an array is shorter than the working set")
-        lmml_options_default(&options)
-        options.cd_tol = cd_tol
+        if cd_tol.shape[0] != m or Z.shape[1] != n:
+            raise ValueError("expected a tolerance for every alpha, and rows of Z as long as v")
+        if w == 0 or m == 0:
+            return betas[:m], exact, V[:m]
+        work = np.empty(3 * w)
+        cdef double[:, ::1] betas_view = betas
+        cdef uint8_t[::1] exact_view = exact
+        cdef double[::1] work_view = work
         problem.w = w
         problem.ld = gram.shape[1]
         problem.G = &gram[0, 0]
         problem.c = &c[0]
-        problem.threshold = &threshold[0]
-        problem.ridge = NULL
         problem.scale = scale
-        if ridge is not None:
-            ridge_view = ridge
-            if ridge_view.shape[0] < w:
-                raise ValueError("ridge is shorter than the working set")
-            problem.ridge = &ridge_view[0]
+        batch.m = m
+        batch.alpha = &alpha[0]
+        batch.cd_tol = &cd_tol[0]
+        batch.l1 = l1
+        batch.l2 = l2
+        batch.weight = &weight[0]
+        batch.before = before
         with nogil:
-            code = lmml_lasso_solve(KERNELS, &problem, &options, &self.factor, &beta[0], &q[0],
-                                    &info)
+            code = lmml_lasso_batch(KERNELS, &problem, &batch, &self.factor, &beta[0],
+                                    &betas_view[0, 0], &exact_view[0], &betas_view[m, 0],
+                                    &has_tangent, &work_view[0])
+            if code == LMML_OK:
+                lmml_subtract_rows(KERNELS, n, w, m + has_tangent, &betas_view[0, 0], &Z[0, 0],
+                                   &V_view[0, 0])
         check(code)
-        return info.n_sweeps, info.n_events, bool(info.exact)
+        return betas[:m], exact, V[: m + has_tangent]
 
 
 def residual_descent(const double[:, ::1] X, const double[:, ::1] Z, const double[::1] norms,
@@ -498,15 +607,24 @@ cdef extern from "lmml_lapack.h" nogil:
         LMML_ERR_NOT_POSITIVE
     int lmml_tridiagonalise(const lmml_lapack *, int64_t, double *, double *, double *, double *)
     int lmml_cholesky(const lmml_lapack *, int64_t, double *, int64_t)
-    int lmml_cholesky_solve(const lmml_lapack *, int64_t, const double *, int64_t, int64_t,
-                            double *, int64_t)
+    void lmml_symmetric_difference(const lmml_kernels *, int64_t, int64_t, const double *,
+                                   const double *, const double *, double, double *)
+    ctypedef struct lmml_projected:
+        int64_t n
+        int64_t c
+        const double *L
+        const double *V
+        const double *T
+    int lmml_projected_solve(const lmml_kernels *, const lmml_lapack *, const lmml_projected *,
+                             int64_t, double *)
     void lmml_tridiagonal_rotate(const lmml_kernels *, int64_t, const double *, const double *,
                                  int, int64_t, double *)
-    int lmml_tridiagonal_factor(int64_t, const double *, const double *, int64_t, const double *,
-                                double *, double *, double *)
-    void lmml_tridiagonal_forward(int64_t, int64_t, const double *, int64_t, const double *,
-                                  double *)
-    void lmml_tridiagonal_backward(int64_t, int64_t, const double *, int64_t, double *)
+    int lmml_tridiagonal_is_positive(int64_t, const double *, const double *, double)
+    enum:
+        LMML_PROFILE_COLUMNS
+    int64_t lmml_profile_work(int64_t, int64_t)
+    int lmml_tridiagonal_profile(int64_t, int64_t, const double *, const double *, const double *,
+                                 int64_t, const double *, double *, double *)
 
 
 def capsule_signature(capsule):
@@ -551,18 +669,42 @@ cdef class Lapack:
         check(code)
         return True
 
-    def solve(self, const double[:, ::1] L, int64_t start, double[:, ::1] X):
-        """Overwrite X[:, start:], row by row, by the solution of the factored block's system."""
-        cdef int64_t n = L.shape[0]
+    def solve(self, const double[:, ::1] L, const double[:, ::1] V, const double[:, ::1] T,
+              double[:, ::1] X):
+        """Overwrite every row x of X by H (0 0; 0 (L L')^-1) H'x, H = I - V'T V for c rows of V.
+
+        The factor is the block of L from row and column c on.
+        """
+        cdef lmml_projected P
         cdef int code
-        if L.shape[1] != n or not 0 <= start < n or X.shape[1] != n:
-            raise ValueError("expected L (n x n), a block of at least one row and rows of n")
+        P.n = L.shape[0]
+        P.c = V.shape[0]
+        if (L.shape[1] != P.n or P.c >= P.n or X.shape[1] != P.n or T.shape[0] != P.c
+                or T.shape[1] != P.c or (P.c and V.shape[1] != P.n)):
+            raise ValueError("expected L (n x n), V (c x n), T (c x c), rows of n and c < n")
         if X.shape[0] == 0:
             return
+        P.L = &L[0, 0]
+        P.V = &V[0, 0] if P.c else NULL
+        P.T = &T[0, 0] if P.c else NULL
         with nogil:
-            code = lmml_cholesky_solve(&self.table, n - start, &L[start, start], n, X.shape[0],
-                                       &X[0, start], n)
+            code = lmml_projected_solve(KERNELS, &self.table, &P, X.shape[0], &X[0, 0])
         check(code)
+
+
+def symmetric_difference(const double[:, ::1] A, const double[:, ::1] V, const double[:, ::1] Y,
+                         double delta):
+    """The upper triangle of A - V'Y - Y'V + delta I; below it whatever the memory held."""
+    cdef int64_t n = A.shape[0], c = V.shape[0]
+    out = np.empty((n, n))
+    cdef double[:, ::1] view = out
+    if A.shape[1] != n or Y.shape[0] != c or (c and not V.shape[1] == Y.shape[1] == n):
+        raise ValueError("expected A (n x n), V and Y (c x n)")
+    if n:
+        with nogil:
+            lmml_symmetric_difference(KERNELS, n, c, &A[0, 0], &V[0, 0] if c else NULL,
+                                      &Y[0, 0] if c else NULL, delta, &view[0, 0])
+    return out
 
 
 def tridiagonal_rotate(const double[:, ::1] reflectors, const double[::1] tau, double[:, ::1] B,
@@ -576,37 +718,33 @@ def tridiagonal_rotate(const double[:, ::1] reflectors, const double[::1] tau, d
                                 &B[0, 0])
 
 
-def tridiagonal_factor(const double[::1] d, const double[::1] e, const double[::1] deltas,
-                       double[:, ::1] pivots, double[:, ::1] ratios, double[::1] trace):
-    """T + delta I = L D L' for every delta; False: one of them is not positive definite."""
-    cdef int64_t n = d.shape[0], n_deltas = deltas.shape[0]
+def tridiagonal_is_positive(const double[::1] d, const double[::1] e, double shift):
+    """Whether T + shift I is positive definite."""
+    cdef int64_t n = d.shape[0]
+    if n == 0 or e.shape[0] != n - 1:
+        raise ValueError("expected d (n) and e (n - 1), n > 0")
+    return bool(lmml_tridiagonal_is_positive(n, &d[0], &e[0], shift))
+
+
+def tridiagonal_profile(const double[::1] d, const double[::1] e, const double[:, ::1] rows,
+                        const double[::1] deltas):
+    """One row per delta: log|V|, ... as in lmml.h; None: some V is not positive definite."""
+    cdef int64_t n = d.shape[0], c = rows.shape[0] - 1, m = deltas.shape[0]
+    cdef PyThreadState *state
     cdef int code
-    if (n == 0 or e.shape[0] != n - 1 or pivots.shape[1] != n or ratios.shape[1] != n - 1
-            or not pivots.shape[0] == ratios.shape[0] == trace.shape[0] == n_deltas):
-        raise ValueError("expected d (n), e (n - 1) and one row of each result per delta")
-    with nogil:
-        code = lmml_tridiagonal_factor(n, &d[0], &e[0], n_deltas, &deltas[0], &pivots[0, 0],
-                                       &ratios[0, 0], &trace[0])
+    if n == 0 or e.shape[0] != n - 1 or rows.shape[1] != n or c < 0:
+        raise ValueError("expected d (n), e (n - 1), n > 0, and a row or more of n")
+    result = np.empty((m, LMML_PROFILE_COLUMNS + c))
+    work = np.empty(lmml_profile_work(n, c))
+    cdef double[:, ::1] result_view = result
+    cdef double[::1] work_view = work
+    if m == 0:
+        return result
+    state = let_go(4.0 * n * (c + 2) * (m + 7))
+    code = lmml_tridiagonal_profile(n, c, &d[0], &e[0], &rows[0, 0], m, &deltas[0],
+                                    &result_view[0, 0], &work_view[0])
+    take_back(state)
     if code == LMML_ERR_NOT_POSITIVE:
-        return False
+        return None
     check(code)
-    return True
-
-
-def tridiagonal_forward(const double[:, ::1] ratios, const double[:, ::1] B, double[:, :, ::1] X):
-    """X[g, k] = L^-1 b for every delta g and every row b of B."""
-    cdef int64_t n = B.shape[1], k = B.shape[0], n_deltas = ratios.shape[0]
-    if (n == 0 or ratios.shape[1] != n - 1 or X.shape[0] != n_deltas or X.shape[1] != k
-            or X.shape[2] != n):
-        raise ValueError("expected ratios (g x n-1), B (k x n) and X (g x k x n)")
-    with nogil:
-        lmml_tridiagonal_forward(n, n_deltas, &ratios[0, 0], k, &B[0, 0], &X[0, 0, 0])
-
-
-def tridiagonal_backward(const double[:, ::1] ratios, double[:, :, ::1] X):
-    """Overwrite every row x of X[g] by L'^-1 x with the L of delta g."""
-    cdef int64_t n = X.shape[2], n_deltas = ratios.shape[0]
-    if n == 0 or ratios.shape[1] != n - 1 or X.shape[0] != n_deltas:
-        raise ValueError("expected ratios (g x n-1) and X (g x k x n)")
-    with nogil:
-        lmml_tridiagonal_backward(n, n_deltas, &ratios[0, 0], X.shape[1], &X[0, 0, 0])
+    return result

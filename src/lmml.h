@@ -134,15 +134,25 @@ int lmml_decode_f64(const lmml_kernels *kernels, const lmml_packed *packed, cons
 int lmml_decode_codes(const lmml_packed *packed, const int64_t *variants, int64_t n_out,
                       const int64_t *index, int64_t n_index, uint8_t *codes);
 
+/* out (k x k) = A[index, index] / divisor for A with rows of n; index from 0 to n - 1. */
+void lmml_square_subset(int64_t n, const double *A, int64_t k, const int64_t *index, double divisor,
+                        double *out);
+
+/* Takes out of every row of X (k x n) what is along the c orthonormal rows of Q. in_span[i] = 1 if
+ * of the squared length no more than `share` is left. */
+void lmml_project_off(const lmml_kernels *kernels, int64_t n, int64_t c, const double *Q, int64_t k,
+                      double *X, double share, uint8_t *in_span);
+
 /* total[i] += part[i], rounded to a multiple of `grid` (a power of two). As long as no total
  * reaches 2^52 grid, sums are exact: the same bits in whatever order the parts come. */
 void lmml_add_rounded(int64_t n, const float *part, double grid, double *total);
 
 /* ---- scores of all SNPs ---------------------------------------------------------------------- */
 
-/* The largest |gradient_j| / factor_j (0 where factor_j is infinite), at least 0. factor NULL:
- * every SNP has 1 or a gradient of 0. */
-double lmml_largest_score(int64_t p, const double *gradient, const double *factor);
+/* The largest |gradient_j| / factor_j (0 where factor_j is infinite), at least 0, of all SNPs and
+ * of those with skip_j == 0. factor NULL: every SNP has 1 or a gradient of 0. */
+void lmml_largest_score(int64_t p, const double *gradient, const double *factor,
+                        const uint8_t *skip, double *of_all, double *of_others);
 
 /* The SNPs with skip_j == 0 and score_j = |gradient_j + change slope_j| / factor_j >= threshold:
  * their number, in index their j, ascending, and in score their scores (both with room for p).
@@ -185,6 +195,7 @@ void lmml_options_default(lmml_options *options);
  * triangle L, active[i] the working-set index of row i. One per path and thread. */
 typedef struct {
     int64_t k, capacity, w_capacity;
+    double l2; /* lmml_lasso_batch: what the ridge in L is a multiple of */
     int64_t *active;
     double *L;    /* column i starts at L + i * capacity */
     double *work; /* 3 * capacity */
@@ -205,6 +216,36 @@ int lmml_lasso_solve(const lmml_kernels *kernels, const lmml_lasso *problem,
                      const lmml_options *options, lmml_factor *factor, double *beta, double *q,
                      lmml_info *info);
 
+/* Several penalties on one working set, one after the other, each from the solution before:
+ * alpha_k gives threshold_j = alpha_k l1 weight_j and ridge_j = alpha_k l2 weight_j. */
+typedef struct {
+    int64_t m;
+    const double *alpha;
+    const double *cd_tol; /* m: lmml_options.cd_tol */
+    double l1, l2;
+    const double *weight; /* w */
+    /* > 0: beta and the factor are the exact solution at this alpha, and the first step follows
+     * its tangent */
+    double before;
+} lmml_batch;
+
+/* beta (w): the warm start, and the last solution. betas (m x w): all of them; exact (m): as in
+ * lmml_info. After an exact last solution other than zero *has_tangent = 1 and tangent (w) is
+ * d beta / d alpha there. work: 3 w. `problem` brings w, ld, G, c and scale. */
+int lmml_lasso_batch(const lmml_kernels *kernels, const lmml_lasso *problem,
+                     const lmml_batch *batch, lmml_factor *factor, double *beta, double *betas,
+                     uint8_t *exact, double *tangent, int *has_tangent, double *work);
+
+/* V (k x n) -= weights (k x w) Z (w x n), reading no row of Z whose weights are all zero. */
+void lmml_subtract_rows(const lmml_kernels *kernels, int64_t n, int64_t w, int64_t k,
+                        const double *weights, const double *Z, double *V);
+
+/* The Gram matrix of a working set of w SNPs that grew by those from `old` on: G (w x w, rows of
+ * ld) gets its last rows and columns from cross ((w - old) x w), whose own block is made symmetric.
+ * Row `zero_i` of cross counts as zero. */
+void lmml_gram_grow(int64_t old, int64_t w, const double *cross, const uint8_t *zero, double *G,
+                    int64_t ld);
+
 /* The parts of it, for tests and for callers with a bound on memory. */
 int lmml_coordinate_descent(const lmml_kernels *kernels, const lmml_lasso *problem,
                             const lmml_options *options, double *beta, double *q, lmml_info *info);
@@ -220,25 +261,28 @@ int lmml_residual_descent(const lmml_kernels *kernels, int64_t w, int64_t n, con
 
 /* ---- tridiagonal whitening ------------------------------------------------------------------- */
 
-/* For K = Q T Q' (lmml_tridiagonalise of lmml_lapack.h) with T tridiagonal, diagonal d (n) and
- * off-diagonal e (n - 1): T + delta I = L D L', L having ones on its diagonal and ratios below. */
+/* K = Q T Q' (lmml_tridiagonalise of lmml_lapack.h), T with diagonal d (n) and off-diagonal e
+ * (n - 1). */
 
 /* Each of the k rows b of B (k x n) becomes Q'b, or Q b if back is not 0. */
 void lmml_tridiagonal_rotate(const lmml_kernels *kernels, int64_t n, const double *reflectors,
                              const double *tau, int back, int64_t k, double *B);
 
-/* For every delta one row of pivots (the diagonal of D, n), of ratios (n - 1), and
- * trace (T + delta I)^-1. LMML_ERR_NOT_POSITIVE at the first pivot that is not positive. */
-int lmml_tridiagonal_factor(int64_t n, const double *d, const double *e, int64_t n_deltas,
-                            const double *deltas, double *pivots, double *ratios, double *trace);
+/* 1 if T + shift I is positive definite. n > 0. */
+int lmml_tridiagonal_is_positive(int64_t n, const double *d, const double *e, double shift);
 
-/* X (n_deltas x k x n) = L^-1 b for every delta and every row b of B (k x n). */
-void lmml_tridiagonal_forward(int64_t n, int64_t n_deltas, const double *ratios, int64_t k,
-                              const double *B, double *X);
-
-/* X (n_deltas x k x n) := L'^-1 x for every row x, with the L of its delta. */
-void lmml_tridiagonal_backward(int64_t n, int64_t n_deltas, const double *ratios, int64_t k,
-                               double *X);
+/* What the likelihood of y given the covariates C (n x c, linearly independent) needs of
+ * V = K + delta I: the first row of `rows` is Q'y, the c after it are Q'C. One row of `result` per
+ * delta, LMML_PROFILE_COLUMNS + c long:
+ *     log|V|, trace V^-1, r'V^-1 r, |V^-1 r|^2 with r = y - C gamma,
+ *     log|C'V^-1 C|, trace (C'V^-1 C)^-1 C'V^-2 C, and
+ *     gamma = (C'V^-1 C)^-1 C'V^-1 y.
+ * LMML_ERR_NOT_POSITIVE if some V is not. work: lmml_profile_work(n, c) doubles. */
+enum { LMML_PROFILE_COLUMNS = 6 };
+int64_t lmml_profile_work(int64_t n, int64_t c);
+int lmml_tridiagonal_profile(int64_t n, int64_t c, const double *d, const double *e,
+                             const double *rows, int64_t n_deltas, const double *deltas,
+                             double *result, double *work);
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,8 @@
 /* lmml_lapack.c - what takes LAPACK: tridiagonal form and Cholesky factor of a symmetric matrix. */
 #include <stdlib.h>
+#include <string.h>
 
+#include "kernels.h"
 #include "lmml_lapack.h"
 
 /* LAPACK's name of the triangle that is the upper one row by row. */
@@ -72,4 +74,51 @@ int lmml_cholesky_solve(const lmml_lapack *lapack, int64_t n, const double *L, i
     integer info = to_integer(lapack, 0);
     lapack->dpotrs(UPLO, &order, &columns, (double *)L, &row, X, &next, &info);
     return from_integer(lapack, &info) == 0 ? LMML_OK : LMML_ERR_LAPACK;
+}
+
+void lmml_symmetric_difference(const lmml_kernels *kernels, int64_t n, int64_t c, const double *A,
+                               const double *V, const double *Y, double delta, double *out)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double *row = out + i * n;
+        memcpy(row + i, A + i * n + i, (size_t)(n - i) * sizeof *row);
+        for (int64_t k = 0; k < c; k++) {
+            kernels->axpy(n - i, -V[k * n + i], Y + k * n + i, row + i);
+            kernels->axpy(n - i, -Y[k * n + i], V + k * n + i, row + i);
+        }
+        row[i] += delta;
+    }
+}
+
+/* ---- P x ------------------------------------------------------------------------------------- */
+
+/* x := x - V T V'x, or with T' instead of T; V as c rows of n. work: c */
+static void reflect(const lmml_kernels *kernels, const lmml_projected *P, int transposed, double *x,
+                    double *work)
+{
+    for (int64_t i = 0; i < P->c; i++) work[i] = kernels->dot_f64(P->n, P->V + i * P->n, x);
+    for (int64_t i = 0; i < P->c; i++) {
+        double weight = 0;
+        for (int64_t j = 0; j < P->c; j++)
+            weight += work[j] * (transposed ? P->T[j * P->c + i] : P->T[i * P->c + j]);
+        kernels->axpy(P->n, -weight, P->V + i * P->n, x);
+    }
+}
+
+int lmml_projected_solve(const lmml_kernels *kernels, const lmml_lapack *lapack,
+                         const lmml_projected *P, int64_t k, double *X)
+{
+    const int64_t n = P->n, c = P->c;
+    if (c < 0 || c >= n || k < 0) return LMML_ERR_ARGUMENT;
+    double *work = malloc((size_t)(c > 0 ? c : 1) * sizeof *work);
+    if (!work) return LMML_ERR_MEMORY;
+    for (int64_t row = 0; row < k; row++) {
+        double *x = X + row * n;
+        reflect(kernels, P, 1, x, work); /* H'x, H = I - V T V' */
+        for (int64_t i = 0; i < c; i++) x[i] = 0;
+    }
+    const int code = lmml_cholesky_solve(lapack, n - c, P->L + c * n + c, n, k, X + c, n);
+    for (int64_t row = 0; row < k; row++) reflect(kernels, P, 0, X + row * n, work);
+    free(work);
+    return code;
 }

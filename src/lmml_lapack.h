@@ -40,6 +40,22 @@ int lmml_cholesky(const lmml_lapack *lapack, int64_t n, double *A, int64_t ld);
 int lmml_cholesky_solve(const lmml_lapack *lapack, int64_t n, const double *L, int64_t ld,
                         int64_t k, double *X, int64_t ldx);
 
+/* out = A - V'Y - Y'V + delta I for symmetric A (n x n) and c rows of n each: the upper triangle
+ * alone, row by row. */
+void lmml_symmetric_difference(const lmml_kernels *kernels, int64_t n, int64_t c, const double *A,
+                               const double *V, const double *Y, double delta, double *out);
+
+/* H (0 0; 0 (L L')^-1) H' for the product H = I - V T V' of c reflectors: V as c rows of n, T (c x
+ * c) upper triangular; L (n x n) is a factor, as above, from its row and column c on. */
+typedef struct {
+    int64_t n, c;
+    const double *L, *V, *T;
+} lmml_projected;
+
+/* Each of the k rows of X (k x n) becomes the product with it. */
+int lmml_projected_solve(const lmml_kernels *kernels, const lmml_lapack *lapack,
+                         const lmml_projected *P, int64_t k, double *X);
+
 #ifdef __cplusplus
 }
 #endif

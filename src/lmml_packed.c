@@ -444,10 +444,20 @@ int lmml_decode_codes(const lmml_packed *packed, const int64_t *variants, int64_
     DECODE_ROWS(uint8_t, for (int g = 0; g < 4; g++) table[g] = (uint8_t)g, decode_codes);
 }
 
-/* ---- sums of blocks -------------------------------------------------------------------------- */
+/* ---- kinship: sums of blocks, and parts of it -------------------------------------------------
+ */
 
 void lmml_add_rounded(int64_t n, const float *part, double grid, double *total)
 {
     const double shift = 0x1.8p52 * grid; /* its lowest bit is worth `grid` */
     for (int64_t i = 0; i < n; i++) total[i] += ((double)part[i] + shift) - shift;
+}
+
+void lmml_square_subset(int64_t n, const double *A, int64_t k, const int64_t *index, double divisor,
+                        double *out)
+{
+    for (int64_t i = 0; i < k; i++, out += k) {
+        const double *row = A + index[i] * n;
+        for (int64_t j = 0; j < k; j++) out[j] = row[index[j]] / divisor;
+    }
 }

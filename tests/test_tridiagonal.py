@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,29 +92,76 @@ def test_it_is_the_same_matrix(K):
     assert_allclose(T.rotate(B), Q.T @ B, atol=1e-13 * n)
 
 
-def test_whitening_determinant_and_trace(K):
+def check_profile(found, V, y, C, **tolerance):
+    """Every number of a profile at one delta, by dense algebra."""
+    V_inv = np.linalg.inv(V)
+    A = C.T @ V_inv @ C
+    gamma = np.linalg.solve(A, C.T @ V_inv @ y) if C.shape[1] else np.zeros(0)
+    r = y - C @ gamma
+    trace_C = np.trace(np.linalg.solve(A, C.T @ V_inv @ V_inv @ C)) if C.shape[1] else 0.0
+    expected = {
+        "log_det": np.linalg.slogdet(V)[1],
+        "trace": np.trace(V_inv),
+        "rss": r @ V_inv @ r,
+        "once_more": (V_inv @ r) @ (V_inv @ r),
+        "log_det_C": np.linalg.slogdet(A)[1] if C.shape[1] else 0.0,
+        "trace_C": trace_C,
+        "gamma": gamma,
+    }
+    for name, value in expected.items():
+        assert_allclose(getattr(found, name), value, err_msg=name, **tolerance)
+
+
+def one_of(found, g):
+    return replace(found, **{name: values[g] for name, values in vars(found).items()})
+
+
+@pytest.mark.parametrize("c", [0, 1, 2])
+def test_profile(K, c):
     n = len(K)
+    if n <= c:
+        c = 0
     T = tridiagonalise(K)
-    factors = T.factor(DELTAS)
-    B = np.random.default_rng(1).standard_normal((n, 3))
-    rows = T.rotate(B).T
-    whitened = factors.whiten(rows)
-    twice = factors.unwhiten(whitened)
-    assert whitened.shape == twice.shape == (5, 3, n)
+    B = np.random.default_rng(1).standard_normal((n, 1 + c))
+    found = T.profile(T.rotate(B).T, DELTAS)
+    assert found.gamma.shape == (5, c)
     for g, delta in enumerate(DELTAS):
         V = K + delta * np.eye(n)
-        tolerance = {"rtol": 1e-14 * np.linalg.cond(V), "atol": 1e-14 * np.linalg.cond(V)}
-        assert_allclose(whitened[g] @ whitened[g].T, B.T @ np.linalg.solve(V, B), **tolerance)
-        V_inv_B = np.linalg.solve(V, B)
-        assert_allclose(twice[g] @ twice[g].T, V_inv_B.T @ V_inv_B, rtol=1e-9)
-        assert_allclose(factors.log_det[g], np.linalg.slogdet(V)[1], **tolerance)
-        assert_allclose(factors.trace_inverse[g], np.trace(np.linalg.inv(V)), **tolerance)
+        tolerance = {"rtol": 1e-13 * np.linalg.cond(V), "atol": 1e-13 * np.linalg.cond(V)}
+        check_profile(one_of(found, g), V, B[:, 0], B[:, 1:], **tolerance)
 
 
-def test_what_has_no_factor_is_none():
+def test_many_deltas_are_as_one_by_one():
+    T = tridiagonalise(covariance(30))
+    rows = T.rotate(np.random.default_rng(1).standard_normal((30, 3))).T
+    deltas = np.exp(np.linspace(-40.0, 40.0, 21))
+    together = T.profile(rows, deltas)
+    for g, delta in enumerate(deltas):
+        alone = T.profile(rows, [delta])
+        for name, values in vars(together).items():
+            assert np.array_equal(values[g], getattr(alone, name)[0]), name
+
+
+def test_nearly_collinear_covariates():
+    """Gram and Schmidt's single pass loses half the digits here."""
+    rng = np.random.default_rng(2)
+    K, C = covariance(40), rng.standard_normal((40, 3))
+    C[:, 2] = C[:, 0] + C[:, 1] + 1e-7 * C[:, 2]
+    y = rng.standard_normal(40)
+    T = tridiagonalise(K)
+    found = T.profile(T.rotate(np.column_stack([y, C])).T, [0.7])
+    W = np.linalg.cholesky(np.linalg.inv(K + 0.7 * np.eye(40))).T
+    Q, R = np.linalg.qr(W @ C)
+    r = W @ y - Q @ (Q.T @ (W @ y))
+    assert_allclose(found.rss[0], r @ r, rtol=1e-8)
+    assert_allclose(found.log_det_C[0], 2 * np.log(np.abs(np.diag(R))).sum(), rtol=1e-8)
+
+
+def test_what_is_not_positive_definite_is_refused():
     T = tridiagonalise(covariance(20, rank=5))
-    assert T.factor([1.0, -0.5]) is None
-    assert T.factor([np.nan]) is None
+    for deltas in ([1.0, -0.5], [np.nan]):
+        with pytest.raises(KinshipError, match="positive definite"):
+            T.profile(np.ones((1, 20)), deltas)
 
 
 @pytest.mark.parametrize("lowest", [-1e-9, -1e-5, -0.9e-6 * 3])
@@ -126,15 +174,13 @@ def test_eigenvalues_below_zero_count_as_zero(lowest, m):
     clipped = (U * np.maximum(s, 0)) @ U.T
     assert_allclose(T.clipped(K), clipped, atol=1e-13)
     B = np.random.default_rng(1).standard_normal((40, 2))
-    factors, spectral = T.factor(DELTAS), ll.decompose(K).factor(DELTAS)
-    assert_allclose(factors.log_det, spectral.log_det, rtol=1e-11, atol=1e-11)
-    assert_allclose(factors.trace_inverse, spectral.trace_inverse, rtol=1e-11)
-    whitened = factors.whiten(T.rotate(B).T)
-    twice = factors.unwhiten(whitened)
+    spectrum = ll.decompose(K)
+    found = T.profile(T.rotate(B).T, DELTAS)
+    spectral = spectrum.profile(spectrum.rotate(B).T, DELTAS)
     for g, delta in enumerate(DELTAS):
-        V_inv_B = np.linalg.solve(clipped + delta * np.eye(40), B)
-        assert_allclose(whitened[g] @ whitened[g].T, B.T @ V_inv_B, rtol=1e-10, atol=1e-11)
-        assert_allclose(twice[g] @ twice[g].T, V_inv_B.T @ V_inv_B, rtol=1e-10, atol=1e-11)
+        V = clipped + delta * np.eye(40)
+        for profile in (found, spectral):
+            check_profile(one_of(profile, g), V, B[:, 0], B[:, 1:], rtol=1e-10, atol=1e-11)
 
 
 # ---- when it is taken ------------------------------------------------------------------------
@@ -226,15 +272,12 @@ def test_nothing_of_the_caller_is_overwritten():
     T.rotate(C)
     rows = T.rotate(y)[None, :]
     kept = rows.copy(), T.reflectors.copy(), T.d.copy()
-    factors = T.factor([1.0])
-    whitened = factors.whiten(rows)
-    once = whitened.copy()
-    factors.unwhiten(whitened)
+    T.profile(rows, [1.0])
     K = ll.Kinship.from_matrix(A)
     Precision(C, K, 0.5).apply(y)
     for array, expected in (
         (A, before), (K.matrix * K.scale, before), (C[:, 1], np.arange(30)), (rows, kept[0]),
-        (y, np.arange(30.0) ** 2), (T.reflectors, kept[1]), (T.d, kept[2]), (whitened, once),
+        (y, np.arange(30.0) ** 2), (T.reflectors, kept[1]), (T.d, kept[2]),
     ):  # fmt: skip
         assert_allclose(array, expected, rtol=1e-15)
 
@@ -420,14 +463,22 @@ def test_shapes_are_checked():
     for start in (-1, 3):
         with pytest.raises(ValueError, match="expected A"):
             table.cholesky(A, start)
+    V, T = np.zeros((1, 3)), np.zeros((1, 1))
+    for arguments in (
+        (np.eye(3)[:2], V, T, np.ones((2, 3))),
+        (A, np.zeros((3, 3)), np.zeros((3, 3)), np.ones((2, 3))),
+        (A, V, np.zeros((2, 2)), np.ones((2, 3))),
+        (A, V[:, :2].copy(), T, np.ones((2, 3))),
+        (A, V, T, np.ones((2, 4))),
+    ):
         with pytest.raises(ValueError, match="expected L"):
-            table.solve(A, start, np.ones((2, 3)))
-    with pytest.raises(ValueError, match="expected L"):
-        table.solve(A, 0, np.ones((2, 4)))
-    table.solve(A, 0, np.empty((0, 3)))
+            table.solve(*arguments)
+    table.solve(A, V, T, np.empty((0, 3)))
     assert not table.cholesky(-A, 1)
     with pytest.raises(ValueError, match="expected d"):
-        _core.tridiagonal_factor(*(np.ones(3),) * 3, np.ones((3, 3)), np.ones((3, 2)), np.ones(3))
+        _core.tridiagonal_profile(np.ones(3), np.ones(3), np.ones((1, 3)), np.ones(1))
+    with pytest.raises(ValueError, match="expected d"):
+        _core.tridiagonal_is_positive(np.ones(3), np.ones(3), 0.0)
 
 
 def test_lapack_runs_without_the_gil():

@@ -23,17 +23,16 @@ from lmmlasso_fast.cli import main as lmmlasso
 #: (file, function): step of the path. Own time, without what the function calls.
 STEPS = {
     ("packed.py", "part"): "passes over all SNPs",
-    ("working_set.py", "solve"): "Lasso on the working set",
+    ("working_set.py", "solve"): "Lasso on the working set, v and its tangent",
     ("whitening.py", "__init__"): "P = W'MW",
-    ("whitening.py", "_projected_inverse"): "P = W'MW",
-    ("whitening.py", "_congruent"): "P = W'MW",
+    ("whitening.py", "_companion"): "P = W'MW",
     ("whitening.py", "_from_spectrum"): "P = W'MW",
-    ("whitening.py", "apply_rows"): "P x of new SNPs",
+    ("whitening.py", "apply_into"): "P x of new SNPs",
+    ("whitening.py", "apply_to"): "P x of new SNPs",
     ("working_set.py", "_add"): "Gram matrix of new SNPs",
-    ("working_set.py", "_combine"): "v and its tangent",
     ("packed.py", "columns"): "decoding new SNPs",
     ("path_solver.py", "_admit"): "scores of all SNPs",
-    ("certificate.py", "relative_gap"): "scores of all SNPs",
+    ("certificate.py", "relative_gaps"): "scores of all SNPs",
 }
 
 

@@ -179,6 +179,109 @@ static void test_path(int64_t w, int kind)
     }
 }
 
+/* A batch is the same as one alpha after the other; its tangent is the difference quotient; and it
+ * goes on from there. */
+static void test_batch(int kind, int with_ridge)
+{
+    enum { M = 4 };
+    static design d;
+    const double alphas[M] = {0.5, 0.4, 0.32, 0.26}, cd_tol[M] = {1e-6, 1e-6, 1e-6, 1e-6};
+    double weight[W_MAX], work[3 * W_MAX];
+    make_design(&d, W_MAX, kind, 1);
+    memcpy(weight, d.threshold, sizeof weight);
+    lmml_batch batch = {M, alphas, cd_tol, 0.9, with_ridge ? 0.2 : 0, weight, 0};
+    d.lasso.ridge = with_ridge ? d.ridge : NULL;
+    for (int t = 0; t < n_tables; t++) {
+        double beta[W_MAX] = {0}, betas[M * W_MAX], tangent[W_MAX], next[W_MAX], v[N];
+        uint8_t exact[M];
+        int has_tangent;
+        lmml_factor factor;
+        lmml_factor_init(&factor);
+        batch.m = M, batch.alpha = alphas, batch.before = 0;
+        CHECK(lmml_lasso_batch(tables[t], &d.lasso, &batch, &factor, beta, betas, exact, tangent,
+                               &has_tangent, work) == LMML_OK);
+        CHECK(has_tangent && memcmp(beta, betas + (M - 1) * W_MAX, sizeof beta) == 0);
+        for (int k = 0; k < M; k++) {
+            for (int64_t j = 0; j < d.w; j++) {
+                d.threshold[j] = alphas[k] * batch.l1 * weight[j];
+                d.ridge[j] = alphas[k] * batch.l2 * weight[j];
+            }
+            CHECK(exact[k] && violation(&d, betas + k * W_MAX, NULL) <= 1e-9);
+        }
+        memcpy(v, d.y, sizeof v);
+        lmml_subtract_rows(tables[t], N, d.w, 1, beta, d.Z[0], v);
+        for (int i = 0; i < N; i++) {
+            double r = d.y[i];
+            for (int64_t j = 0; j < d.w; j++) r -= beta[j] * d.Z[j][i];
+            CHECK(fabs(r - v[i]) <= 1e-12);
+        }
+        const double last = alphas[M - 1], closer = last * (1 - 1e-7);
+        batch.m = 1, batch.alpha = &closer, batch.before = last;
+        memcpy(next, beta, sizeof next);
+        double moved[W_MAX], again[W_MAX];
+        CHECK(lmml_lasso_batch(tables[t], &d.lasso, &batch, &factor, next, moved, exact, again,
+                               &has_tangent, work) == LMML_OK);
+        CHECK(exact[0] && count_active(&d, moved) == count_active(&d, beta));
+        double largest = 0, off = 0;
+        for (int64_t j = 0; j < d.w; j++) {
+            const double quotient = (moved[j] - beta[j]) / (closer - last);
+            largest = fmax(largest, fabs(tangent[j]));
+            off = fmax(off, fabs(quotient - tangent[j]));
+        }
+        CHECK(largest > 0 && off <= 1e-5 * largest);
+
+        const double above = 5; /* where nothing is active there is no tangent */
+        batch.alpha = &above, batch.before = 0;
+        CHECK(lmml_lasso_batch(tables[t], &d.lasso, &batch, &factor, next, moved, exact, again,
+                               &has_tangent, work) == LMML_OK);
+        CHECK(exact[0] && !has_tangent && count_active(&d, moved) == 0);
+        lmml_factor_free(&factor);
+    }
+}
+
+/* A working set grows by 3 after 5: its Gram matrix, and what is left outside two covariates. */
+static void test_growth(void)
+{
+    enum { OLD = 5, W = 8, LD = 9, C = 2 };
+    double X[W][N], G[LD * LD] = {0}, cross[(W - OLD) * W];
+    const uint8_t zero[W - OLD] = {0, 1, 0};
+    for (int j = 0; j < W; j++)
+        for (int i = 0; i < N; i++) X[j][i] = uniform();
+    for (int j = 0; j < OLD; j++)
+        for (int k = 0; k < OLD; k++) G[j * LD + k] = dot(X[j], X[k]);
+    for (int j = OLD; j < W; j++)
+        for (int k = 0; k < W; k++) cross[(j - OLD) * W + k] = dot(X[j], X[k]);
+    cross[OLD + 2] += 1e-3; /* rounding, exaggerated: entries (5, 7) and (7, 5) are one */
+    lmml_gram_grow(OLD, W, cross, zero, G, LD);
+    for (int j = 0; j < W; j++)
+        for (int k = 0; k < W; k++) {
+            const double half = (j == 5 && k == 7) || (j == 7 && k == 5) ? 0.5e-3 : 0;
+            const double expected = j == 6 || k == 6 ? 0 : dot(X[j], X[k]) + half;
+            CHECK(fabs(G[j * LD + k] - expected) <= 1e-14 * N && G[j * LD + k] == G[k * LD + j]);
+        }
+    CHECK(G[W] == 0 && G[W * LD] == 0);
+
+    double Q[C][N] = {{0}}, rows[3][N];
+    uint8_t in_span[3];
+    for (int i = 0; i < N; i++) {
+        Q[i % 2][i] = sqrt(2.0 / N);
+        rows[0][i] = uniform();
+        rows[1][i] = i % 2 ? 3 : -1; /* in the span */
+        rows[2][i] = 0;
+    }
+    for (int t = 0; t < n_tables; t++) {
+        double left[3][N];
+        memcpy(left, rows, sizeof left);
+        lmml_project_off(tables[t], N, C, Q[0], 3, left[0], 1e-14, in_span);
+        CHECK(!in_span[0] && in_span[1] && in_span[2]);
+        for (int c = 0; c < C; c++) CHECK(fabs(dot(Q[c], left[0])) <= 1e-14 * N);
+        for (int i = 0; i < N; i++) { /* the difference is along Q */
+            const double mean = dot(Q[i % 2], rows[0]) * Q[i % 2][i];
+            CHECK(fabs(rows[0][i] - left[0][i] - mean) <= 1e-14 * N);
+        }
+    }
+}
+
 /* A warm start may be anything: signs wrong, everything active, more active than the rank. */
 static void test_hostile_warm_start(int kind)
 {
@@ -302,7 +405,10 @@ void test_lasso(void)
         test_path(W_MAX, kind); /* more variables than samples */
         test_path(23, kind);
         test_hostile_warm_start(kind);
+        test_batch(kind, 0);
+        test_batch(kind, 1);
     }
+    test_growth();
     test_limits_and_errors();
     test_threads();
 }

@@ -396,8 +396,11 @@ static void test_scores(void)
     const uint8_t skip[P] = {0, 0, 0, 0, 1, 0};
     int64_t index[P];
     double score[P];
-    CHECK(lmml_largest_score(P, gradient, factor) == 5);
-    CHECK(lmml_largest_score(0, gradient, factor) == 0);
+    double all, others;
+    lmml_largest_score(P, gradient, factor, skip, &all, &others);
+    CHECK(all == 5 && others == 3);
+    lmml_largest_score(0, gradient, factor, skip, &all, &others);
+    CHECK(all == 0 && others == 0);
     CHECK(lmml_scores_above(P, gradient, NULL, 7, factor, skip, 2, index, score) == 2);
     CHECK(index[0] == 1 && score[0] == 2 && index[1] == 2 && score[1] == 3);
     CHECK(lmml_scores_above(P, gradient, slope, -1, factor, skip, 2, index, score) == 2);
@@ -413,8 +416,15 @@ static void test_scores(void)
         g[j] = j % 97 == 0 ? -j : 0.5;
         one[j] = 1;
     }
-    CHECK(lmml_largest_score(MANY, g, one) == 970);
-    CHECK(lmml_largest_score(MANY, g, NULL) == 970);
+    const double *factors[2] = {one, NULL};
+    for (int k = 0; k < 2; k++) {
+        none[970] = 1;
+        lmml_largest_score(MANY, g, factors[k], none, &all, &others);
+        CHECK(all == 970 && others == 873);
+        none[970] = 0;
+        lmml_largest_score(MANY, g, factors[k], none, &all, &others);
+        CHECK(all == 970 && others == 970);
+    }
     CHECK(lmml_scores_above(MANY, g, NULL, 0, NULL, none, 1, found, found_score) == 10);
     CHECK(lmml_scores_above(MANY, g, NULL, 0, one, none, 1, found, found_score) == 10);
     for (int k = 0; k < 10; k++) CHECK(found[k] == 97 * (k + 1) && found_score[k] == found[k]);

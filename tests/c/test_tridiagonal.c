@@ -16,49 +16,79 @@ static double dot(const double *x, const double *y, int n)
 }
 
 /* 2 on the diagonal, -1 beside it: the determinant is n + 1, the trace of the inverse
- * n (n + 2) / 6. */
-static void test_recurrences(void)
+ * n (n + 2) / 6, and V^-1 b is found by elimination here. */
+static void solve(double diagonal, const double *b, double *x)
 {
+    double pivot[N];
+    for (int i = 0; i < N; i++) {
+        pivot[i] = diagonal - (i > 0 ? 1 / pivot[i - 1] : 0);
+        x[i] = b[i] + (i > 0 ? x[i - 1] / pivot[i - 1] : 0);
+    }
+    for (int i = N - 1; i >= 0; i--) x[i] = (x[i] + (i < N - 1 ? x[i + 1] : 0)) / pivot[i];
+}
+
+static void test_profile(void)
+{
+    enum { DELTAS = 11, C = 2, COLUMNS = LMML_PROFILE_COLUMNS + C };
     double *d = allocate(N * sizeof *d), *e = allocate((N - 1) * sizeof *e);
-    double *pivots = allocate(2 * N * sizeof *pivots);
-    double *ratios = allocate(2 * (N - 1) * sizeof *ratios), *trace = allocate(2 * sizeof *trace);
-    double *B = allocate(K * N * sizeof *B), *X = allocate(2 * K * N * sizeof *X);
+    double *rows = allocate((C + 1) * N * sizeof *rows), deltas[DELTAS];
+    double *result = allocate(DELTAS * COLUMNS * sizeof *result);
+    double *work = allocate((size_t)lmml_profile_work(N, C) * sizeof *work);
     for (int i = 0; i < N; i++) d[i] = 1.5;
     for (int i = 0; i < N - 1; i++) e[i] = -1;
-    for (int i = 0; i < K * N; i++) B[i] = uniform();
-    const double deltas[] = {0.5, 7.5};
-    CHECK(lmml_tridiagonal_factor(N, d, e, 2, deltas, pivots, ratios, trace) == LMML_OK);
-    double product = 1;
-    for (int i = 0; i < N; i++) product *= pivots[i];
-    CHECK(fabs(product - (N + 1)) < 1e-12 * N);
-    CHECK(fabs(trace[0] - N * (N + 2) / 6.0) < 1e-12 * N);
-    lmml_tridiagonal_forward(N, 2, ratios, K, B, X);
-    for (int k = 0; k < 2 * K; k++)
-        for (int i = 0; i < N; i++) X[k * N + i] /= pivots[k / K * N + i];
-    lmml_tridiagonal_backward(N, 2, ratios, K, X);
-    for (int k = 0; k < 2 * K; k++) /* (T + delta I) x = b */
-        for (int i = 0; i < N; i++) {
-            const double *x = X + k * N;
-            const double left = i > 0 ? x[i - 1] : 0, right = i < N - 1 ? x[i + 1] : 0;
-            const double b = (1.5 + deltas[k / K]) * x[i] - left - right;
-            CHECK(fabs(b - B[k % K * N + i]) < 1e-13);
+    for (int i = 0; i < (C + 1) * N; i++) rows[i] = uniform();
+    for (int k = 0; k < DELTAS; k++) deltas[k] = 0.5 + k;
+    CHECK(lmml_tridiagonal_profile(N, C, d, e, rows, DELTAS, deltas, result, work) == LMML_OK);
+    CHECK(fabs(result[0] - log(N + 1)) < 1e-13);
+    CHECK(fabs(result[1] - N * (N + 2) / 6.0) < 1e-12);
+    for (int k = 0; k < DELTAS; k++) {
+        const double *found = result + k * COLUMNS, *gamma = found + LMML_PROFILE_COLUMNS;
+        double r[N], V_r[N], V_C[C][N], G[C][C], H[C][C];
+        for (int i = 0; i < N; i++)
+            r[i] = rows[i] - gamma[0] * rows[N + i] - gamma[1] * rows[2 * N + i];
+        solve(2 + k, r, V_r);
+        CHECK(fabs(found[2] - dot(r, V_r, N)) < 1e-13);
+        CHECK(fabs(found[3] - dot(V_r, V_r, N)) < 1e-13);
+        for (int a = 0; a < C; a++) {
+            CHECK(fabs(dot(rows + (a + 1) * N, V_r, N)) < 1e-13); /* gamma is the best */
+            solve(2 + k, rows + (a + 1) * N, V_C[a]);
         }
+        for (int a = 0; a < C; a++)
+            for (int b = 0; b < C; b++) {
+                G[a][b] = dot(rows + (a + 1) * N, V_C[b], N);
+                H[a][b] = dot(V_C[a], V_C[b], N);
+            }
+        const double determinant = G[0][0] * G[1][1] - G[0][1] * G[1][0];
+        CHECK(fabs(found[4] - log(determinant)) < 1e-12);
+        const double trace = (G[1][1] * H[0][0] - 2 * G[0][1] * H[0][1] + G[0][0] * H[1][1]);
+        CHECK(fabs(found[5] - trace / determinant) < 1e-12);
+    }
+    /* no covariates; pivots whose product overflows; one sample; what is not positive definite */
+    CHECK(lmml_tridiagonal_profile(N, 0, d, e, rows, 1, deltas, result, work) == LMML_OK);
+    double x[N];
+    solve(2, rows, x);
+    CHECK(fabs(result[2] - dot(rows, x, N)) < 1e-13 && result[4] == 0 && result[5] == 0);
+    const double huge[] = {1e50, 0.5};
+    CHECK(lmml_tridiagonal_profile(N, 0, d, e, rows, 2, huge, result, work) == LMML_OK);
+    CHECK(fabs(result[0] - N * log(1e50)) < 1e-10);
+    CHECK(lmml_tridiagonal_profile(1, 0, d, e, rows, 1, deltas, result, work) == LMML_OK);
+    CHECK(fabs(result[0] - log(2)) < 1e-15 && result[1] == 0.5);
     const double indefinite[] = {0.5, -0.5};
-    CHECK(lmml_tridiagonal_factor(N, d, e, 2, indefinite, pivots, ratios, trace) ==
+    CHECK(lmml_tridiagonal_profile(N, C, d, e, rows, 2, indefinite, result, work) ==
           LMML_ERR_NOT_POSITIVE);
-    CHECK(lmml_tridiagonal_factor(1, d, e, 2, deltas, pivots, ratios, trace) == LMML_OK);
-    CHECK(pivots[0] == 2 && pivots[1] == 9 && trace[0] == 0.5);
+    CHECK(lmml_tridiagonal_profile(0, 0, d, e, rows, 1, deltas, result, work) == LMML_ERR_ARGUMENT);
+    CHECK(lmml_tridiagonal_is_positive(N, d, e, 0.5) == 1);
+    CHECK(lmml_tridiagonal_is_positive(N, d, e, 0.3) == 0);
+    CHECK(lmml_tridiagonal_is_positive(1, d, e, -1.4) == 1);
     d[0] = NAN;
-    CHECK(lmml_tridiagonal_factor(1, d, e, 1, deltas, pivots, ratios, trace) ==
+    CHECK(lmml_tridiagonal_is_positive(N, d, e, 0.5) == 0);
+    CHECK(lmml_tridiagonal_profile(N, C, d, e, rows, 1, deltas, result, work) ==
           LMML_ERR_NOT_POSITIVE);
-    CHECK(lmml_tridiagonal_factor(0, d, e, 1, deltas, pivots, ratios, trace) == LMML_ERR_ARGUMENT);
     free(d);
     free(e);
-    free(pivots);
-    free(ratios);
-    free(trace);
-    free(B);
-    free(X);
+    free(rows);
+    free(result);
+    free(work);
 }
 
 static void test_reflectors(void)
@@ -144,6 +174,54 @@ static void fake_dpotrs(char *uplo, void *n, void *nrhs, double *a, void *lda, d
     write_integer(info, 0);
 }
 
+/* H (0 0; 0 (H'A H)_22^-1) H' of a positive definite A and a random reflector H = I - t v v'. */
+static void test_projected(const lmml_lapack *lapack)
+{
+    double v[N], y[N], A[N * N], H[N * N], X[2 * N], before[2 * N];
+    double *L = allocate(N * N * sizeof *L);
+    for (int i = 0; i < N; i++) v[i] = uniform();
+    const double t = 2 / dot(v, v, N);
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++) {
+            A[i * N + j] = 1.0 / (1 + i + j) + (i == j ? 1 : 0);
+            H[i * N + j] = (i == j) - t * v[i] * v[j];
+        }
+    for (int i = 0; i < N; i++) y[i] = t * dot(A + i * N, v, N); /* A v t - v (t v'A v t) / 2 */
+    const double middle = t * dot(v, y, N) / 2;
+    for (int i = 0; i < N; i++) y[i] -= middle * v[i];
+    for (int table = 0; table < n_tables; table++) {
+        lmml_symmetric_difference(tables[table], N, 1, A, v, y, 0.25, L);
+        for (int i = 0; i < N; i++)
+            for (int j = i; j < N; j++) { /* H'(A + 0.25 I) H */
+                double sum = i == j ? 0.25 : 0;
+                for (int a = 0; a < N; a++)
+                    for (int b = 0; b < N; b++) sum += H[a * N + i] * A[a * N + b] * H[b * N + j];
+                CHECK(fabs(L[i * N + j] - sum) < 1e-13);
+            }
+        CHECK(lmml_cholesky(lapack, N - 1, L + N + 1, N) == LMML_OK);
+        for (int i = 0; i < 2 * N; i++) before[i] = X[i] = uniform();
+        const lmml_projected P = {N, 1, L, v, &t};
+        CHECK(lmml_projected_solve(tables[table], lapack, &P, 2, X) == LMML_OK);
+        for (int row = 0; row < 2; row++) {
+            const double *x = X + row * N;
+            double first = 0, rest[N];
+            for (int i = 0; i < N; i++) first += H[i] * x[i];
+            CHECK(fabs(first) < 1e-13); /* x is orthogonal to H's first column, and */
+            for (int i = 0; i < N; i++)
+                rest[i] = dot(A + i * N, x, N) + 0.25 * x[i] - before[row * N + i];
+            for (int j = 1; j < N; j++) { /* so is (A + 0.25 I) x - b to all others */
+                double sum = 0;
+                for (int i = 0; i < N; i++) sum += H[i * N + j] * rest[i];
+                CHECK(fabs(sum) < 1e-13);
+            }
+        }
+        lmml_projected wrong = P;
+        wrong.c = N;
+        CHECK(lmml_projected_solve(tables[table], lapack, &wrong, 2, X) == LMML_ERR_ARGUMENT);
+    }
+    free(L);
+}
+
 static int64_t refusal, workspace;
 
 static void fake_dsytrd(char *uplo, void *n, double *a, void *lda, double *d, double *e,
@@ -179,6 +257,7 @@ static void test_lapack(void)
         CHECK(lmml_tridiagonalise(&lapack, N, A, d, e, tau) == LMML_ERR_LAPACK);
         CHECK(lmml_tridiagonalise(&lapack, 0, A, d, e, tau) == LMML_ERR_ARGUMENT);
 
+        test_projected(&lapack);
         double *X = allocate(2 * N * sizeof *X);
         for (int i = 0; i < N; i++) A[i * N + i] = 4, A[(i > 0 ? i - 1 : 0) * N + i] += 1;
         A[0] = 4;
@@ -217,7 +296,7 @@ static void test_lapack(void)
 
 void test_tridiagonal(void)
 {
-    test_recurrences();
+    test_profile();
     test_reflectors();
     test_lapack();
 }
