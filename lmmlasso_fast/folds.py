@@ -326,10 +326,11 @@ def kinship_groups(K, threshold: float, n_folds: int = 10) -> np.ndarray:
         levels = np.unique(links[1:])
         lowest = float(levels[bisect_left(levels, True, key=is_workable)])
         found = sizes(threshold)
+        number = "one group" if len(found) == 1 else f"{len(found)} groups"
         raise InputError(
             f"threshold: expected at least {n_folds} groups, none with more than half of the {n} "
-            f"samples, found {len(found)} groups above a kinship of {threshold!r}, the largest "
-            f"with {found.max()} samples; the lowest threshold that works is {lowest!r}"
+            f"samples, found {number} above a kinship of {threshold!r}, the largest with "
+            f"{found.max()} samples; the lowest threshold that works is {lowest!r}"
         )
     groups = np.empty(n, dtype=np.int64)
     groups[order] = np.cumsum(links <= threshold)

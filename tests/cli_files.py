@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -77,7 +78,7 @@ def process(*arguments, **options):
 
 def interrupt(monkeypatch, command, after) -> None:
     """Have Ctrl-C pressed in every run of `stability` or `cv` after so many of its tasks."""
-    module = sys.modules[f"lmmlasso_fast.cli.{command}"]
+    module = import_module(f"lmmlasso_fast.cli.{command}")
     name = {"stability": "run_replicates", "cv": "run_folds"}[command]
     run = getattr(module, name)
 

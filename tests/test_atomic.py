@@ -2,13 +2,17 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
 from lmmlasso_fast.errors import OutputError
-from lmmlasso_fast.io.atomic import atomic_write, together
+from lmmlasso_fast.io import atomic
+from lmmlasso_fast.io.atomic import atomic_write, remove_stale, together
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 
 def write(path, content, then=None):
@@ -197,3 +201,100 @@ def test_the_last_of_two_with_one_name_stays(tmp_path):
         write(tmp_path / "a", "second")
     assert os.listdir(tmp_path) == ["a"]
     assert (tmp_path / "a").read_text() == "second"
+
+
+# --- what a kill leaves --------------------------------------------------------------------------
+
+
+WRITER = """
+import sys, time
+from lmmlasso_fast.io.atomic import atomic_write, together
+with together():
+    for path in sys.argv[1:]:
+        with atomic_write(path) as file:
+            file.write("x")
+    print("written", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def writer(tmp_path):
+    """A process that has written P.a and P.b.c, but not given them their names yet."""
+    arguments = [sys.executable, "-c", WRITER, tmp_path / "P.a", tmp_path / "P.b.c"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as child:
+        while "written" not in child.stdout.readline():
+            assert child.poll() is None
+        yield child
+        child.kill()
+
+
+def kill(child):
+    child.kill()
+    child.wait()
+
+
+@linux
+def test_files_of_killed_processes_are_removed(tmp_path, writer):
+    left = set(os.listdir(tmp_path))
+    assert len(left) == 2
+    remove_stale(tmp_path / "P")
+    assert set(os.listdir(tmp_path)) == left  # it may go on
+    kill(writer)
+    for other in ("Q", "P.a.b", "p", "", "P*"):
+        remove_stale(tmp_path / other)
+    assert set(os.listdir(tmp_path)) == left
+    remove_stale(tmp_path / "P")
+    assert os.listdir(tmp_path) == []
+
+
+@linux
+def test_in_the_current_folder(tmp_path, writer, monkeypatch):
+    kill(writer)
+    monkeypatch.chdir(tmp_path)
+    remove_stale("P")
+    assert os.listdir(tmp_path) == []
+
+
+@linux
+def test_no_other_file_is_removed(tmp_path, writer):
+    """Not one of another machine, nor one that only looks like ours, nor a folder or a link."""
+    [name] = [name for name in os.listdir(tmp_path) if name.startswith(".P.a")]
+    kill(writer)
+    remove_stale(tmp_path / "P")
+    match = re.fullmatch(r"\.P\.a\.([0-9a-f]{8})-(\d+)-([0-9a-f]{8})\.tmp", name)
+    numbering, process, random = match.groups()
+    others = [
+        f".P.a.{int(numbering, 16) ^ 1:08x}-{process}-{random}.tmp",
+        f".P.a.unknown-{process}-{random}.tmp",
+        f".P.a.{numbering}-{os.getpid()}-{random}.tmp",
+        f".P.a.{numbering}-{'9' * 30}-{random}.tmp",
+        f".P.a.{numbering}-{process}-{random}.tmp.gz",
+        f".P.a.{numbering}-{process}-{random[1:]}.tmp",
+        f".P.{numbering}-{process}-{random}.tmp",
+        f"P.a.{numbering}-{process}-{random}.tmp",
+        f".PP.a.{numbering}-{process}-{random}.tmp",
+        f".P.a.{random}.tmp",
+    ]
+    for other in others:
+        (tmp_path / other).touch()
+    (tmp_path / name).mkdir()
+    link = name.replace(".P.a", ".P.link")
+    (tmp_path / link).symlink_to(tmp_path / others[0])
+    remove_stale(tmp_path / "P")
+    assert set(os.listdir(tmp_path)) == {*others, name, link}
+
+
+def test_nothing_is_removed_where_processes_are_not_known(tmp_path, monkeypatch):
+    monkeypatch.setattr(atomic, "_numbering", lambda: None)
+    with atomic_write(tmp_path / "P.a"):
+        [name] = os.listdir(tmp_path)
+        assert name.startswith(f".P.a.unknown-{os.getpid()}-")
+    (tmp_path / name).touch()
+    monkeypatch.setattr(atomic, "_runs", lambda process: False)
+    remove_stale(tmp_path / "P")
+    assert sorted(os.listdir(tmp_path)) == sorted([name, "P.a"])
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    remove_stale(tmp_path / "absent" / "P")

@@ -151,6 +151,7 @@ def test_version_and_help():
     assert lmmlasso_fast.__version__ in runner.invoke(main, ["--version"]).stdout
     for command in main.commands.values():
         text = runner.invoke(main, [command.name, "--help"]).stdout
+        assert "None" not in text  # as of a range that is none
         for parameter in command.params:
             assert all(name in text for name in parameter.opts)
             assert isinstance(parameter, click.Argument) or parameter.help, parameter.name
@@ -393,11 +394,20 @@ def test_simulate_does_not_overwrite_other_files(tmp_path, suffix):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--n-populations", 10], "n_populations: expected between 1 and n_samples, found 10"),
-        (["--n-chromosomes", 21], "n_chromosomes: expected between 1 and n_variants, found 21"),
-        (["--h2-snp", 0.8], r"h2_structure: expected between 0 and 0.2 (1 - h2_snp), found 0.3"),
-        (["--n-causal", 0], "h2_snp: expected 0 when n_causal is 0, found 0.3"),
-        (["--n-causal", 21], "n_causal: expected at most"),
+        (
+            ["--n-populations", 10],
+            "error: --n-populations: expected between 1 and --n-samples, found 10",
+        ),
+        (
+            ["--n-chromosomes", 21],
+            "error: --n-chromosomes: expected between 1 and --n-variants, found 21",
+        ),
+        (
+            ["--h2-snp", 0.8],
+            "error: --h2-structure: expected between 0 and 0.2 (1 - --h2-snp), found 0.3",
+        ),
+        (["--n-causal", 0], "error: --h2-snp: expected 0 when --n-causal is 0, found 0.3"),
+        (["--n-causal", 21], "error: --n-causal: expected at most"),
     ],
 )
 def test_simulations_that_cannot_be(tmp_path, arguments, message):

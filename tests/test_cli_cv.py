@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -14,6 +15,7 @@ from cli_files import (
     CV_COLUMNS,
     interrupt,
     lmmlasso,
+    log,
     n_records,
     read,
     results,
@@ -77,6 +79,10 @@ def refused(*arguments, code=3):
 
 def chosen_alpha(err) -> str:
     return re.search(r"predictions and selection: alpha (\S+)", err)[1]
+
+
+def null_of(prefix):
+    return json.loads(Path(f"{prefix}.null.json").read_text())
 
 
 def ids_of(small):
@@ -222,9 +228,17 @@ def test_model_of_the_chosen_alpha_alone(small, run, found, tmp_path):
     assert differ == {".model.npz"}
 
 
-def test_the_last_alpha_is_the_best(small, tmp_path):
-    err = cv(small, tmp_path / "P", "--eps", 0.6)
-    assert "warning: the best alpha is the last one; a smaller --eps may predict better" in err
+@pytest.mark.parametrize(
+    ("flags", "further"),
+    [
+        (["--eps", 0.6], "a smaller --eps"),
+        (["--max-active", 1], "a larger --max-active"),
+        (["--alpha", "0.6,0.5"], "a smaller --alpha"),
+    ],
+)
+def test_the_last_alpha_is_the_best(small, tmp_path, flags, further):
+    err = lmmlasso("cv", *small.base, "--folds", 3, *flags, "--out", tmp_path / "P")
+    assert f"warning: the best alpha is the last one; {further} may predict better" in err
 
 
 def test_given_alphas(small, genotypes, tmp_path):
@@ -236,8 +250,9 @@ def test_given_alphas(small, genotypes, tmp_path):
     assert_array_equal(table.EXPLAINED_VARIANCE, found.explained_variance)
     assert table.N_ACTIVE[0] > 0
     assert "without SNPs" not in err
-    message = refused("cv", *arguments, "--n-active", 1)
-    assert "n_active: expected at least" in message
+    err = lmmlasso("cv", *arguments, "--n-active", 1, code=3)
+    assert f"error: --n-active: expected at least {table.N_ACTIVE[0]:.0f}, the fewest active" in err
+    assert "estimated: less than a second for 3 folds" not in err
 
 
 # --- folds ---------------------------------------------------------------------------------------
@@ -317,6 +332,24 @@ def test_groups_with_a_missing_one(small, tmp_path, missing):
         assert read(tmp_path / "Q.cv_pred.tsv").n_rows == 90
 
 
+def test_groups_are_no_covariate(small, tmp_path):
+    """Unless somebody says so: by default every other column of the table is one."""
+    base = [*small.base, *small.covar, *FOLDS, "--groups", "batch"]
+    err = lmmlasso("cv", *base, "--out", tmp_path / "P")
+    assert f"--groups: column batch of {small.covar[1]} is no covariate" in err
+    names = ["--covar-name", "age,PC{1:3}"]
+    lmmlasso("cv", *base, *names, "--out", tmp_path / "Q")
+    assert results(tmp_path / "P") == results(tmp_path / "Q")
+    err = lmmlasso("cv", *base, *names, "--covar-name", "age,batch", "--out", tmp_path / "R")
+    assert "is no covariate" not in err
+    assert set(null_of(tmp_path / "R")["covariates"]) == {"intercept", "age", "batch=b", "batch=c"}
+    # a table of groups alone has no covariates
+    table = write_table(tmp_path / "g.tsv", **ids_of(small), batch=["a", "b", "c"] * 30)
+    base = [*small.base, "--covar", table, *FOLDS, "--groups", "batch"]
+    lmmlasso("cv", *base, "--out", tmp_path / "S")
+    assert set(null_of(tmp_path / "S")["covariates"]) == {"intercept"}
+
+
 def test_groups_of_samples_that_the_table_lacks(small, tmp_path):
     columns = {name: values[:80] for name, values in ids_of(small).items()}
     pheno = write_table(tmp_path / "y.tsv", **columns, Y=small.y[:80])
@@ -332,8 +365,15 @@ def test_groups_of_samples_that_the_table_lacks(small, tmp_path):
 
 
 def test_kinship_threshold(small, genotypes, tmp_path):
-    message = refused("cv", *small.base, *FOLDS, "--kinship-threshold", -1, "--out", tmp_path / "P")
+    arguments = [*small.base, *FOLDS, "--kinship-threshold", -1, "--out", tmp_path / "P"]
+    message = refused("cv", *arguments)
+    assert message.startswith("error: --kinship-threshold: expected at least 3 groups, none with")
+    assert "found one group above a kinship of -1.0, the largest with 90 samples" in message
+    assert "null model" not in log(tmp_path / "P")
     lowest = float(re.search(r"the lowest threshold that works is (\S+)$", message)[1])
+    message = refused("cv", *arguments, "--folds", 91)
+    assert message.startswith("error: --folds: expected an integer from 2 to the 90 samples")
+    assert "estimated" not in log(tmp_path / "P")  # nor is the kinship computed
     cv(small, tmp_path / "P", "--kinship-threshold", lowest)
     found = ll.cross_validate(
         genotypes, small.y, n_folds=3, n_alphas=40, seed=5, kinship_threshold=lowest
@@ -406,18 +446,27 @@ def test_max_active_ends_the_alphas(small, genotypes, tmp_path):
         (["--alpha", 1, "--n-alphas", 3], 2, "--n-alphas changes nothing with --alpha"),
         (["--no-kinship", "--log-delta", 1], 2, "--log-delta changes nothing with --no-kinship"),
         (["--folds", 1], 2, "--folds"),
-        (["--folds", 91], 3, "n_folds: expected"),
+        (
+            ["--folds", 91],
+            3,
+            "error: --folds: expected an integer from 2 to the 90 samples, found 91",
+        ),
+        (
+            ["--covar", "c.tsv", "--groups", "batch", "--folds", 4],
+            3,
+            "error: --groups: expected at least as many as the 4 folds, found 3",
+        ),
         (["--groups", "fam"], 3, "--groups 'fam': expected a column of the phenotype or covariate"),
         (["--groups", "IID"], 3, "found none of that name"),
     ],
 )
 def test_refused(small, tmp_path, flags, code, message):
     out = tmp_path / "P"
+    flags = [small.folder / part if part == "c.tsv" else part for part in flags]
     err = lmmlasso("cv", *small.base, *flags, "--out", out, code=code)
     assert message in err
     assert ("SNPs in the fileset" in err) == (code == 3)
-    if "--groups" in flags:
-        assert "null model" not in err
+    assert "estimated" not in err  # that is before the kinship is computed
     assert results(out) == {}
 
 
@@ -453,9 +502,11 @@ def begun(files, monkeypatch):
     arguments += ["--out", files / "out" / "P"]
     with monkeypatch.context() as context:
         interrupt(context, "cv", after=2)
-        lmmlasso("cv", *arguments, code=130)
-    assert set(results(files / "out" / "P")) == {".checkpoint"}
-    assert n_records(files / "out" / "P.checkpoint") == 2
+        err = lmmlasso("cv", *arguments, code=130)
+    assert f"error: interrupted; {files / 'out' / 'P'}.cv.checkpoint is kept, and the same " in err
+    assert "with --resume goes on from it" in err
+    assert set(results(files / "out" / "P")) == {".cv.checkpoint"}
+    assert n_records(files / "out" / "P.cv.checkpoint") == 2
     return arguments, results(files / "out" / "W")
 
 
@@ -500,8 +551,8 @@ def test_resume_refuses_another_run(files, begun, change, field):
     arguments, _ = begun
     change = [files / part if part == "c.tsv" else part for part in change]
     message = refused("cv", *arguments, *change, "--resume")
-    assert f"P.checkpoint: the checkpoint of another run, field '{field}': expected" in message
-    assert n_records(files / "out" / "P.checkpoint") == 2
+    assert f"P.cv.checkpoint: the checkpoint of another run, field '{field}': expected" in message
+    assert n_records(files / "out" / "P.cv.checkpoint") == 2
 
 
 def test_resume_refuses_changed_inputs(files, begun):
@@ -512,10 +563,31 @@ def test_resume_refuses_changed_inputs(files, begun):
     assert "field 'inputs.pheno.sha256': expected" in message
 
 
+def test_two_commands_with_one_prefix(files, begun, monkeypatch):
+    """Neither meets the other's checkpoint."""
+    arguments, expected = begun
+    out = files / "out" / "P"
+    other = ["stability", *arguments[:4], "--replicates", 4, "--n-active", 3, "--out", out]
+    lmmlasso(*other[:-1], files / "out" / "S")
+    with monkeypatch.context() as context:
+        interrupt(context, "stability", after=3)
+        lmmlasso(*other, code=130)
+    assert n_records(f"{out}.cv.checkpoint") == 2
+    assert n_records(f"{out}.stability.checkpoint") == 3
+    assert "resumed: 2 of 4 folds" in lmmlasso("cv", *arguments, "--resume")
+    found = results(out)
+    assert found.pop(".stability.checkpoint")
+    assert found == expected
+    assert "resumed: 3 of 4 replicates" in lmmlasso(*other, "--resume")
+    of_stability = results(files / "out" / "S")
+    assert {suffix: results(out)[suffix] for suffix in of_stability} == of_stability
+
+
 def test_resume_refuses_the_checkpoint_of_another_command(files, begun):
     arguments, _ = begun
-    base = arguments[:4]
-    message = refused("stability", *base, "--resume", "--out", files / "out" / "P")
+    out = files / "out" / "P"
+    Path(f"{out}.cv.checkpoint").rename(f"{out}.stability.checkpoint")
+    message = refused("stability", *arguments[:4], "--resume", "--out", out)
     assert "the checkpoint of another run, field 'kind': expected \"stability\", found" in message
 
 
@@ -644,7 +716,7 @@ def test_fwer_and_mfdr_of_the_plain_lasso(small, genotypes, covariates, tmp_path
         (["--seed", 1], 2, "--seed changes nothing without --fwer"),
         (["--fwer", 0], 2, "--fwer"),
         (["--fwer", 1], 2, "--fwer"),
-        (["--fwer", 0.05, "--n-draws", 10], 3, "n_draws: expected"),
+        (["--fwer", 0.05, "--n-draws", 10], 3, "error: --n-draws: expected at least 19 draws"),
     ],
 )
 def test_refused_by_fit(small, tmp_path, flags, code, message):

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -699,6 +700,21 @@ def test_signals(files, number, code, state):
     assert "Traceback" not in err
     assert f"error: {state}" in err
     assert_nothing_but_the_record(files / "out" / "P", code, state)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_what_a_kill_left_is_removed(files):
+    program = """
+import os, sys
+from lmmlasso_fast.io.atomic import atomic_write
+with atomic_write(sys.argv[1]):
+    os.kill(os.getpid(), 9)
+"""
+    out = files / "out" / "P"
+    subprocess.run([sys.executable, "-c", program, f"{out}.model.npz"], stdout=subprocess.DEVNULL)
+    assert [name for name in results_names(files) if name.startswith(".P.model.npz.")]
+    lmmlasso("null", *arguments_of(files, out))
+    assert not [name for name in results_names(files) if name.startswith(".")]
 
 
 def test_internal_errors_say_so(files, monkeypatch):

@@ -15,6 +15,7 @@ from cli_files import (
 )
 
 from lmmlasso_fast.cli import main
+from lmmlasso_fast.cli.options import in_flags
 from lmmlasso_fast.threads import available_threads
 
 # --- every flag changes something ----------------------------------------------------------------
@@ -187,6 +188,36 @@ def test_every_flag_changes_something(small, other, tmp_path, command, flag):
     assert run_json(out)["options"][parameter.name] != parameter.default
 
 
+@pytest.mark.parametrize(
+    ("command", "message", "found"),
+    [
+        ("cv", "n_folds: expected 2, found 1", "--folds: expected 2, found 1"),
+        ("cv", "threshold: expected 2, found 1", "--kinship-threshold: expected 2, found 1"),
+        ("fit", "n_alphas: expected 2 if max_active", "--n-alphas: expected 2 if --max-active"),
+        ("fit", "alphas: expected 2, found eps", "--alpha: expected 2, found eps"),
+        (
+            "stability",
+            "cutoff: expected 1; take fraction=0.5 or assumption='none'",
+            "--cutoff: expected 1; take --fraction 0.5 or --assumption none",
+        ),
+        # what is no argument, or none of this command, or may be the user's own
+        ("fit", "n_folds: expected 2, found 1", None),
+        ("cv", "phenotype: expected n_active=3, found 1", None),
+        ("cv", "seed: the file cannot be read: expected a file, found n_active", None),
+        ("cv", "data/seed: expected a file, found none", None),
+    ],
+)
+def test_messages_name_flags(command, message, found):
+    assert in_flags(message, main.commands[command]) == (found or message)
+
+
+def test_files_with_the_names_of_flags(small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "seed").write_text("")
+    err = lmmlasso("cv", *small.base, "--keep", "seed", "--out", tmp_path / "P", code=3)
+    assert "error: seed: expected sample ids (FID IID), found none" in err
+
+
 def test_out(small, tmp_path):
     (tmp_path / "a b").mkdir()
     lmmlasso("null", *small.base, "--out", tmp_path / "a b" / "x.y")
@@ -207,7 +238,7 @@ def test_resume(small, tmp_path, monkeypatch):
         interrupt(context, "stability", after=3)
         arguments = ["stability", *small.base, "--replicates", 4, "--out", tmp_path / "P"]
         lmmlasso(*arguments, code=130)
-        assert n_records(tmp_path / "P.checkpoint") == 3
+        assert n_records(tmp_path / "P.stability.checkpoint") == 3
         lmmlasso(*arguments, code=130)  # from the beginning, as long as nobody says --resume
         lmmlasso(*arguments, "--resume")
     assert "resumed: 3 of 4 replicates were done before" in log(tmp_path / "P")

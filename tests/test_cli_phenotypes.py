@@ -98,6 +98,7 @@ def test_what_is_recorded(base, tmp_path):
     counts = run_json(tmp_path / "P")["counts"]["phenotypes"]
     assert {name: counts[name]["samples"] for name in counts} == {"A": 86, "B": 79}
     assert counts["A"]["excluded"]
+    assert run_json(tmp_path / "P")["blas_threads"] == 1
     text = log(tmp_path / "P")
     assert "phenotype A: 87 samples have it, 3 do not and are dropped" in text
     assert "phenotype B: 80 samples have it, 10 do not and are dropped" in text
@@ -106,6 +107,14 @@ def test_what_is_recorded(base, tmp_path):
 
 
 # --- one kinship and decomposition for the same samples ------------------------------------------
+
+
+def test_recorded_threads_are_of_the_largest_number_of_samples(base, tmp_path, monkeypatch):
+    run = sys.modules["lmmlasso_fast.cli.run"]
+    monkeypatch.setattr(run, "blas_threads_for", lambda n_samples, n_threads: n_samples)
+    for names, n_samples in (("A,B", 86), ("B,A", 86), ("B", 79)):
+        lmmlasso("null", *base, "--pheno-name", names, "--out", tmp_path / "P")
+        assert run_json(tmp_path / "P")["blas_threads"] == n_samples
 
 
 @pytest.fixture
@@ -375,6 +384,21 @@ def test_bad_phenotypes_are_named(small, tmp_path):
     assert "column 'E': expected a number, or NA for a missing value, found 'tall'" in err
 
 
+@pytest.mark.parametrize("transform", ["none", "boxcox", "rint"])
+def test_all_phenotypes_are_checked_before_one_is_fitted(small, tmp_path, transform):
+    few = [1.0, 2.0] + [None] * 88
+    pheno = write_table(tmp_path / "y.tsv", **ids_of(small), A=small.y, B=[1.0] * 90, C=few)
+    base = ["--bfile", small.prefix, "--pheno", pheno, "--transform", transform]
+    for names, message in (
+        ("A,B", f"error: phenotype B of {pheno}: phenotype: expected at least two distinct"),
+        ("A,C", f"error: phenotype C of {pheno}: phenotype: expected at least 3 samples, found 2"),
+    ):
+        err = lmmlasso("null", *base, "--pheno-name", names, "--out", tmp_path / "P", code=3)
+        assert message in err
+        assert "null model" not in err
+        assert results(tmp_path / "P") == {}
+
+
 # --- checkpoints and parts -----------------------------------------------------------------------
 
 
@@ -386,10 +410,10 @@ def test_interrupted_in_the_second_phenotype(base, tmp_path, monkeypatch):
     with monkeypatch.context() as context:
         interrupt(context, "stability", after=3)
         lmmlasso(*arguments, "--out", tmp_path / "P", code=130)
-        assert set(results(tmp_path / "P")) == {".A.checkpoint"}
+        assert set(results(tmp_path / "P")) == {".A.stability.checkpoint"}
         lmmlasso(*arguments, "--resume", "--out", tmp_path / "P", code=130)
     found = results(tmp_path / "P")
-    assert found.pop(".B.checkpoint").count(b"\n") == 4
+    assert found.pop(".B.stability.checkpoint").count(b"\n") == 4
     assert found == {s: content for s, content in expected.items() if s.startswith(".A.")}
     err = lmmlasso(*arguments, "--resume", "--out", tmp_path / "P")
     assert "resumed: 3 of 4 replicates were done before" in err

@@ -376,7 +376,8 @@ def test_groups_are_the_connected_components(A, data):
             sizes = np.bincount(expected)
             assert f"at least {n_folds} groups" in message
             assert f"half of the {n} samples" in message
-            assert f"found {len(sizes)} groups above a kinship of {float(threshold)!r}" in message
+            number = "one group" if len(sizes) == 1 else f"{len(sizes)} groups"
+            assert f"found {number} above a kinship of {float(threshold)!r}" in message
             assert f"the largest with {sizes.max()} samples" in message
             assert float(printed) == lowest
             groups = kinship_groups(A, float(printed), n_folds)

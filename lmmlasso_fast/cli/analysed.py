@@ -31,6 +31,7 @@ from lmmlasso_fast.io.tables import encode_covariates, read_covariates, read_phe
 from lmmlasso_fast.io.text import quote
 from lmmlasso_fast.kinship import Kinship
 from lmmlasso_fast.kinship import kinship as compute_kinship
+from lmmlasso_fast.null_model import as_phenotype
 from lmmlasso_fast.preprocessing import Transform, transform_phenotype
 from lmmlasso_fast.threads import blas_cap, blas_threads_for
 
@@ -183,6 +184,8 @@ def analyses(run: Run, options: dict) -> Iterator[Analysed]:
     fileset = Fileset(genotypes, kept, covariates)
     with run.stage("read"):
         masks = {name: _usable(run, fileset, name, y) for name, y in phenotypes.items()}
+        for name, y in phenotypes.items():  # all, before the first one is fitted
+            _transform(options, name, y[masks[name]])
     several = len(phenotypes) > 1
     prefixes = _prefixes(phenotypes) if several else dict.fromkeys(phenotypes, "")
     by_samples: dict[bytes, list[str]] = {}
@@ -245,12 +248,18 @@ def _analysed(run, options, samples: SampleSet, name, y, prefix) -> Analysed:
     genotypes = report_variants(run, options, samples.genotypes, prefix)
     samples = replace(samples, genotypes=genotypes)  # shares the kinship
     raw = y[samples.rows]
-    with located(f"phenotype {name} of {options['pheno'] or fam_path(options)}"):
-        values, transform = transform_phenotype(raw, options["transform"], options["standardize"])
+    values, transform = _transform(options, name, raw)
     if transform.lambda_ is not None:
         run.say(f"Box-Cox: lambda {transform.lambda_:.6g}, shift {transform.shift:.6g}")
     run.say(f"{len(raw)} samples analysed")
     return Analysed(samples, name, raw, values, transform, prefix)
+
+
+def _transform(options: dict, name: str, raw: np.ndarray) -> tuple[np.ndarray, Transform]:
+    """Return the transformed phenotype and how; raise if it cannot be analysed."""
+    with located(f"phenotype {name} of {options['pheno'] or fam_path(options)}"):
+        values, transform = transform_phenotype(raw, options["transform"], options["standardize"])
+        return as_phenotype(values), transform
 
 
 def _prefixes(names) -> dict[str, str]:
@@ -336,6 +345,12 @@ def _read_covariates(run, options, genotypes):
         return None
     run.note_input(path)
     table = read_covariates(path, options["covar_name"], options["missing_code"])
+    groups = options.get("groups")
+    if options["covar_name"] is None and groups in table.columns[2:]:
+        run.say(f"--groups: column {groups} of {path} is no covariate")
+        table = table.drop(groups)
+        if table.width == 2:
+            return None
     rows = match_samples(genotypes.samples, table, f"covariates {path}")
     import polars as pl
 

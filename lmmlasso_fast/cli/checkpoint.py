@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
-import click
-
 import lmmlasso_fast
 from lmmlasso_fast.cli.analysed import Analysed
 from lmmlasso_fast.cli.inputs import say_time
@@ -21,12 +19,6 @@ _LISTS = ("pheno", "covar", "keep", "remove", "extract", "exclude")
 _FILES = frozenset(["bfile", *_FILESET, *_LISTS, "kinship_file", "grm"])
 #: Flags on which no result depends, and the phenotype, which is named besides.
 _NEUTRAL = frozenset(["out", "threads", "resume", "pheno_name"])
-
-resume_option = click.option(
-    "--resume",
-    is_flag=True,
-    help="Go on from the checkpoint that an interrupted run with the same input left.",
-)
 
 
 def fingerprint(run: Run, flags: dict, analysed: Analysed, neutral: frozenset[str]) -> dict:
@@ -74,7 +66,8 @@ def finish_tasks(
     missing = [task for task in tasks if task not in journal.results]
     if len(missing) < len(tasks):
         run.say(f"resumed: {len(tasks) - len(missing)} of {len(tasks)} {what} were done before")
-    say_time(run, seconds(len(missing)), f"for {len(missing)} {what}")
+    if missing:
+        say_time(run, seconds(len(missing)), f"for {len(missing)} {what}")
     done = len(tasks) - len(missing)
     with (
         run.stage(what),
@@ -89,27 +82,29 @@ def finish_tasks(
 
 
 def open_journal(
-    run: Run, flags: dict, analysed: Analysed, kind: str, suffix: str, belongs_to: dict
+    run: Run, flags: dict, analysed: Analysed, kind: str, belongs_to: dict, *, partial: bool = False
 ) -> Journal:
-    """Begin OUT.suffix, or go on with it (--resume).
+    """Begin OUT.KIND.checkpoint or, for partial results, OUT.partial; or go on with it (--resume).
 
     Raises
     ------
     InputError
         Partial results are there, which are not replaced without a word.
     """
-    path = f"{run.out}.{analysed.prefix}{suffix}"
+    path = f"{run.out}.{analysed.prefix}{'partial' if partial else f'{kind}.checkpoint'}"
     if not flags["resume"] and os.path.exists(path):
         with suppress(JournalError):
-            before, _, _, results = read_journal(path)
-            if results and suffix == "partial":
+            _, _, _, results = read_journal(path)
+            if results and partial:
                 raise InputError(
                     f"{path}: expected no such file, found one with {len(results)} finished "
                     "replicates; add --resume to go on with it, or choose another --out"
                 )
             if results:
-                run.warn(f"{path}: replaced; it had {len(results)} finished tasks of {before}")
+                run.warn(f"{path}: replaced; it had {len(results)} finished tasks")
     start = Journal.resume if flags["resume"] else Journal.create
     # absolute names: partial files may be merged elsewhere
     files = {name: os.path.abspath(flags[name]) for name in _FILES if flags[name] is not None}
-    return start(path, kind, belongs_to, json.loads(json.dumps(flags | files)))
+    journal = start(path, kind, belongs_to, json.loads(json.dumps(flags | files)))
+    run.checkpoint = path
+    return journal

@@ -5,13 +5,14 @@ import numpy as np
 
 from lmmlasso_fast.cli import options
 from lmmlasso_fast.cli.analysed import Analysed, analyses
-from lmmlasso_fast.cli.checkpoint import fingerprint, finish_tasks, open_journal, resume_option
-from lmmlasso_fast.cli.estimate import estimate_tasks
+from lmmlasso_fast.cli.checkpoint import fingerprint, finish_tasks, open_journal
+from lmmlasso_fast.cli.estimate import Refits, estimate_tasks
 from lmmlasso_fast.cli.fit import fit_path, model_options, optional_null_model, write_path
 from lmmlasso_fast.cli.inputs import given_kinship
 from lmmlasso_fast.cli.run import EXIT_NOT_CONVERGED, Run, execute
 from lmmlasso_fast.cross_validation import CrossValidation, CvPlan, collect, make_plan, run_folds
-from lmmlasso_fast.errors import TableError
+from lmmlasso_fast.errors import InputError, TableError
+from lmmlasso_fast.folds import kinship_groups, make_folds
 from lmmlasso_fast.io.cv_tables import held_out_table, scores_table
 from lmmlasso_fast.io.ids import match_samples
 from lmmlasso_fast.io.results import write_table
@@ -30,11 +31,11 @@ fold_options = options.group(
         "--groups",
         metavar="COLUMN",
         help="Of the phenotype or covariate table: samples with one value (a family, a cage) are "
-        "held out together.",
+        "held out together. It is no covariate then, unless --covar-name has it.",
     ),
     click.option(
         "--kinship-threshold",
-        type=options.Number(),
+        type=options.Finite(),
         help="Hold out together whoever is related by more than this (kinship of mean diagonal 1).",
     ),
     click.option(
@@ -44,9 +45,7 @@ fold_options = options.group(
         show_default=True,
         help="Divisions into folds.",
     ),
-    click.option(
-        "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the folds."
-    ),
+    options.seed("Of the folds."),
     click.option(
         "--select",
         type=click.Choice(["best", "one-se"]),
@@ -55,25 +54,12 @@ fold_options = options.group(
         help="The alpha of predictions and selection: of the largest explained variance, or the "
         "largest one within a standard error of it.",
     ),
-    click.option(
-        "--n-active",
-        type=click.IntRange(1),
-        help="Instead, the smallest alpha with at most so many active SNPs.",
-    ),
+    options.n_active("Instead, the smallest alpha with at most so many active SNPs."),
 )
 
 
 @click.command()
-@options.genotypes
-@options.phenotype
-@options.kinship
-@options.null_model
-@options.path
-@model_options
-@fold_options
-@resume_option
-@options.filters
-@options.output
+@options.paths(model_options, fold_options, options.resume)
 def cv(**flags):
     """Cross-validation: explained variance of held-out samples, and everything `fit` writes.
 
@@ -88,6 +74,8 @@ def cv(**flags):
             raise click.UsageError("give --groups or --kinship-threshold, not both")
         if flags["n_active"] is not None:
             options.ignored({"select"}, "with --n-active")
+        n_folds = flags["folds"]
+        run.refits = Refits(n_folds * flags["repeats"], share=1 - 1 / n_folds)
         for analysed in analyses(run, flags):
             _run(run, flags, analysed)
 
@@ -95,9 +83,10 @@ def cv(**flags):
 
 
 def _run(run: Run, flags: dict, analysed: Analysed) -> None:
-    groups = None if flags["groups"] is None else _groups(run, flags, analysed)
+    groups = _groups(run, flags, analysed)
     null = optional_null_model(run, flags, analysed)
     path = fit_path(run, flags, analysed, null, flags["alphas"])
+    _check_n_active(flags, path)
     plan = _plan(flags, analysed, path, groups)
     if plan.study.kinship is not None:
         run.warn(
@@ -105,7 +94,7 @@ def _run(run: Run, flags: dict, analysed: Analysed) -> None:
             "is flattered by what it knows of them"
         )
     belongs_to = fingerprint(run, flags, analysed, _NEUTRAL)
-    with open_journal(run, flags, analysed, "cv", "checkpoint", belongs_to) as journal:
+    with open_journal(run, flags, analysed, "cv", belongs_to) as journal:
         results = finish_tasks(
             run,
             journal,
@@ -117,7 +106,7 @@ def _run(run: Run, flags: dict, analysed: Analysed) -> None:
                 int(analysed.genotypes.included.sum()),
                 n_tasks=n_tasks,
                 n_alphas=len(path.alphas),
-                workers=run.threads,
+                workers=run.workers(n_tasks),
                 with_kinship=plan.study.random_effect and plan.study.kinship is None,
             ),
         )
@@ -146,7 +135,6 @@ def _plan(flags: dict, analysed: Analysed, path: LassoPath, groups: np.ndarray |
         path=path,
         n_folds=flags["folds"],
         groups=groups,
-        kinship_threshold=flags["kinship_threshold"],
         n_repeats=flags["repeats"],
         seed=flags["seed"],
         covariates=analysed.covariates,
@@ -167,7 +155,25 @@ def _plan(flags: dict, analysed: Analysed, path: LassoPath, groups: np.ndarray |
     )
 
 
-def _groups(run: Run, flags: dict, analysed: Analysed) -> np.ndarray:
+def _groups(run: Run, flags: dict, analysed: Analysed) -> np.ndarray | None:
+    """Return every analysed sample's group, whose samples are held out together.
+
+    Folds that cannot be made are refused here, before anything is fitted.
+    """
+    n, n_folds = analysed.genotypes.n_samples, flags["folds"]
+    make_folds(n, n_folds)
+    if flags["groups"] is not None:
+        groups = _column(run, flags, analysed)
+    elif flags["kinship_threshold"] is not None:
+        K = analysed.samples.kinship(run, flags)
+        groups = kinship_groups(K, flags["kinship_threshold"], n_folds)
+    else:
+        return None
+    make_folds(n, n_folds, groups=groups, n_repeats=flags["repeats"], seed=flags["seed"])
+    return groups
+
+
+def _column(run: Run, flags: dict, analysed: Analysed) -> np.ndarray:
     """Return every analysed sample's value in the column of --groups."""
     name = flags["groups"]
     files = [flags[key] for key in ("pheno", "covar") if flags[key] is not None]
@@ -190,12 +196,24 @@ def _groups(run: Run, flags: dict, analysed: Analysed) -> np.ndarray:
                 f"samples, found {int(lacking.sum())} without; the first is {first}; drop these "
                 "with --remove"
             )
-        run.say(f"--groups: {len(np.unique(values))} groups in column {name} of {file}")
+        n_groups = len(np.unique(values))
+        plural = "" if n_groups == 1 else "s"
+        run.say(f"--groups: {n_groups} group{plural} in column {name} of {file}")
         return values
     raise TableError(
         f"--groups {quote(name)}: expected a column of the phenotype or covariate table "
         f"({', '.join(files) or 'none is given'}), found none of that name"
     )
+
+
+def _check_n_active(flags: dict, path: LassoPath) -> None:
+    """Refuse a number of SNPs that the path never comes down to, before the folds are run."""
+    fewest = int(path.n_active.min())
+    if flags["n_active"] is not None and flags["n_active"] < fewest:
+        raise InputError(
+            f"--n-active: expected at least {fewest}, the fewest active SNPs at any --alpha, found "
+            f"{flags['n_active']}; give larger alphas"
+        )
 
 
 def _chosen(flags: dict, found: CrossValidation) -> int:
@@ -217,9 +235,14 @@ def _say(run: Run, flags: dict, found: CrossValidation, index: int) -> None:
         f"{at(found.one_se_index)}{without}"
     )
     run.say(f"predictions and selection: alpha {found.alphas[index]:.6g}")
-    last = len(found.alphas) - 1
-    if found.best_index == last:
-        run.warn("the best alpha is the last one; a smaller --eps may predict better")
+    n_alphas = len(found.alphas)
+    if found.best_index == n_alphas - 1:
+        further, asked = "a smaller --eps", flags["n_alphas"]
+        if flags["alphas"] is not None:
+            further, asked = "a smaller --alpha", len(flags["alphas"])
+        if n_alphas < asked:  # the path ended before
+            further = "a larger --max-active"
+        run.warn(f"the best alpha is the last one; {further} may predict better")
     if not found.converged.all():
         run.warn(f"{int((~found.converged).sum())} alphas did not converge in some fold")
         if flags["strict"]:

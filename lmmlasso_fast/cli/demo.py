@@ -3,6 +3,7 @@
 import click
 import numpy as np
 
+from lmmlasso_fast.cli import options
 from lmmlasso_fast.cli.analysed import only_analysis
 from lmmlasso_fast.cli.fit import fit, fit_and_write
 from lmmlasso_fast.cli.run import Run, execute
@@ -18,9 +19,7 @@ _SAME_LOCUS = 0.3
 
 
 @click.command()
-@click.option(
-    "--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the simulation."
-)
+@options.seed("Of the simulation.", default=1)
 @click.option("--out", default="demo", show_default=True, metavar="P", help="Prefix of the files.")
 @click.option("--threads", type=click.IntRange(1), default=None, help="[default: all available]")
 def demo(**flags):

@@ -57,20 +57,12 @@ error_options = options.group(
         show_default=True,
         help="Simulated phenotypes for --fwer.",
     ),
-    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of these."),
+    options.seed("Of these."),
 )
 
 
 @click.command()
-@options.genotypes
-@options.phenotype
-@options.kinship
-@options.null_model
-@options.path
-@model_options
-@error_options
-@options.filters
-@options.output
+@options.paths(model_options, error_options)
 def fit(**flags):
     """Fit LMM-Lasso: null model, Lasso path, saved model and predictions.
 

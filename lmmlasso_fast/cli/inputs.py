@@ -6,7 +6,7 @@ from os.path import isfile, splitext
 import click
 import numpy as np
 
-from lmmlasso_fast.cli.estimate import estimate
+from lmmlasso_fast.cli.estimate import estimate, estimate_refits
 from lmmlasso_fast.cli.run import Run
 from lmmlasso_fast.errors import (
     GenotypeError,
@@ -178,10 +178,12 @@ def read_given_kinship(run: Run, options: dict, fam_samples=None) -> Kinship:
 
 def say_estimate(run: Run, options: dict, genotypes: Genotypes) -> None:
     """Say what the long part will take."""
+    n, p = genotypes.n_samples, int(genotypes.included.sum())
     n_alphas = len(options.get("alphas") or []) or options.get("n_alphas", 0)
-    seconds, megabytes = estimate(
-        genotypes.n_samples, int(genotypes.included.sum()), n_alphas=n_alphas
-    )
+    seconds, megabytes = estimate(n, p, n_alphas=n_alphas)
+    if run.refits is not None:
+        workers = run.workers(run.refits.number)
+        megabytes = max(megabytes, estimate_refits(n, p, run.refits, workers=workers))
     say_time(run, seconds, f"and {megabytes:.0f} MB of memory")
 
 

@@ -2,8 +2,12 @@
 
 import functools
 import math
+import re
 
 import click
+
+#: What functions call the arguments that flags set, where that is another name than the flag's.
+_ARGUMENTS = {"n_folds": "folds", "threshold": "kinship_threshold"}
 
 
 def group(*options):
@@ -15,14 +19,18 @@ def group(*options):
     return decorate
 
 
-class Number(click.FloatRange):
-    """A finite number in a range."""
+class Finite(click.types.FloatParamType):
+    """A finite number."""
 
     def convert(self, value, param, ctx):
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number.", param, ctx)
         return number
+
+
+class Number(Finite, click.FloatRange):
+    """A finite number in a range."""
 
 
 class Numbers(click.ParamType):
@@ -47,6 +55,42 @@ def ignored(names, because: str) -> None:
         if parameter.name in names and given is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError(f"{parameter.opts[0]} changes nothing {because}; leave it out")
 
+
+def in_flags(message: str, command: click.Command) -> str:
+    """Return what a function says of its arguments with the flags of a command in their place.
+
+    Such a message starts with an argument's name. In others the same word may be the user's own.
+    """
+    flags = {p.name: p.opts[0] for p in command.params if isinstance(p, click.Option)}
+    flags |= {name: flags[flag] for name, flag in _ARGUMENTS.items() if flag in flags}
+    argument, colon, rest = message.partition(": expected ")
+    if not colon or argument not in flags:
+        return message
+    rest = re.sub(
+        rf"\b({'|'.join(flags)})='?([\w.]+)'?", lambda found: f"{flags[found[1]]} {found[2]}", rest
+    )
+    # a name of one word may be English
+    rest = re.sub(r"\b\w+_\w+\b", lambda found: flags.get(found[0], found[0]), rest)
+    return f"{flags[argument]}{colon}{rest}"
+
+
+def seed(of: str, default: int = 0):
+    """Return the flag --seed."""
+    return click.option(
+        "--seed", type=click.IntRange(0), default=default, show_default=True, help=of
+    )
+
+
+def n_active(what: str):
+    """Return the flag --n-active."""
+    return click.option("--n-active", type=click.IntRange(1), help=what)
+
+
+resume = click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on from the checkpoint that an interrupted run with the same input left.",
+)
 
 output = group(
     click.option("--out", required=True, metavar="P", help="Prefix of the result files."),
@@ -193,6 +237,11 @@ path = group(
     ),
     click.option("--no-kinship", is_flag=True, help="Plain Lasso: no random effect."),
 )
+
+
+def paths(*own):
+    """Return the flags of a command that follows paths, with its own."""
+    return group(genotypes, phenotype, kinship, null_model, path, *own, filters, output)
 
 
 def check_path(flags: dict) -> None:

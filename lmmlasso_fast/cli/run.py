@@ -20,9 +20,12 @@ import click
 
 import lmmlasso_fast
 from lmmlasso_fast import _core
+from lmmlasso_fast.cli.estimate import Refits
+from lmmlasso_fast.cli.options import in_flags
 from lmmlasso_fast.errors import InputError, OutputError
-from lmmlasso_fast.io.atomic import together
+from lmmlasso_fast.io.atomic import remove_stale, together
 from lmmlasso_fast.io.results import write_json
+from lmmlasso_fast.parallel import as_n_jobs
 from lmmlasso_fast.threads import available_threads, blas_threads_for
 
 EXIT_OK, EXIT_INPUT, EXIT_NOT_CONVERGED, EXIT_OUTPUT = 0, 3, 4, 5
@@ -52,6 +55,10 @@ class Run:
         self.command = command
         self.exit_code = EXIT_OK
         self.counts: dict[str, object] = {}
+        #: What follows the fit to all samples.
+        self.refits: Refits | None = None
+        #: The file with what --resume goes on from, while there is something left to do.
+        self.checkpoint: str | None = None
         self._inputs: dict[Path, dict | None] = {}  # what is known of each: nothing yet, its hash
         self._afterwards: list[Callable[[], None]] = []
         self._outputs: list[tuple[str, Callable[[Path], None]]] = []
@@ -72,6 +79,7 @@ class Run:
                 f"{out}.log: cannot be written: {error.strerror}; --out is the prefix of the "
                 "result files and its folder must exist"
             ) from error
+        remove_stale(out)
         self._write_log(f"lmmlasso {lmmlasso_fast.__version__} ({_core.kernels_name()} kernels)")
         self._write_log("command: " + shlex.join(sys.argv))
 
@@ -86,6 +94,10 @@ class Run:
             with suppress(OSError):  # what stands for stderr may have no descriptor
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
         self._write_log(text)
+
+    def workers(self, n_tasks: int) -> int:
+        """Return how many of the tasks run at a time."""
+        return min(as_n_jobs(self.n_jobs), n_tasks)
 
     def note_input(self, path: str | os.PathLike | None) -> None:
         """Remember a file for P.run.json (size and sha256)."""
@@ -158,6 +170,7 @@ class Run:
         for action in self._afterwards:
             action()
         self._afterwards.clear()
+        self.checkpoint = None
 
     def warn(self, message: str) -> None:
         self._warnings.append(message)
@@ -184,7 +197,7 @@ class Run:
                 "counts": self.counts,
                 "kernels": _core.kernels_name(),
                 "threads": self.threads,
-                "blas_threads": blas_threads_for(self.counts.get("samples", 0), self.threads),
+                "blas_threads": blas_threads_for(self._most_samples(), self.threads),
                 "packages": {
                     name: package_version(name) for name in ("numpy", "scipy", "polars", "click")
                 },
@@ -197,6 +210,11 @@ class Run:
         )
         if full is not None:
             raise full
+
+    def _most_samples(self) -> int:
+        """Return the samples analysed, of several phenotypes those of the one that has most."""
+        counts = [self.counts, *self.counts.get("phenotypes", {}).values()]
+        return max(count.get("samples", 0) for count in counts)
 
     def _write_log(self, text: str) -> None:
         try:
@@ -224,13 +242,16 @@ def execute(command: str, options: dict, body: Callable[[Run], None]) -> None:
         code, state = 2, f"usage: {error.format_message()}"
         raise
     except InputError as error:
-        code, state = EXIT_INPUT, _complain(run, str(error))
+        message = str(error)
+        if type(error) is InputError:  # of an option; its subclasses are about files and data
+            message = in_flags(message, click.get_current_context().command)
+        code, state = EXIT_INPUT, _complain(run, message)
     except OutputError as error:
         code, state = EXIT_OUTPUT, _complain(run, str(error))
     except KeyboardInterrupt:
-        code, state = EXIT_INTERRUPTED, _complain(run, "interrupted")
+        code, state = EXIT_INTERRUPTED, _complain(run, "interrupted", stopped=True)
     except _Terminated:
-        code, state = EXIT_TERMINATED, _complain(run, "terminated")
+        code, state = EXIT_TERMINATED, _complain(run, "terminated", stopped=True)
     except MemoryError as error:
         code, state = EXIT_INTERNAL, _complain(run, f"out of memory: {error}")
     except Exception as error:
@@ -246,13 +267,16 @@ def execute(command: str, options: dict, body: Callable[[Run], None]) -> None:
     sys.exit(code)
 
 
-def _complain(run: Run | None, message: str) -> str:
-    """Show an error; return it."""
+def _complain(run: Run | None, message: str, stopped: bool = False) -> str:
+    """Show an error, and what is left of a run that was stopped; return the error."""
     if run is None:
         click.echo(f"error: {_visible(message)}", err=True)
     else:
+        kept = ""
+        if stopped and run.checkpoint is not None:
+            kept = f"; {run.checkpoint} is kept, and the same command with --resume goes on from it"
         with suppress(OutputError):  # of the log: this is the message about it, or finish raises
-            run.say(f"error: {message}")
+            run.say(f"error: {message}{kept}")
     return message
 
 

@@ -82,9 +82,7 @@ _FILES = ("bed", "bim", "fam", "pheno.tsv")
     show_default=True,
     help="Variance of the random effect, whose covariance is the kinship; the rest is noise.",
 )
-@click.option(
-    "--seed", type=click.IntRange(0), default=1, show_default=True, help="Of all random numbers."
-)
+@options.seed("Of all random numbers.", default=1)
 @click.option(
     "--threads",
     type=click.IntRange(1),

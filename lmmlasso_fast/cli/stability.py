@@ -1,18 +1,16 @@
 """`lmmlasso stability` and `merge`: selection frequencies, LD groups and error bounds."""
 
+import warnings
+from functools import partial
+
 import click
 
 import lmmlasso_fast
 from lmmlasso_fast import error_bounds
 from lmmlasso_fast.cli import options
 from lmmlasso_fast.cli.analysed import Analysed, analyses, only_analysis
-from lmmlasso_fast.cli.checkpoint import (
-    fingerprint,
-    finish_tasks,
-    open_journal,
-    resume_option,
-)
-from lmmlasso_fast.cli.estimate import estimate_tasks
+from lmmlasso_fast.cli.checkpoint import fingerprint, finish_tasks, open_journal
+from lmmlasso_fast.cli.estimate import Refits, estimate_tasks
 from lmmlasso_fast.cli.inputs import say_estimate
 from lmmlasso_fast.cli.null import fit_null_model
 from lmmlasso_fast.cli.run import Run, execute
@@ -24,7 +22,6 @@ from lmmlasso_fast.path import PathOptions
 from lmmlasso_fast.stability import (
     Plan,
     StabilityResult,
-    check_n_replicates,
     collect,
     make_plan,
     run_replicates,
@@ -74,10 +71,8 @@ subsample_options = options.group(
         help="Share of the individuals in a subsample.",
     ),
     click.option("--no-pairs", is_flag=True, help="Independent subsamples, not complementary."),
-    click.option(
-        "--n-active",
-        type=click.IntRange(1),
-        help=f"SNPs that each fit selects [default: {_DEFAULT_N_ACTIVE}, or from --max-false].",
+    options.n_active(
+        f"SNPs that each fit selects [default: {_DEFAULT_N_ACTIVE}, or from --max-false]."
     ),
     click.option(
         "--cutoff",
@@ -112,9 +107,7 @@ subsample_options = options.group(
         show_default=True,
         help="... if they are at most so many base pairs away.",
     ),
-    click.option(
-        "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the subsamples."
-    ),
+    options.seed("Of the subsamples."),
     click.option(
         "--partial",
         is_flag=True,
@@ -124,15 +117,7 @@ subsample_options = options.group(
 
 
 @click.command()
-@options.genotypes
-@options.phenotype
-@options.kinship
-@options.null_model
-@options.path
-@subsample_options
-@resume_option
-@options.filters
-@options.output
+@options.paths(subsample_options, options.resume)
 def stability(**flags):
     """Stability selection: which SNPs are selected on many halves of the samples.
 
@@ -142,8 +127,6 @@ def stability(**flags):
     def body(run):
         options.check_path(flags)
         _check_flags(flags)
-        if not flags["partial"]:
-            check_n_replicates(flags["replicates"][1], not flags["no_pairs"])
         for analysed in analyses(run, flags):
             _run(run, flags, analysed)
 
@@ -154,8 +137,20 @@ def _check_flags(flags: dict) -> None:
     """Refuse flags that contradict each other."""
     if flags["alphas"] is not None:
         options.ignored({"n_active", "max_false"}, "with --alpha")
-    if flags["replicates"][0] and not flags["partial"]:
+    elif flags["n_alphas"] == 1:
+        raise click.UsageError("--n-alphas 1: no SNP is active at the first alpha; give 2 or more")
+    first, last = flags["replicates"]
+    if first and not flags["partial"]:
         raise click.UsageError("--replicates A:B is for --partial")
+    if last % 2 and not flags["partial"] and not flags["no_pairs"]:
+        raise click.UsageError(
+            f"--replicates {last}: pairs make an even number; give another, or --no-pairs"
+        )
+    if flags["fraction"] > 0.5 and not flags["no_pairs"]:
+        raise click.UsageError(
+            f"--fraction {flags['fraction']:g}: the halves of a pair have no individual in common; "
+            "give at most 0.5, or --no-pairs"
+        )
     if flags["max_false"] is None:
         return
     if flags["n_active"] is not None and flags["cutoff"] is not None:
@@ -172,10 +167,10 @@ def _check_flags(flags: dict) -> None:
 
 def _run(run: Run, flags: dict, analysed: Analysed) -> None:
     first, last = flags["replicates"]
-    plan, cutoff = _plan(run, flags, analysed)
-    suffix = "partial" if flags["partial"] else "checkpoint"
+    plan, cutoff = _plan(run, flags, analysed, last - first)
     belongs_to = _fingerprint(run, flags, analysed, plan)
-    with open_journal(run, flags, analysed, "stability", suffix, belongs_to) as journal:
+    journal = open_journal(run, flags, analysed, "stability", belongs_to, partial=flags["partial"])
+    with journal:
         results = finish_tasks(
             run,
             journal,
@@ -187,11 +182,11 @@ def _run(run: Run, flags: dict, analysed: Analysed) -> None:
                 int(analysed.genotypes.included.sum()),
                 n_tasks=n_tasks,
                 n_alphas=min(flags["n_alphas"], _PASSES),
-                workers=run.threads,
+                workers=run.workers(n_tasks),
             ),
         )
     if flags["partial"]:
-        run.say(f"replicates {first} to {last - 1} are in {run.out}.{analysed.prefix}{suffix}")
+        run.say(f"replicates {first} to {last - 1} are in {run.out}.{analysed.prefix}partial")
         return
     _write(run, flags, analysed, plan, cutoff, results, last)
     run.afterwards(journal.remove)
@@ -202,23 +197,20 @@ def _fingerprint(run: Run, flags: dict, analysed: Analysed, plan: Plan) -> dict:
     return fingerprint(run, flags, analysed, _NEUTRAL) | {"replicates": numbers}
 
 
-def _plan(run: Run, flags: dict, analysed: Analysed) -> tuple[Plan, float]:
-    """Return the plan of the replicates and the cutoff, whichever of the three is to be found."""
-    K = None
-    if flags["no_kinship"]:
-        say_estimate(run, flags, analysed.genotypes)
-    else:
-        K = fit_null_model(run, flags, analysed).kinship
+def _plan(run: Run, flags: dict, analysed: Analysed, n_replicates: int) -> tuple[Plan, float]:
+    """Return the plan of the replicates and the cutoff, whichever of the three is to be found.
+
+    What cannot be is refused before anything is fitted; `n_replicates` are yet to be run.
+    """
     n_active, cutoff = _choose(flags, int(analysed.genotypes.included.sum()))
-    plan = make_plan(
+    make = partial(
+        make_plan,
         analysed.genotypes,
         analysed.y,
-        K,
         n_active=n_active,
         fraction=flags["fraction"],
         complementary=not flags["no_pairs"],
         seed=flags["seed"],
-        random_effect=K is not None,
         covariates=analysed.covariates,
         covariate_names=analysed.covariate_names,
         method=flags["method"],
@@ -231,7 +223,16 @@ def _plan(run: Run, flags: dict, analysed: Analysed) -> tuple[Plan, float]:
             l1_ratio=flags["l1_ratio"],
         ),
     )
-    return plan, cutoff
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they come again
+        make(random_effect=False)
+    limit = None if flags["alphas"] is not None else n_active
+    run.refits = Refits(n_replicates, flags["fraction"], limit)
+    without_path = flags | {"alphas": None, "n_alphas": 0}  # there is none of all samples
+    if flags["no_kinship"]:
+        say_estimate(run, without_path, analysed.genotypes)
+        return make(random_effect=False), cutoff
+    return make(K=fit_null_model(run, without_path, analysed).kinship), cutoff
 
 
 def _choose(flags: dict, n_offered: int) -> tuple[int, float]:
@@ -269,7 +270,7 @@ def _write(
             r2=flags["ld_r2"],
             window=flags["ld_window"],
         )
-    _say(run, flags, found, cutoff)
+    _say(run, flags, plan, found, cutoff)
     bounds = stability_tables.bounds_table(found)
     tables = {
         "stability.tsv": lambda: stability_tables.frequency_table(found, genotypes),
@@ -284,7 +285,7 @@ def _write(
         run.write(suffix, lambda target, make=make: write_table(make(), target))
 
 
-def _say(run: Run, flags: dict, found: StabilityResult, cutoff: float) -> None:
+def _say(run: Run, flags: dict, plan: Plan, found: StabilityResult, cutoff: float) -> None:
     for replicate, message in found.failures.items():
         run.warn(f"replicate {replicate} failed and counts as selecting nothing: {message}")
     n_not_converged = int((~found.converged).sum()) - len(found.failures)
@@ -293,17 +294,39 @@ def _say(run: Run, flags: dict, found: StabilityResult, cutoff: float) -> None:
     short = int((found.n_selected < (found.n_active or 0)).sum()) - len(found.failures)
     if short > 0:
         run.warn(
-            f"{short} replicates ended with fewer than {found.n_active} active SNPs; a smaller "
-            "--eps lets them go on"
+            f"{short} replicates ended with fewer than {found.n_active} active SNPs; "
+            + _how_to_go_on(flags, plan)
         )
     chosen = found.selected(cutoff)
     n_groups = int((found.group_frequency >= cutoff).sum())
-    try:
-        bound = found.bound(cutoff, flags["assumption"])
-        promise = f"at most {bound:.3g} of the SNPs falsely, in expectation"
-    except InputError as error:
-        promise = f"no bound on false selections ({error})"
+    promise = _promise(flags, found, cutoff)
     run.say(f"cutoff {cutoff:g}: {len(chosen)} SNPs and {n_groups} LD groups selected, {promise}")
+
+
+def _how_to_go_on(flags: dict, plan: Plan) -> str:
+    """Return what lets replicates reach the number of active SNPs that they were to have."""
+    most = plan.n_drawn - plan.study.design.matrix.shape[1]
+    if flags["l1_ratio"] == 1 and plan.n_active > most:
+        return (
+            f"a Lasso of {plan.n_drawn} individuals has {most} at most, so give a smaller "
+            "--n-active"
+        )
+    return "a smaller --eps lets them go on"
+
+
+def _promise(flags: dict, found: StabilityResult, cutoff: float) -> str:
+    """Return what is known of the false ones among the selected SNPs."""
+    if found.n_drawn != found.n_samples // 2:
+        why = "bounds are of halves, --fraction 0.5"
+    elif flags["no_pairs"] and flags["assumption"] != "none":
+        why = "with --no-pairs only --assumption none has one"
+    else:
+        try:
+            bound = found.bound(cutoff, flags["assumption"])
+            return f"at most {bound:.3g} of the SNPs falsely, in expectation"
+        except InputError as error:
+            why = options.in_flags(str(error), stability)
+    return f"no bound on false selections ({why})"
 
 
 @click.command()
@@ -325,13 +348,13 @@ def merge(**flags):
                 f"a checkpoint of {kind}; name other files"
             )
         n = _n_replicates(flags["partial"], expected, given, results)
+        run.say(f"{n} replicates, 0 to {n - 1}, in {len(flags['partial'])} files")
         whole = given | {key: flags[key] for key in ("out", "threads")}
         whole |= {"replicates": (0, n), "partial": False}
         if given["pheno_name"] is not None:  # one of several, perhaps
             whole["pheno_name"] = expected["phenotype"]
-        check_n_replicates(n, not whole["no_pairs"])
         analysed = only_analysis(run, whole)
-        plan, cutoff = _plan(run, whole, analysed)
+        plan, cutoff = _plan(run, whole, analysed, 0)
         check_same(
             expected, _fingerprint(run, whole, analysed, plan), flags["partial"][0], "its input"
         )
@@ -359,8 +382,22 @@ def _n_replicates(paths, fingerprint: dict, given: dict, results: dict) -> int:
     absent = [r for r in range(n) if r not in results]
     if absent:
         raise InputError(
-            f"merge: expected all replicates from 0 to {n - 1}, missing are "
-            f"{', '.join(map(str, absent[:10]))}{' ...' if len(absent) > 10 else ''}; give the "
-            "files with these too, or end the runs that make them (--resume)"
+            f"merge: expected the replicates 0 to {n - 1} at least, found {n - len(absent)} of "
+            f"these {n}; missing are {_ranges(absent)}: give the files with these too, or end the "
+            "runs that make them (--resume)"
+        )
+    if n % 2 and not given["no_pairs"]:
+        raise InputError(
+            f"merge: expected an even number of replicates, as they are pairs, found {n}, 0 to "
+            f"{n - 1}; give the file with replicate {n} too"
         )
     return n
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Return ascending numbers as text: 0, 4 to 8."""
+    among = set(numbers)
+    starts = [k for k in numbers if k - 1 not in among]
+    ends = [k for k in numbers if k + 1 not in among]
+    texts = [str(a) if a == b else f"{a} to {b}" for a, b in zip(starts, ends, strict=True)]
+    return ", ".join(texts[:10]) + (" ..." if len(texts) > 10 else "")

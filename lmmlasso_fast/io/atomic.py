@@ -1,9 +1,12 @@
 """Files that appear whole or not at all."""
 
+import functools
+import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import IO
@@ -51,7 +54,8 @@ def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
     The content goes to a temporary file in the same directory, whose name starts with a dot and
     the name of the target; at the end of the block it is flushed, synced to disk, closed and
     renamed over the target. After any exception the temporary file is gone and an older file at
-    `path` is as it was. A symbolic link stays a link: the file that it points to is replaced.
+    `path` is as it was; what a kill leaves is for `remove_stale`. A symbolic link stays a link: the
+    file that it points to is replaced.
 
     Parameters
     ----------
@@ -74,7 +78,8 @@ def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
     if mode not in ("w", "wb", "w+b"):
         raise ValueError(f"mode must be 'w', 'wb' or 'w+b', found {mode!r}")
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+    process = f"{_numbering() or 'unknown'}-{os.getpid()}"
+    temporary = target.with_name(f".{target.name}.{process}-{secrets.token_hex(4)}.tmp")
     as_text = {"encoding": "utf-8", "newline": "\n"} if mode == "w" else {}
     try:
         # A rename would put a plain file in the place of a device such as /dev/null.
@@ -101,6 +106,54 @@ def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def remove_stale(prefix: str | os.PathLike) -> None:
+    """Delete the temporary files of names PREFIX.* whose process was killed.
+
+    A file goes only if its name says that it was written under the numbering of processes that
+    this process sees, by one that runs no more. Files of other machines, containers and boots stay,
+    whose processes cannot be seen from here, and everything does where there is no /proc. What
+    cannot be deleted stays, too.
+
+    Parameters
+    ----------
+    prefix : path
+    """
+    numbering = _numbering()
+    if numbering is None:
+        return
+    folder, name = os.path.split(os.fspath(prefix))
+    ours = re.compile(
+        rf"\.{re.escape(name)}\..+\.{numbering}-([0-9]+)-[0-9a-f]{{8}}\.tmp", re.DOTALL
+    )
+    with suppress(OSError), os.scandir(folder or os.curdir) as entries:
+        for entry in entries:
+            found = ours.fullmatch(entry.name)
+            if found and entry.is_file(follow_symlinks=False) and not _runs(int(found[1])):
+                with suppress(OSError):
+                    os.unlink(entry.path)
+
+
+@functools.cache
+def _numbering() -> str | None:
+    """What tells equal process numbers apart: the machine's boot, the namespace within it."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:  # another system than Linux
+        return None
+    return hashlib.sha256(f"{boot} {namespace}".encode()).hexdigest()[:8]
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # sends nothing (on Linux, and there is no numbering elsewhere)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # somebody else's; no number of a process
+        pass
+    return True
 
 
 def _cannot_write(path: str | os.PathLike, error: OSError) -> OutputError:
