@@ -24,23 +24,24 @@ static void scores(int64_t start, int n, const double *gradient, const double *s
 void lmml_largest_score(int64_t p, const double *gradient, const double *factor,
                         const uint8_t *skip, double *of_all, double *of_others)
 {
-    double largest[LANES] = {0}, others[LANES] = {0};
+    double largest[LANES] = {0}, others = 0;
     for (int64_t start = 0; start < p; start += BLOCK) {
         const int n = p - start < BLOCK ? (int)(p - start) : BLOCK;
-        double s[BLOCK] = {0}, in[BLOCK] = {0};
+        double s[BLOCK] = {0};
+        int n_above = 0; /* the largest of the others so far, which few are */
         scores(start, n, gradient, NULL, 0, factor, s);
-        for (int k = 0; k < n; k++) in[k] = skip[start + k] ? 0 : s[k];
         for (int k = 0; k < BLOCK; k += LANES)
             for (int i = 0; i < LANES; i++) {
                 largest[i] = s[k + i] > largest[i] ? s[k + i] : largest[i];
-                others[i] = in[k + i] > others[i] ? in[k + i] : others[i];
+                n_above += s[k + i] > others;
             }
+        if (n_above == 0) continue;
+        for (int k = 0; k < n; k++)
+            if (s[k] > others && !skip[start + k]) others = s[k];
     }
-    *of_all = *of_others = 0;
-    for (int i = 0; i < LANES; i++) {
-        *of_all = fmax(*of_all, largest[i]);
-        *of_others = fmax(*of_others, others[i]);
-    }
+    *of_all = 0;
+    for (int i = 0; i < LANES; i++) *of_all = fmax(*of_all, largest[i]);
+    *of_others = others;
 }
 
 int64_t lmml_scores_above(int64_t p, const double *gradient, const double *slope, double change,
