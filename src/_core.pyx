@@ -623,8 +623,9 @@ cdef extern from "lmml_lapack.h" nogil:
     enum:
         LMML_PROFILE_COLUMNS
     int64_t lmml_profile_work(int64_t, int64_t)
-    int lmml_tridiagonal_profile(int64_t, int64_t, const double *, const double *, const double *,
-                                 int64_t, const double *, double *, double *)
+    int lmml_tridiagonal_profile(const lmml_kernels *, int64_t, int64_t, const double *,
+                                 const double *, const double *, int64_t, const double *, double *,
+                                 double *)
 
 
 def capsule_signature(capsule):
@@ -740,8 +741,8 @@ def tridiagonal_profile(const double[::1] d, const double[::1] e, const double[:
     cdef double[::1] work_view = work
     if m == 0:
         return result
-    state = let_go(4.0 * n * (c + 2) * (m + 7))
-    code = lmml_tridiagonal_profile(n, c, &d[0], &e[0], &rows[0, 0], m, &deltas[0],
+    state = let_go(4.0 * n * (c + 2) * (m + 7) + 0.5 * n * c * c * m)
+    code = lmml_tridiagonal_profile(KERNELS, n, c, &d[0], &e[0], &rows[0, 0], m, &deltas[0],
                                     &result_view[0, 0], &work_view[0])
     take_back(state)
     if code == LMML_ERR_NOT_POSITIVE:

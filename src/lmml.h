@@ -280,9 +280,9 @@ int lmml_tridiagonal_is_positive(int64_t n, const double *d, const double *e, do
  * LMML_ERR_NOT_POSITIVE if some V is not. work: lmml_profile_work(n, c) doubles. */
 enum { LMML_PROFILE_COLUMNS = 6 };
 int64_t lmml_profile_work(int64_t n, int64_t c);
-int lmml_tridiagonal_profile(int64_t n, int64_t c, const double *d, const double *e,
-                             const double *rows, int64_t n_deltas, const double *deltas,
-                             double *result, double *work);
+int lmml_tridiagonal_profile(const lmml_kernels *kernels, int64_t n, int64_t c, const double *d,
+                             const double *e, const double *rows, int64_t n_deltas,
+                             const double *deltas, double *result, double *work);
 
 #ifdef __cplusplus
 }

@@ -101,76 +101,101 @@ static void squared_once_more(int64_t n, const lanes *x, const lanes *ratios, co
         }
 }
 
-static void dot(int64_t n, const lanes *x, const lanes *y, lanes sum)
-{
-    for (int l = 0; l < LANES; l++) sum[l] = 0;
-    for (int64_t i = 0; i < n; i++)
-        for (int l = 0; l < LANES; l++) sum[l] += x[i][l] * y[i][l];
-}
-
 /* Takes out of x its part along the orthonormal q_1 .. q_c, which is added to parts: twice, and
  * what is left is orthogonal to them (Gram and Schmidt). */
-static void project_off(int64_t n, int64_t c, lanes *const q, lanes *x, lanes *parts)
+static void project_off(const lmml_kernels *kernels, int64_t n, int64_t c, const double *q,
+                        double *x, double *parts)
 {
     for (int pass = 0; pass < 2; pass++)
         for (int64_t j = 0; j < c; j++) {
-            lanes part;
-            dot(n, q + j * n, x, part);
-            for (int64_t i = 0; i < n; i++)
-                for (int l = 0; l < LANES; l++) x[i][l] -= part[l] * q[j * n + i][l];
-            for (int l = 0; l < LANES; l++) parts[j][l] += part[l];
+            const double part = kernels->dot_f64(n, q + j * n, x);
+            kernels->axpy(n, -part, q + j * n, x);
+            parts[j] += part;
         }
 }
 
-int64_t lmml_profile_work(int64_t n, int64_t c) { return LANES * ((4 + c) * n + c * c + c); }
-
-int lmml_tridiagonal_profile(int64_t n, int64_t c, const double *d, const double *e,
-                             const double *rows, int64_t n_deltas, const double *deltas,
-                             double *result, double *work)
+static void from_lane(int64_t n, const lanes *x, int lane, double *row)
 {
-    const int64_t width = LMML_PROFILE_COLUMNS + c;
-    lanes *pivots = (lanes *)work, *ratios = pivots + n, *roots = ratios + n, *y = roots + n;
-    lanes *C = y + n, *R = C + c * n, *b = R + c * c;
+    for (int64_t i = 0; i < n; i++) row[i] = x[i][lane];
+}
+
+static void to_lane(int64_t n, const double *row, int lane, lanes *x)
+{
+    for (int64_t i = 0; i < n; i++) x[i][lane] = row[i];
+}
+
+/* Deltas of one round: with many covariates their projections are most of the work, which is not
+ * done side by side, and one needs less memory. */
+static int64_t deltas_per_round(int64_t c) { return c <= LANES ? LANES : 1; }
+
+int64_t lmml_profile_work(int64_t n, int64_t c)
+{
+    return 4 * LANES * n + deltas_per_round(c) * (1 + c) * n + c * c + c;
+}
+
+/* Least squares of one delta. rows: whitened y and below it C; y becomes the residual, C its
+ * orthonormal basis. R (c x c): column j in row j. b becomes gamma. Returns log|R|. */
+static double least_squares(const lmml_kernels *kernels, int64_t n, int64_t c, double *rows,
+                            double *R, double *b)
+{
+    double *C = rows + n, log_R = 0;
+    memset(R, 0, (size_t)(c * c) * sizeof *R);
+    memset(b, 0, (size_t)c * sizeof *b);
+    for (int64_t j = 0; j < c; j++) {
+        double *column = C + j * n, *of_R = R + j * c;
+        project_off(kernels, n, j, C, column, of_R);
+        of_R[j] = sqrt(kernels->dot_f64(n, column, column));
+        log_R += log(of_R[j]);
+        for (int64_t i = 0; i < n; i++) column[i] /= of_R[j];
+    }
+    project_off(kernels, n, c, C, rows, b);
+    for (int64_t j = c - 1; j >= 0; j--) { /* R gamma = b */
+        for (int64_t i = j + 1; i < c; i++) b[j] -= R[i * c + j] * b[i];
+        b[j] /= R[j * c + j];
+    }
+    return log_R;
+}
+
+int lmml_tridiagonal_profile(const lmml_kernels *kernels, int64_t n, int64_t c, const double *d,
+                             const double *e, const double *rows, int64_t n_deltas,
+                             const double *deltas, double *result, double *work)
+{
+    const int64_t width = LMML_PROFILE_COLUMNS + c, step = deltas_per_round(c);
+    lanes *pivots = (lanes *)work, *ratios = pivots + n, *roots = ratios + n, *x = roots + n;
+    double *own = (double *)(x + n), *R = own + step * (1 + c) * n, *b = R + c * c;
 
     if (n < 1) return LMML_ERR_ARGUMENT;
-    for (int64_t first = 0; first < n_deltas; first += LANES) {
-        lanes delta, log_det, trace, rss, once_more, log_R = {0}, trace_C = {0};
-        for (int l = 0; l < LANES; l++)
-            delta[l] = deltas[first + l < n_deltas ? first + l : n_deltas - 1];
+    for (int64_t first = 0; first < n_deltas; first += step) {
+        const int used = (int)(n_deltas - first < step ? n_deltas - first : step);
+        lanes delta, log_det, trace, squared;
+        for (int l = 0; l < LANES; l++) delta[l] = deltas[first + (l < used ? l : used - 1)];
         const int code = factor(n, d, e, delta, pivots, ratios, log_det, trace);
         if (code) return code;
         for (int64_t i = 0; i < n; i++)
             for (int l = 0; l < LANES; l++) roots[i][l] = 1 / sqrt(pivots[i][l]);
-        whiten(n, rows, ratios, roots, y);
-        memset(R, 0, (size_t)(c * c + c) * sizeof *R);
-        for (int64_t j = 0; j < c; j++) { /* column j of R, and of C the orthonormal basis */
-            lanes *column = C + j * n, *of_R = R + j * c, squared;
-            whiten(n, rows + (j + 1) * n, ratios, roots, column);
-            project_off(n, j, C, column, of_R);
-            dot(n, column, column, squared);
-            for (int l = 0; l < LANES; l++) {
-                of_R[j][l] = sqrt(squared[l]);
-                log_R[l] += log(of_R[j][l]);
-            }
-            for (int64_t i = 0; i < n; i++)
-                for (int l = 0; l < LANES; l++) column[i][l] /= of_R[j][l];
-            squared_once_more(n, column, ratios, roots, squared);
-            for (int l = 0; l < LANES; l++) trace_C[l] += squared[l];
+        for (int64_t j = 0; j <= c; j++) {
+            whiten(n, rows + j * n, ratios, roots, x);
+            for (int l = 0; l < used; l++) from_lane(n, x, l, own + (l * (1 + c) + j) * n);
         }
-        project_off(n, c, C, y, b);
-        dot(n, y, y, rss);
-        squared_once_more(n, y, ratios, roots, once_more);
-        for (int64_t j = c - 1; j >= 0; j--) /* R gamma = b */
-            for (int l = 0; l < LANES; l++) {
-                for (int64_t i = j + 1; i < c; i++) b[j][l] -= R[i * c + j][l] * b[i][l];
-                b[j][l] /= R[j * c + j][l];
+        for (int l = 0; l < used; l++) {
+            double *mine = own + l * (1 + c) * n, *out = result + (first + l) * width;
+            out[4] = 2 * least_squares(kernels, n, c, mine, R, b);
+            out[0] = log_det[l];
+            out[1] = trace[l];
+            out[2] = kernels->dot_f64(n, mine, mine);
+            out[5] = 0;
+            memcpy(out + LMML_PROFILE_COLUMNS, b, (size_t)c * sizeof *b);
+        }
+        for (int64_t j = 0; j <= c; j++) {
+            for (int l = 0; l < used; l++) to_lane(n, own + (l * (1 + c) + j) * n, l, x);
+            squared_once_more(n, x, ratios, roots, squared);
+            for (int l = 0; l < used; l++) {
+                double *out = result + (first + l) * width;
+                if (j == 0)
+                    out[3] = squared[l];
+                else
+                    out[5] += squared[l];
             }
-        for (int l = 0; l < LANES && first + l < n_deltas; l++) {
-            const double found[LMML_PROFILE_COLUMNS] = {log_det[l],   trace[l],     rss[l],
-                                                        once_more[l], 2 * log_R[l], trace_C[l]};
-            double *out = result + (first + l) * width;
-            memcpy(out, found, sizeof found);
-            for (int64_t j = 0; j < c; j++) out[LMML_PROFILE_COLUMNS + j] = b[j][l];
         }
     }
     return LMML_OK;

@@ -14,7 +14,7 @@ from problems import from_array, random_dosages
 from threadpoolctl import threadpool_limits
 
 import lmmlasso_fast as ll
-from lmmlasso_fast import _core
+from lmmlasso_fast import _core, tridiagonal
 from lmmlasso_fast.covariates import as_design
 from lmmlasso_fast.errors import DataWarning, KinshipError, LMMLassoError
 from lmmlasso_fast.lapack import integer_bytes, lapack
@@ -116,7 +116,7 @@ def one_of(found, g):
     return replace(found, **{name: values[g] for name, values in vars(found).items()})
 
 
-@pytest.mark.parametrize("c", [0, 1, 2])
+@pytest.mark.parametrize("c", [0, 1, 2, 12])
 def test_profile(K, c):
     n = len(K)
     if n <= c:
@@ -131,9 +131,11 @@ def test_profile(K, c):
         check_profile(one_of(found, g), V, B[:, 0], B[:, 1:], **tolerance)
 
 
-def test_many_deltas_are_as_one_by_one():
+@pytest.mark.parametrize("c", [0, 2, 8, 9, 20])
+def test_many_deltas_are_as_one_by_one(c, monkeypatch):
+    monkeypatch.setattr(tridiagonal, "_STEPS", 1e6 / 64)
     T = tridiagonalise(covariance(30))
-    rows = T.rotate(np.random.default_rng(1).standard_normal((30, 3))).T
+    rows = T.rotate(np.random.default_rng(1).standard_normal((30, 1 + c))).T
     deltas = np.exp(np.linspace(-40.0, 40.0, 21))
     together = T.profile(rows, deltas)
     for g, delta in enumerate(deltas):

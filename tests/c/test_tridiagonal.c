@@ -27,7 +27,7 @@ static void solve(double diagonal, const double *b, double *x)
     for (int i = N - 1; i >= 0; i--) x[i] = (x[i] + (i < N - 1 ? x[i + 1] : 0)) / pivot[i];
 }
 
-static void test_profile(void)
+static void test_profile(const lmml_kernels *table)
 {
     enum { DELTAS = 11, C = 2, COLUMNS = LMML_PROFILE_COLUMNS + C };
     double *d = allocate(N * sizeof *d), *e = allocate((N - 1) * sizeof *e);
@@ -38,7 +38,8 @@ static void test_profile(void)
     for (int i = 0; i < N - 1; i++) e[i] = -1;
     for (int i = 0; i < (C + 1) * N; i++) rows[i] = uniform();
     for (int k = 0; k < DELTAS; k++) deltas[k] = 0.5 + k;
-    CHECK(lmml_tridiagonal_profile(N, C, d, e, rows, DELTAS, deltas, result, work) == LMML_OK);
+    CHECK(lmml_tridiagonal_profile(table, N, C, d, e, rows, DELTAS, deltas, result, work) ==
+          LMML_OK);
     CHECK(fabs(result[0] - log(N + 1)) < 1e-13);
     CHECK(fabs(result[1] - N * (N + 2) / 6.0) < 1e-12);
     for (int k = 0; k < DELTAS; k++) {
@@ -64,25 +65,26 @@ static void test_profile(void)
         CHECK(fabs(found[5] - trace / determinant) < 1e-12);
     }
     /* no covariates; pivots whose product overflows; one sample; what is not positive definite */
-    CHECK(lmml_tridiagonal_profile(N, 0, d, e, rows, 1, deltas, result, work) == LMML_OK);
+    CHECK(lmml_tridiagonal_profile(table, N, 0, d, e, rows, 1, deltas, result, work) == LMML_OK);
     double x[N];
     solve(2, rows, x);
     CHECK(fabs(result[2] - dot(rows, x, N)) < 1e-13 && result[4] == 0 && result[5] == 0);
     const double huge[] = {1e50, 0.5};
-    CHECK(lmml_tridiagonal_profile(N, 0, d, e, rows, 2, huge, result, work) == LMML_OK);
+    CHECK(lmml_tridiagonal_profile(table, N, 0, d, e, rows, 2, huge, result, work) == LMML_OK);
     CHECK(fabs(result[0] - N * log(1e50)) < 1e-10);
-    CHECK(lmml_tridiagonal_profile(1, 0, d, e, rows, 1, deltas, result, work) == LMML_OK);
+    CHECK(lmml_tridiagonal_profile(table, 1, 0, d, e, rows, 1, deltas, result, work) == LMML_OK);
     CHECK(fabs(result[0] - log(2)) < 1e-15 && result[1] == 0.5);
     const double indefinite[] = {0.5, -0.5};
-    CHECK(lmml_tridiagonal_profile(N, C, d, e, rows, 2, indefinite, result, work) ==
+    CHECK(lmml_tridiagonal_profile(table, N, C, d, e, rows, 2, indefinite, result, work) ==
           LMML_ERR_NOT_POSITIVE);
-    CHECK(lmml_tridiagonal_profile(0, 0, d, e, rows, 1, deltas, result, work) == LMML_ERR_ARGUMENT);
+    CHECK(lmml_tridiagonal_profile(table, 0, 0, d, e, rows, 1, deltas, result, work) ==
+          LMML_ERR_ARGUMENT);
     CHECK(lmml_tridiagonal_is_positive(N, d, e, 0.5) == 1);
     CHECK(lmml_tridiagonal_is_positive(N, d, e, 0.3) == 0);
     CHECK(lmml_tridiagonal_is_positive(1, d, e, -1.4) == 1);
     d[0] = NAN;
     CHECK(lmml_tridiagonal_is_positive(N, d, e, 0.5) == 0);
-    CHECK(lmml_tridiagonal_profile(N, C, d, e, rows, 1, deltas, result, work) ==
+    CHECK(lmml_tridiagonal_profile(table, N, C, d, e, rows, 1, deltas, result, work) ==
           LMML_ERR_NOT_POSITIVE);
     free(d);
     free(e);
@@ -296,7 +298,7 @@ static void test_lapack(void)
 
 void test_tridiagonal(void)
 {
-    test_profile();
+    for (int t = 0; t < n_tables; t++) test_profile(tables[t]);
     test_reflectors();
     test_lapack();
 }
