@@ -292,7 +292,7 @@ def no_snp_can_enter() -> GenotypeError:
     """The error where alpha_max is 0."""
     return GenotypeError(
         "no SNP is left that could enter the model: none is offered, or all lie in the span of the "
-        "covariates; see genotypes.excluded"
+        "covariates; relax the filters, or give fewer covariates"
     )
 
 
@@ -328,8 +328,9 @@ def solve_path(
                 progress(len(solutions), len(grid))
         if not solutions:
             raise InputError(
-                f"max_active: already the first alpha has more than {options.max_active} active "
-                "SNPs; give larger alphas"
+                f"max_active: expected at least {n_active}, found {options.max_active}: already "
+                f"the first alpha has more than {options.max_active} active SNPs; give larger "
+                "alphas"
             )
         return _assemble(problem, null, design, grid[: len(solutions)], solutions, options)
 

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 
@@ -12,6 +13,7 @@ from lmmlasso_fast.errors import OutputError
 from lmmlasso_fast.io import atomic
 from lmmlasso_fast.io.atomic import atomic_write, remove_stale, together
 
+posix = pytest.mark.skipif(sys.platform == "win32", reason="has limits of its own")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 
@@ -143,6 +145,41 @@ def test_link_stays_a_link(tmp_path):
         file.write("new")
     assert link.is_symlink()
     assert target.read_text() == "new"
+
+
+@pytest.mark.parametrize("longest", ["x" * 255, "ø" * 127, ".." + "é.ü" * 50, "x" * 142])
+def test_names_of_any_length(tmp_path, longest):
+    """The temporary file has room beside a target that just fits, there and where 143 bytes do."""
+    path = tmp_path / longest
+    with atomic_write(path) as file:
+        [temporary] = os.listdir(tmp_path)
+        assert len(os.fsencode(temporary)) <= 134
+        os.fsencode(temporary).decode()  # no half of a character
+        file.write("new")
+    assert os.listdir(tmp_path) == [longest]
+    assert path.read_text() == "new"
+
+
+@posix
+def test_a_name_that_is_too_long(tmp_path):
+    for block in (nullcontext, together):
+        with pytest.raises(OutputError, match=r"x: cannot .*File name too long"), block():
+            write(tmp_path / ("x" * 256), "")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_temporary_file_that_cannot_be_deleted_hides_nothing(tmp_path, monkeypatch, several):
+    def fail(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "replace", fail)
+    monkeypatch.setattr(os, "unlink", fail)
+    with (
+        pytest.raises(OutputError, match=r"out\.tsv: cannot be written"),
+        together() if several else nullcontext(),
+    ):
+        write(tmp_path / "out.tsv", "new")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs permission bits")
@@ -283,6 +320,24 @@ def test_no_other_file_is_removed(tmp_path, writer):
     (tmp_path / link).symlink_to(tmp_path / others[0])
     remove_stale(tmp_path / "P")
     assert set(os.listdir(tmp_path)) == {*others, name, link}
+
+
+@linux
+@pytest.mark.parametrize("prefix", ["P" * 98, "P" * 99, "P" * 100, "P" * 230, "ø" * 50, "p.é" * 57])
+@pytest.mark.parametrize("suffix", ["a", "model.npz", "ö" * 8])
+def test_files_of_long_names_are_removed(tmp_path, monkeypatch, prefix, suffix):
+    path = tmp_path / f"{prefix}.{suffix}"
+    with atomic_write(path):
+        [temporary] = os.listdir(tmp_path)
+        remove_stale(tmp_path / prefix)
+        assert os.listdir(tmp_path) == [temporary]
+    path.rename(tmp_path / temporary)  # as if the process had been killed before
+    monkeypatch.setattr(atomic, "_runs", lambda process: process != os.getpid())
+    for other in (prefix[:41], f"{prefix[:41]}_", f"_{prefix}"):
+        remove_stale(tmp_path / other)
+    assert os.listdir(tmp_path) == [temporary]
+    remove_stale(tmp_path / prefix)
+    assert os.listdir(tmp_path) == []
 
 
 def test_nothing_is_removed_where_processes_are_not_known(tmp_path, monkeypatch):

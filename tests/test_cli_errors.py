@@ -15,6 +15,9 @@ import numpy as np
 import polars as pl
 import pytest
 from cli_files import (
+    COLUMNS,
+    CV_COLUMNS,
+    STABILITY_COLUMNS,
     edit_fam,
     lmmlasso,
     log,
@@ -27,7 +30,10 @@ from cli_files import (
 from click.testing import CliRunner
 
 from lmmlasso_fast.cli import main
+from lmmlasso_fast.cli.run import Run
+from lmmlasso_fast.errors import OutputError
 from lmmlasso_fast.io.kinship_files import save_kinship
+from lmmlasso_fast.io.plink import read_plink
 from lmmlasso_fast.io.plink_write import write_plink
 from lmmlasso_fast.kinship import Kinship
 
@@ -387,6 +393,33 @@ def test_covariates_that_explain_everything(files, small):
         (files / "out").mkdir()
 
 
+def test_alphas_with_too_many_snps(files):
+    message = refused(files, "--max-active", 0, "--alpha", 1e-5)
+    found = re.fullmatch(
+        r"--max-active: expected at least (\d+), found 0: already the first alpha has more than 0 "
+        "active SNPs; give larger alphas",
+        message,
+    )
+    assert found, message
+    lmmlasso(
+        *("fit", "--bfile", files / "g", "--pheno", files / "y.tsv", "--alpha", 1e-5),
+        *("--max-active", found[1], "--out", files / "out" / "Q"),
+    )
+
+
+@pytest.mark.parametrize("command", ["fit", "cv"])
+def test_snps_that_are_covariates(files, small, command):
+    """Nothing is said of what the command line does not have."""
+    ids = {name: small.samples[name].to_list() for name in ("FID", "IID")}
+    snp = read_plink(files / "g").columns([9])[:, 0]
+    (files / "one").write_text(f"{small.variants['ID'][9]}\n")
+    covar = ["--covar", write_table(files / "same.tsv", **ids, same=snp)]
+    flags = ["--extract", files / "one", *covar, "--no-kinship"]
+    message = refused(files, *flags, command=command, form=False)
+    assert "no SNP is left that could enter the model: " in message
+    assert message.endswith("; relax the filters, or give fewer covariates")
+
+
 # --- kinship -------------------------------------------------------------------------------------
 
 
@@ -603,6 +636,45 @@ def test_folder_instead_of_a_prefix(files, name):
     err = lmmlasso("fit", *arguments_of(files, out), code=2)
     assert "expected a prefix such as" in err
     assert not list((files / "out").iterdir())
+
+
+@posix
+@pytest.mark.parametrize("command", ["fit", "null", "cv", "stability", "kinship", "simulate"])
+def test_names_of_any_length(files, command):
+    """The longest prefix serves every command; one byte more none, which is told at once."""
+    suffixes = {*COLUMNS, *CV_COLUMNS, *STABILITY_COLUMNS, "stability.checkpoint"}
+    room = os.pathconf(files, "PC_NAME_MAX") - 1 - max(map(len, suffixes))
+    out = files / "out" / ("P" * room)
+    flags = {
+        "kinship": ["--bfile", files / "g"],
+        "simulate": ["--n-samples", 9, "--n-variants", 30],
+        "cv": ["--folds", 2, "--n-alphas", 5],
+        "stability": ["--replicates", 2],
+    }.get(command, [])
+    base = arguments_of(files, out) if command not in ("kinship", "simulate") else ["--out", out]
+    lmmlasso(command, *base, *flags)
+    assert results(out)
+    for path in (files / "out").iterdir():
+        path.unlink()
+    for more in ("P", "P" * 11, "P" * 300):
+        err = lmmlasso(command, *base, *flags, "--out", f"{out}{more}", code=5)
+        assert re.fullmatch(
+            rf"error: {out}{more}\.\S+: cannot be written: File name too long; --out is the "
+            "prefix of names as long as this one, give a shorter one\n",
+            err,
+        )
+        assert not results_names(files)
+
+
+@posix
+def test_names_with_that_of_a_phenotype(files):
+    """Theirs are longer."""
+    out = files / "out" / "P"
+    run = Run("fit", str(out), None)
+    run.require_names("Y.")
+    with pytest.raises(OutputError, match="File name too long; --out is the prefix of names"):
+        run.require_names("Y" * 250 + ".")
+    run.finish({}, 0, "ok")
 
 
 @posix

@@ -143,6 +143,24 @@ def flag_cases(small, command):
         cases["seed"] = (fwer, [*fwer, "--seed", 2])
     if command == "stability":
         cases["tol"] = None  # which replicates are warned of
+    if command == "simulate":
+        existing = ["--bfile", small.prefix]
+        two = [*existing, "--background", f / "two.tsv"]
+        minus9 = [*existing, "--background", f / "minus9.tsv"]
+        cases |= {
+            "bfile": (base, existing),
+            "bed": (existing, [*existing, "--bed", f / "other.bed"]),
+            "bim": (existing, [*existing, "--bim", f / "swapped.bim"]),
+            "fam": (existing, [*existing, "--fam", f / "reverse.fam"]),
+            "accept_reference_samples": (Refused(last), [*last, "--accept-reference-samples"]),
+            "background": (existing, [*existing, "--background", f / "y.tsv"]),
+            "background_name": (Refused(two), [*two, "--background-name", "Z"]),
+            "missing_code": (Refused(minus9), [*minus9, "--missing-code", "-9"]),
+            "effects": plus("--effects", "equal"),
+            "min_frequency": plus("--min-frequency", 0.4),
+            "min_distance": plus("--min-distance", 3_000),
+            "family_size": plus("--family-size", 4),
+        }
     if command == "merge":
         cases["partial"] = plus(f / "last_two.partial")
     if command == "predict":

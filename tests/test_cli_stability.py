@@ -269,6 +269,24 @@ def test_max_false_that_nothing_keeps(small, tmp_path):
     assert results(tmp_path / "P") == {}
 
 
+@pytest.mark.parametrize(
+    ("n_active", "expected"),
+    [
+        (
+            100,
+            "at most the number of SNPs that can be selected / sqrt(3) = 85.44783984, where the "
+            "unimodal bound holds, found 100; select fewer SNPs, or take --assumption none",
+        ),
+        (5000, "a number from 0 to the number of SNPs that can be selected = 148, found 5000"),
+    ],
+)
+def test_max_false_of_more_snps_than_are_covered(small, tmp_path, n_active, expected):
+    flags = ["--max-false", 1, "--n-active", n_active, "--out", tmp_path / "P"]
+    message = refused("stability", *small.base, *flags)
+    assert message == f"error: --n-active: expected {expected}"
+    assert results(tmp_path / "P") == {}
+
+
 HALVES = "bounds are of halves, --fraction 0.5"
 PAIRS = "with --no-pairs only --assumption none has one"
 
@@ -971,6 +989,25 @@ def test_signals_keep_the_checkpoint(small, tmp_path, number, code, state):
     assert "resumed: " in err
     lmmlasso("stability", *small.base, *fewer, "--out", tmp_path / "W")
     assert results(tmp_path / "P") == results(tmp_path / "W")
+
+
+@posix
+def test_the_checkpoint_of_another_run_stays(files, monkeypatch):
+    """Which began after this one, under the same name."""
+    checkpoint = files / "out" / "P.stability.checkpoint"
+    module = sys.modules["lmmlasso_fast.cli.stability"]
+    run = module.run_replicates
+
+    def overtaken(*arguments):
+        with Journal.create(checkpoint, "stability", {"of": "another run"}, {}) as journal:
+            journal.append(0, {})
+        return run(*arguments)
+
+    monkeypatch.setattr(module, "run_replicates", overtaken)
+    arguments = [*inputs(files), "--n-active", 3, "--replicates", 4]
+    lmmlasso("stability", *arguments, "--out", files / "out" / "P")
+    assert read_journal(checkpoint)[3] == {0: {}}
+    assert ".stability.tsv" in results(files / "out" / "P")
 
 
 def test_partial_results_are_not_replaced_without_a_word(small, tmp_path):

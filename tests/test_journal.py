@@ -493,6 +493,30 @@ def test_a_file_that_cannot_be_deleted(path, monkeypatch):
         journal.remove()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no open file is replaced there")
+def test_the_first_of_two_runs_leaves_the_file_of_the_other(path):
+    first = Journal.create(path, "cv", FINGERPRINT, OPTIONS)
+    first.append(0, {})
+    other = Journal.create(path, "cv", FINGERPRINT | {"seed": 8}, OPTIONS)
+    other.append(1, {})
+    first.append(2, {})
+    first.remove()
+    other.append(3, {})
+    assert read_journal(path)[3] == {1: {}, 3: {}}
+    other.close()
+    other.remove()
+    assert not path.exists()
+    other.remove()
+
+
+@pytest.mark.parametrize("begin", [lambda path: path, lambda path: written(path, RESULTS)])
+def test_a_file_that_was_closed_or_resumed_is_removed(path, begin):
+    with resumed(begin(path)) as journal:
+        journal.append(5, {})
+    journal.remove()
+    assert not path.exists()
+
+
 @pytest.mark.parametrize("read", [read_journal, lambda path: merge_journals([path])])
 def test_a_file_that_cannot_be_read(tmp_path, read):
     absent = tmp_path / "absent.partial"

@@ -1,23 +1,27 @@
 """Simulated genotypes and phenotypes: shapes, streams, population genetics, PLINK files."""
 
+import hashlib
 import inspect
 import itertools
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 import reference as ref
+from cli_files import lmmlasso
 from numpy.testing import assert_allclose, assert_array_equal
 
-from lmmlasso_fast import simulation
 from lmmlasso_fast.errors import GenotypeError, InputError, OutputError
 from lmmlasso_fast.io import plink_write
 from lmmlasso_fast.simulation import (
     GenotypeStream,
     PhenotypeStream,
+    basics,
     plink_writer,
     simulate_genotypes,
+    simulate_on,
     simulate_phenotype,
     write_plink,
 )
@@ -89,6 +93,30 @@ def test_same_seed_same_bytes_another_seed_others():
     assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
 
 
+@pytest.mark.parametrize(
+    ("arguments", "digest", "causal", "y"),
+    [
+        ({}, "e7146199a2cf08c8", [37, 50, 71, 179], [1.2356879379518602, 1.2312800536953805]),
+        (
+            {"inbred": True},
+            "63b76fc7b5ca39e9", [37, 52, 72, 179], [1.020742264835945, 0.0682797767663407],
+        ),
+        (
+            {"n_populations": 3, "fst": 0.3, "ld": 0.5, "missing_rate": 0.1, "n_chromosomes": 2},
+            "6d1a9c5d3ba9aebd", [40, 52, 72, 179], [0.1517782356616506, -0.6663845081718531],
+        ),
+    ],
+)  # fmt: skip
+def test_what_earlier_versions_drew(arguments, digest, causal, y):
+    """New arguments do not change what the old ones give."""
+    sim = simulate_genotypes(30, 200, **arguments, seed=5)
+    dosages = np.ascontiguousarray(sim.dosages)
+    assert hashlib.sha256(dosages.tobytes()).hexdigest()[:16] == digest
+    trait = simulate_phenotype(sim.dosages, n_causal=4, seed=3)
+    assert_array_equal(trait.causal, causal)
+    assert_allclose(trait.y[:2], y, rtol=1e-12)
+
+
 def test_missing_genotypes_leave_the_others_alone():
     whole = simulate_genotypes(60, 500, seed=8).dosages
     holes = simulate_genotypes(60, 500, missing_rate=0.1, seed=8).dosages
@@ -99,20 +127,24 @@ def test_missing_genotypes_leave_the_others_alone():
 
 @pytest.mark.parametrize("block_values", [1, 150, 1_000])
 @pytest.mark.parametrize("inbred", [False, True])
-def test_block_size_does_not_matter(monkeypatch, block_values, inbred):
+@pytest.mark.parametrize("family_size", [1, 3])
+def test_block_size_does_not_matter(monkeypatch, block_values, inbred, family_size):
     arguments = {"n_samples": 21, "n_variants": 97, "missing_rate": 0.1, "inbred": inbred}
+    arguments |= {"family_size": family_size}
     whole = simulate_genotypes(**arguments, seed=4)
     trait = simulate_phenotype(whole.dosages, seed=1)
-    monkeypatch.setattr(simulation, "BLOCK_VALUES", block_values)
+    monkeypatch.setattr(basics, "BLOCK_VALUES", block_values)
     assert_array_equal(simulate_genotypes(**arguments, seed=4).dosages, whole.dosages)
     assert_array_equal(simulate_phenotype(whole.dosages, seed=1).y, trait.y)
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_stream_is_the_matrix_in_blocks(monkeypatch, n_threads):
+@pytest.mark.parametrize("family_size", [1, 4])
+def test_stream_is_the_matrix_in_blocks(monkeypatch, n_threads, family_size):
     arguments = {"n_samples": 21, "n_variants": 97, "missing_rate": 0.1, "seed": 4}
+    arguments |= {"family_size": family_size}
     whole = simulate_genotypes(**arguments)
-    monkeypatch.setattr(simulation, "BLOCK_VALUES", 150)
+    monkeypatch.setattr(basics, "BLOCK_VALUES", 150)
     stream = GenotypeStream(**arguments)
     for _ in range(2):  # every pass draws the same
         blocks = list(stream.blocks(n_threads=n_threads))
@@ -120,6 +152,7 @@ def test_stream_is_the_matrix_in_blocks(monkeypatch, n_threads):
         assert_array_equal(np.hstack(blocks), whole.dosages)
     assert_array_equal(stream.population, whole.population)
     assert_array_equal(stream.frequencies, whole.frequencies)
+    assert_array_equal(stream.family, whole.family)
     assert stream.samples.equals(whole.samples)
     assert stream.variants().equals(whole.variants)
     some = np.array([96, 3, 40])
@@ -127,15 +160,16 @@ def test_stream_is_the_matrix_in_blocks(monkeypatch, n_threads):
 
 
 def test_a_block_is_at_least_one_variant(monkeypatch):
-    monkeypatch.setattr(simulation, "BLOCK_VALUES", 5)
+    monkeypatch.setattr(basics, "BLOCK_VALUES", 5)
     blocks = GenotypeStream(8, 20, n_populations=2, seed=1).blocks()
     assert [block.shape for block in blocks] == [(8, 1)] * 20
 
 
-def test_streams_hold_no_more_than_blocks(monkeypatch, tmp_path):
+@pytest.mark.parametrize("family_size", [1, 4])
+def test_streams_hold_no_more_than_blocks(monkeypatch, tmp_path, family_size):
     """20,000 variants of 100 samples are 2 MB; they pass through blocks of 20 kB."""
-    monkeypatch.setattr(simulation, "BLOCK_VALUES", 20_000)
-    genotypes = GenotypeStream(100, 20_000, missing_rate=0.1, seed=1)
+    monkeypatch.setattr(basics, "BLOCK_VALUES", 20_000)
+    genotypes = GenotypeStream(100, 20_000, missing_rate=0.1, family_size=family_size, seed=1)
     phenotype = PhenotypeStream(100, seed=1)
     tracemalloc.start()
     try:
@@ -199,9 +233,12 @@ def test_linkage_decays_and_stops_at_chromosomes():
     assert np.mean(np.mean(X[:, 1:] * X[:, :-1], axis=0) ** 2) < 2 / 500
 
 
-def test_linkage_falls_geometrically():
+@pytest.mark.parametrize("family_size", [1, 4])
+def test_linkage_falls_geometrically(family_size):
     """r of two variants is ld^lag times that of two thresholds on one uniform number."""
-    sim = simulate_genotypes(1_000, 2_000, n_populations=1, fst=0, n_chromosomes=1, seed=14)
+    sim = simulate_genotypes(
+        1_000, 2_000, n_populations=1, fst=0, n_chromosomes=1, family_size=family_size, seed=14
+    )
     X, _, _ = ref.standardise(as_float(sim.dosages))
     f = sim.frequencies[0]
     sd = np.sqrt(f * (1 - f))
@@ -232,13 +269,132 @@ def test_no_linkage_break_at_all():
     [
         ("n_samples", 0), ("n_variants", 0), ("n_populations", 0), ("n_populations", 11),
         ("fst", -0.1), ("fst", 1.0), ("missing_rate", 1.0), ("missing_rate", -1), ("ld", 1.1),
-        ("ld", np.nan), ("n_chromosomes", 21), ("n_chromosomes", 0),
+        ("ld", np.nan), ("n_chromosomes", 21), ("n_chromosomes", 0), ("family_size", 0),
+        ("family_size", 11),
     ],
 )  # fmt: skip
 def test_genotype_arguments_out_of_range(name, value):
     arguments = {"n_samples": 10, "n_variants": 20, "seed": 0} | {name: value}
     with pytest.raises(InputError, match=rf"^{name}: expected .*, found {value}"):
         simulate_genotypes(**arguments)
+
+
+# --- families ---------------------------------------------------------------------------------
+
+
+def slow_siblings(n_families, size, n_variants, *, inbred, n_chromosomes, seed, **population):
+    """The dosages of families of one size, gamete by gamete and variant by variant.
+
+    A family has two haplotypes of each parent (of inbred lines: one of each), which are those that
+    `simulate_genotypes` gives to as many inbred samples; crossovers come from the sixth stream.
+    """
+    per_family, n_gametes, copies = (2, 1, 2) if inbred else (4, 2, 1)
+    founders = simulate_genotypes(
+        per_family * n_families,
+        n_variants,
+        inbred=True,
+        n_chromosomes=n_chromosomes,
+        seed=seed,
+        **population,
+    )
+    haplotypes = founders.dosages // 2
+    chromosome = founders.variants["CHROM"].to_list()
+    position = founders.variants["POS"].to_list()
+    ends = {c: p for c, p in zip(chromosome, position, strict=True)}  # positions start at 1
+    stream = np.random.default_rng(seed).spawn(6)[5]
+    draws = stream.random((n_variants, n_families * size * n_gametes), dtype=np.float32)
+    dosages = np.zeros((n_families * size, n_variants), dtype=np.int8)
+    for child in range(n_families * size):
+        for gamete in range(n_gametes):
+            pair = per_family * (child // size) + 2 * gamete
+            side = 0
+            for j in range(n_variants):
+                chance = 0.5
+                if j > 0 and chromosome[j] == chromosome[j - 1]:
+                    morgans = (position[j] - position[j - 1]) / (ends[chromosome[j]] - 1)
+                    chance = (1 - np.exp(-2 * morgans)) / 2
+                if draws[j, child * n_gametes + gamete] < np.float32(chance):
+                    side = 1 - side
+                dosages[child, j] += copies * haplotypes[pair + side, j]
+    return dosages
+
+
+@pytest.mark.parametrize("inbred", [False, True])
+def test_children_carry_what_their_parents_pass_on(inbred):
+    population = {"n_populations": 2, "fst": 0.2, "ld": 0.8}
+    sim = simulate_genotypes(
+        24, 60, family_size=3, inbred=inbred, n_chromosomes=3, seed=3, **population
+    )
+    expected = slow_siblings(8, 3, 60, inbred=inbred, n_chromosomes=3, seed=3, **population)
+    assert_array_equal(sim.dosages, expected)
+    assert_array_equal(sim.family, np.repeat(np.arange(8), 3))
+
+
+def test_families_do_not_reach_over_populations():
+    sim = simulate_genotypes(19, 30, n_populations=3, family_size=4, seed=2)
+    assert_array_equal(np.bincount(sim.population), [7, 6, 6])
+    assert_array_equal(np.bincount(sim.family), [4, 3, 4, 2, 4, 2])
+    assert np.all(np.diff(sim.family) >= 0)
+    assert sim.samples["FID"].to_list() == [f"fam{k + 1}" for k in sim.family]
+    pedigree = GenotypeStream(19, 30, n_populations=3, family_size=4, seed=2).pedigree
+    assert pedigree.columns == ["FID", "IID", "FATHER", "MOTHER"]
+    assert pedigree.select("FID", "IID").equals(sim.samples)
+    assert pedigree.row(5) == ("fam2", "s06", "fam2_father", "fam2_mother")
+    alone = GenotypeStream(4, 30, seed=2)
+    assert_array_equal(alone.family, np.arange(4))
+    assert alone.pedigree.row(0) == ("pop1", "s1", "0", "0")
+
+
+@pytest.mark.parametrize("inbred", [False, True])
+def test_kinship_of_siblings(inbred):
+    """One half on average, scattered as much as five chromosomes of one Morgan make it.
+
+    Whether two siblings share one parent's gene at two places d apart correlates as exp(-4 d)
+    (two meioses). Over a chromosome of length 1 the share has variance
+    1/4 * 2 int_0^1 (1 - t) exp(-4 t) dt; the kinship is the mean of both parents' shares, of which
+    lines from a cross have one.
+    """
+    n, size = 800, 4
+    sim = simulate_genotypes(
+        n, 4_000, n_populations=1, fst=0, ld=0.0, family_size=size, inbred=inbred, seed=7
+    )
+    X, _, sd = ref.standardise(as_float(sim.dosages))
+    K, _ = ref.scale_to_unit_diagonal(ref.kinship_rrm(X, np.count_nonzero(sd)))
+    same = (sim.family[:, None] == sim.family) & ~np.eye(n, dtype=bool)
+    unrelated = K[sim.family[:, None] != sim.family].mean()
+    siblings = K[same & np.tri(n, dtype=bool)]
+    # relative to unrelated pairs, who are at zero in the population
+    shared = (siblings - unrelated) / (1 - unrelated)
+    of_a_chromosome = 0.5 * (1 / 4 - (1 - np.exp(-4)) / 16)
+    variance = of_a_chromosome / 5 / (1 if inbred else 2)
+    variance += np.var(K[sim.family[:, None] != sim.family])  # of the estimate, 4,000 variants
+    assert len(siblings) == 200 * 6
+    assert abs(shared.mean() - 0.5) < 4 * np.sqrt(variance / len(shared))
+    assert abs(np.var(shared) / variance - 1) < 5 * np.sqrt(2 / len(shared))
+
+
+def test_recombination_follows_the_map():
+    """Haldane's map function between markers of lines from one cross; none between chromosomes."""
+    n = 4_000
+    sim = simulate_genotypes(
+        n, 300, n_populations=1, family_size=n, inbred=True, n_chromosomes=2, seed=9
+    )
+    segregating = np.flatnonzero(np.ptp(sim.dosages, axis=0) > 0)
+    assert len(segregating) > 50
+    chromosome = sim.variants["CHROM"].to_numpy()[segregating]
+    position = sim.variants["POS"].to_numpy()[segregating].astype(float)
+    for c, end in sim.variants.group_by("CHROM").agg(pl.col("POS").max()).iter_rows():
+        position[chromosome == c] /= end - 1
+    alleles = sim.dosages[:, segregating] // 2
+    i, j = np.triu_indices(len(segregating), k=1)
+    recombinant = np.mean(alleles[:, i] != alleles[:, j], axis=0)
+    linked = chromosome[i] == chromosome[j]
+    # which parent had A1 is not known
+    recombinant[linked] = np.minimum(recombinant, 1 - recombinant)[linked]
+    expected = np.where(linked, (1 - np.exp(-2 * np.abs(position[i] - position[j]))) / 2, 0.5)
+    z = (recombinant - expected) / np.sqrt(expected * (1 - expected) / n)
+    assert np.abs(z).max() < 5
+    assert np.mean(z[linked] ** 2) < 2
 
 
 # --- phenotypes -------------------------------------------------------------------------------
@@ -318,6 +474,29 @@ def test_phenotype_of_uneven_blocks(structured, means):
         assert_array_equal(getattr(trait, name), getattr(whole, name), err_msg=name)
 
 
+def test_which_variants_are_causal(structured):
+    """The same choice from the matrix, from blocks, and block by block with the table's rows."""
+    knobs = {"n_causal": 9, "effects": "equal", "min_frequency": 0.2, "min_distance": 40_000}
+    whole = simulate_phenotype(structured.dosages, variants=structured.variants, **knobs, seed=6)
+    dosages = as_float(structured.dosages)[:, whole.causal]
+    frequency = np.nanmean(dosages, axis=0) / 2
+    assert np.all(np.minimum(frequency, 1 - frequency) >= 0.2)
+    chosen = structured.variants[whole.causal]
+    for _, snps in chosen.group_by("CHROM"):
+        assert np.all(np.diff(snps["POS"].to_numpy()) >= 40_000)
+    assert np.ptp(np.abs(whole.effects)) < 1e-12
+    stream = PhenotypeStream(400, **knobs, seed=6)
+    for block in np.array_split(np.arange(2_000), [5, 700]):
+        stream.add(structured.dosages[:, block])
+    source = GenotypeStream(400, 2_000, fst=0.15, missing_rate=0.02, seed=21)
+    trait = stream.finish(lambda index: structured.dosages[:, index], source.variants)
+    assert trait.y.tobytes() == whole.y.tobytes()
+    with pytest.raises(InputError, match=r"min_distance: expected 0 without .* positions"):
+        simulate_phenotype(structured.dosages, **knobs, seed=6)
+    with pytest.raises(InputError, match=r"n_causal: expected at most 0, .* at least 0\.5, found"):
+        simulate_phenotype(structured.dosages[:, :20], min_frequency=0.5, seed=6)
+
+
 def test_population_means_as_background(structured):
     trait = simulate_phenotype(
         structured.dosages, structured.population, h2_snp=0.2, h2_structure=0.5, seed=4
@@ -359,7 +538,8 @@ def test_causal_variants_are_polymorphic():
     [
         {"h2_snp": -0.1}, {"h2_snp": 1.5}, {"h2_structure": 0.8}, {"h2_structure": -0.1},
         {"n_causal": -1}, {"n_causal": 0}, {"population": np.zeros(400, int)},
-        {"population": np.arange(3)},
+        {"population": np.arange(3)}, {"n_causal": 2.0}, {"effects": "gamma"},
+        {"min_frequency": 0.6}, {"min_distance": -1}, {"min_distance": 0.5},
     ],
 )  # fmt: skip
 def test_phenotype_arguments_out_of_range(structured, arguments):
@@ -393,7 +573,8 @@ def test_unusable_blocks():
 
 
 def test_no_default_seed():
-    for function in (simulate_genotypes, simulate_phenotype, GenotypeStream, PhenotypeStream):
+    functions = (simulate_genotypes, simulate_phenotype, simulate_on)
+    for function in (*functions, GenotypeStream, PhenotypeStream):
         assert inspect.signature(function).parameters["seed"].default is inspect.Parameter.empty
 
 
@@ -423,6 +604,54 @@ def test_plink_round_trip(tmp_path, monkeypatch, n_samples):
     assert bim == expected
 
 
+def fam_of(prefix):
+    return [line.split("\t") for line in Path(f"{prefix}.fam").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("known", [["FATHER"], ["MOTHER"], ["MOTHER", "FATHER"]])
+def test_parents_that_are_known(tmp_path, known):
+    sim = simulate_genotypes(4, 5, n_chromosomes=1, seed=3)
+    parents = {"FATHER": ["0", "f1", "0", "f2"], "MOTHER": ["m1", "0", "0", "m2"]}
+    columns = [pl.Series(name, parents[name]) for name in known]
+    write_plink(tmp_path / "x", sim.dosages, sim.samples.with_columns(columns), sim.variants)
+    ids = zip(
+        *(sim.samples[name] for name in ("FID", "IID")),
+        *(parents[name] if name in known else ["0"] * 4 for name in ("FATHER", "MOTHER")),
+        strict=True,
+    )
+    assert fam_of(tmp_path / "x") == [[*row, "0", "-9"] for row in ids]
+    write_plink(tmp_path / "y", sim.dosages, sim.samples, sim.variants)
+    for extension in (".bed", ".bim"):
+        assert (tmp_path / f"x{extension}").read_bytes() == (
+            tmp_path / f"y{extension}"
+        ).read_bytes()
+
+
+@pytest.mark.parametrize("text", ["a b", "", None])
+def test_parents_that_the_format_cannot_hold(tmp_path, text):
+    sim = simulate_genotypes(4, 5, n_chromosomes=1, seed=3)
+    mothers = pl.Series("MOTHER", ["0", "m", text, "m"], dtype=pl.String)
+    with pytest.raises(InputError, match="samples: row 3: expected a MOTHER without blanks"):
+        write_plink(tmp_path / "x", sim.dosages, sim.samples.with_columns(mothers), sim.variants)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("family_size", [1, 4])
+def test_parents_of_simulated_families(tmp_path, family_size):
+    numbers = {"n_samples": 19, "n_variants": 30, "n_populations": 3, "family_size": family_size}
+    flags = [part for name, k in numbers.items() for part in ("--" + name.replace("_", "-"), k)]
+    lmmlasso("simulate", *flags, "--seed", 2, "--out", tmp_path / "P")
+    drawn = GenotypeStream(**numbers, seed=2)
+    assert fam_of(tmp_path / "P") == [[*row, "0", "-9"] for row in drawn.pedigree.iter_rows()]
+    if family_size == 1:
+        assert fam_of(tmp_path / "P")[0] == ["pop1", "s01", "0", "0", "0", "-9"]
+    else:
+        assert fam_of(tmp_path / "P")[5][2:4] == ["fam2_father", "fam2_mother"]
+    phenotypes = pl.read_csv(tmp_path / "P.pheno.tsv", separator="\t")
+    assert phenotypes.columns == ["FID", "IID", "Y"]
+    assert phenotypes.select("FID", "IID").equals(drawn.samples)
+
+
 def test_plink_files_have_the_same_bytes(tmp_path):
     for name in ("a", "b"):
         sim = simulate_genotypes(10, 50, missing_rate=0.1, seed=3)
@@ -443,7 +672,7 @@ def write_stream(fileset, genotypes, phenotype):
 def test_a_stream_gives_the_same_files_as_the_matrix(tmp_path, monkeypatch, block_values):
     sim = simulate_genotypes(30, 77, missing_rate=0.2, seed=9)
     write_plink(tmp_path / "a", sim.dosages, sim.samples, sim.variants)
-    monkeypatch.setattr(simulation, "BLOCK_VALUES", block_values)
+    monkeypatch.setattr(basics, "BLOCK_VALUES", block_values)
     genotypes = GenotypeStream(30, 77, missing_rate=0.2, seed=9)
     phenotype = PhenotypeStream(30, seed=2)
     with plink_writer(tmp_path / "b", genotypes.samples) as fileset:

@@ -132,7 +132,7 @@ def run(
     start, rows = time.perf_counter(), {}
     for number, (name, scenario) in enumerate(SCENARIOS.items()):
         shared = (scenario, size, seed, number)
-        found = dict(each(_one, shared, range(n_data), n_jobs))
+        found = dict(each(run_one, shared, range(n_data), n_jobs))
         rows[name] = [found[k] for k in range(n_data)]
         if progress is not None:
             progress(name, time.perf_counter() - start)
@@ -145,7 +145,7 @@ def run(
     }
 
 
-def _one(shared: tuple[Scenario, Size, int, int], number: int) -> dict:
+def run_one(shared: tuple[Scenario, Size, int, int], number: int) -> dict:
     """Simulate one data set and run the scenario's methods on it."""
     scenario, size, seed, scenario_number = shared
     stream = np.random.SeedSequence(seed, spawn_key=(scenario_number, number))

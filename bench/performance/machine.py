@@ -13,7 +13,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_info
 
-from bench.performance import ROOT
+from bench import ROOT
 from lmmlasso_fast import _core
 from lmmlasso_fast.threads import available_threads
 

@@ -20,17 +20,19 @@ _QUICK_TARGETS = TARGETS[:2]
 
 def run(settings: Settings) -> list[dict]:
     """One entry per problem: whitening seconds, rows (solver and target) and floors."""
-    peers = solvers.available(settings)
     todo = [filesets.simulated(settings, 300, 5_000)]
     if not settings.quick:
         todo.append(filesets.real(settings, "mouse_hs1940", "CD8"))
-    results = []
+    targets = _QUICK_TARGETS if settings.quick else TARGETS
+    return [measure(settings, fileset, targets) for fileset in todo if fileset is not None]
+
+
+def measure(settings: Settings, fileset: filesets.Fileset, targets: tuple[float, ...]) -> dict:
+    """Return one entry of `run`, for paths with at most these gaps."""
+    peers = solvers.available(settings)
     with blas_cap(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # peers warn about convergence; the gap is what counts
-        for fileset in todo:
-            if fileset is not None:
-                results.append(_measure(settings, problems.load(fileset, settings.repeats), peers))
-    return results
+        return _measure(settings, problems.load(fileset, settings.repeats), peers, targets)
 
 
 def ours(problem: Problem, alphas: np.ndarray, tol: float) -> tuple[float, np.ndarray]:
@@ -43,8 +45,12 @@ def ours(problem: Problem, alphas: np.ndarray, tol: float) -> tuple[float, np.nd
     return seconds, path.coefs.tocsr()[np.flatnonzero(problem.genotypes.included)].toarray()
 
 
-def _measure(settings: Settings, problem: Problem, peers: list[solvers.Peer]) -> dict:
-    targets = _QUICK_TARGETS if settings.quick else TARGETS
+def _measure(
+    settings: Settings,
+    problem: Problem,
+    peers: list[solvers.Peer],
+    targets: tuple[float, ...],
+) -> dict:
     whitened = problem.whitened
     print(f"\n{problem.name}: decoding and whitening take {problem.whitening_seconds:.2f} s")
     candidates = {OURS: (partial(ours, problem, whitened.alphas), targets)}

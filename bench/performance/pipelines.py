@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 
 import lmmlasso_fast as ll
-from bench.performance import ROOT, dense_pipeline, filesets, processes, solvers, timing
+from bench import ROOT
+from bench.performance import dense_pipeline, filesets, processes, solvers, timing
 from bench.performance.filesets import LMMLASSO, Fileset
 from bench.performance.problems import Whitened, worst_gap
 from bench.performance.processes import Measured

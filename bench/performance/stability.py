@@ -6,7 +6,8 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.performance import ROOT, filesets, processes, solvers, timing
+from bench import ROOT
+from bench.performance import filesets, processes, solvers, timing
 from bench.performance.filesets import Fileset
 from bench.performance.settings import Settings
 from bench.performance.stability_loops import PEERS, Job

@@ -188,6 +188,8 @@ def analyses(run: Run, options: dict) -> Iterator[Analysed]:
             _transform(options, name, y[masks[name]])
     several = len(phenotypes) > 1
     prefixes = _prefixes(phenotypes) if several else dict.fromkeys(phenotypes, "")
+    for prefix in prefixes.values():
+        run.require_names(prefix)
     by_samples: dict[bytes, list[str]] = {}
     for name, mask in masks.items():
         by_samples.setdefault(mask.tobytes(), []).append(name)

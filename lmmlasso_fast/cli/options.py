@@ -8,6 +8,8 @@ import click
 
 #: What functions call the arguments that flags set, where that is another name than the flag's.
 _ARGUMENTS = {"n_folds": "folds", "threshold": "kinship_threshold"}
+#: What stands for arguments where no flag sets them.
+_WORDS = {"n_variants": "the number of SNPs that can be selected"}
 
 
 def group(*options):
@@ -70,7 +72,8 @@ def in_flags(message: str, command: click.Command) -> str:
         rf"\b({'|'.join(flags)})='?([\w.]+)'?", lambda found: f"{flags[found[1]]} {found[2]}", rest
     )
     # a name of one word may be English
-    rest = re.sub(r"\b\w+_\w+\b", lambda found: flags.get(found[0], found[0]), rest)
+    words = _WORDS | flags
+    rest = re.sub(r"\b\w+_\w+\b", lambda found: words.get(found[0], found[0]), rest)
     return f"{flags[argument]}{colon}{rest}"
 
 

@@ -1,6 +1,7 @@
 """One run of a command: log, timings, warnings, result files at the end, exit code."""
 
 import ctypes
+import errno
 import hashlib
 import math
 import os
@@ -30,6 +31,8 @@ from lmmlasso_fast.threads import available_threads, blas_threads_for
 
 EXIT_OK, EXIT_INPUT, EXIT_NOT_CONVERGED, EXIT_OUTPUT = 0, 3, 4, 5
 EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_TERMINATED = 70, 130, 143
+#: No command's file has a longer suffix.
+_LONGEST = "stability.checkpoint"
 
 
 def _return_memory() -> None:
@@ -70,6 +73,7 @@ class Run:
                 f"--out {out!r}: expected a prefix such as {out}run, from which {out}run.log and "
                 "the other names are made"
             )
+        self.require_names()
         try:
             self._log = open(  # noqa: SIM115 (closed in finish)
                 f"{out}.log", "w", encoding="utf-8", errors="backslashreplace"
@@ -94,6 +98,21 @@ class Run:
             with suppress(OSError):  # what stands for stderr may have no descriptor
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
         self._write_log(text)
+
+    def require_names(self, prefix: str = "") -> None:
+        """Refuse an --out after which the files' names are too long for the system.
+
+        `prefix` is that of a phenotype's files, if there are several.
+        """
+        name = f"{self.out}.{prefix}{_LONGEST}"
+        try:
+            os.lstat(name)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise OutputError(
+                    f"{name}: cannot be written: {error.strerror}; --out is the prefix of names "
+                    "as long as this one, give a shorter one"
+                ) from error
 
     def workers(self, n_tasks: int) -> int:
         """Return how many of the tasks run at a time."""

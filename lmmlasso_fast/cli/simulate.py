@@ -1,4 +1,4 @@
-"""`lmmlasso simulate`: a fileset and a phenotype whose truth is known, of any size."""
+"""`lmmlasso simulate`: genotypes and a phenotype whose truth is known, or the phenotype alone."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,24 +7,41 @@ import click
 import numpy as np
 
 from lmmlasso_fast.cli import options
+from lmmlasso_fast.cli.inputs import located, open_genotypes
 from lmmlasso_fast.cli.run import Run, execute
-from lmmlasso_fast.errors import InputError
+from lmmlasso_fast.errors import InputError, TableError
+from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.atomic import together
+from lmmlasso_fast.io.ids import match_samples
 from lmmlasso_fast.io.results import write_table
+from lmmlasso_fast.io.tables import read_phenotypes
 from lmmlasso_fast.simulation import (
     GenotypeStream,
     PhenotypeStream,
     SimulatedPhenotype,
     plink_writer,
+    simulate_on,
 )
+from lmmlasso_fast.simulation.causal import EFFECTS
+from lmmlasso_fast.simulation.semi_empirical import as_background
 
 #: What a simulation writes besides P.truth.tsv, by which its files are told from anybody else's.
 _FILES = ("bed", "bim", "fam", "pheno.tsv")
+#: Flags that name genotypes which exist.
+_EXISTING = ("bfile", "bed", "bim", "fam")
+#: Flags of genotypes that are drawn, and of a phenotype on those that exist.
+_DRAWN = {"n_samples", "n_variants", "n_populations", "fst", "ld", "missing_rate"}
+_DRAWN |= {"inbred", "n_chromosomes", "family_size"}
+_OF_EXISTING = {"accept_reference_samples", "background", "background_name", "missing_code"}
 
 
 @click.command()
-@click.option("--n-samples", type=click.IntRange(1), required=True, help="Number of samples.")
-@click.option("--n-variants", type=click.IntRange(1), required=True, help="Number of SNPs.")
+@click.option(
+    "--n-samples", type=click.IntRange(1), help="Number of samples; needed to draw genotypes."
+)
+@click.option(
+    "--n-variants", type=click.IntRange(1), help="Number of SNPs; needed to draw genotypes."
+)
 @click.option(
     "--n-populations",
     type=click.IntRange(1),
@@ -62,6 +79,14 @@ _FILES = ("bed", "bim", "fam", "pheno.tsv")
     help="Chromosomes, of nearly equal numbers of SNPs.",
 )
 @click.option(
+    "--family-size",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Full siblings per family; FID is the family's from 2 on.",
+)
+@options.genotypes
+@click.option(
     "--n-causal",
     type=click.IntRange(0),
     default=10,
@@ -80,48 +105,120 @@ _FILES = ("bed", "bim", "fam", "pheno.tsv")
     type=options.Number(0, 1),
     default=0.3,
     show_default=True,
-    help="Variance of the random effect, whose covariance is the kinship; the rest is noise.",
+    help="Variance of the random effect, whose covariance is the kinship, or of --background; the "
+    "rest is noise.",
+)
+@click.option(
+    "--background",
+    metavar="FILE",
+    help="Table with a real phenotype whose values are the structure; samples without one are "
+    "left out.",
+)
+@click.option("--background-name", metavar="COLUMN", help="Its column [default: the only one].")
+@click.option(
+    "--missing-code",
+    multiple=True,
+    metavar="CODE",
+    help="A value that means missing in --background; 'none': -9 is a value.",
+)
+@click.option(
+    "--effects",
+    type=click.Choice(EFFECTS),
+    default="normal",
+    show_default=True,
+    help="Distribution of the causal SNPs' effects; all but the normal have random signs.",
+)
+@click.option(
+    "--min-frequency",
+    type=options.Number(0, 0.5),
+    help="Smallest minor allele frequency of a causal SNP [default: 0.05 on existing genotypes, "
+    "else any].",
+)
+@click.option(
+    "--min-distance",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Smallest distance in base pairs between causal SNPs of one chromosome.",
 )
 @options.seed("Of all random numbers.", default=1)
 @click.option(
     "--threads",
     type=click.IntRange(1),
     default=None,
-    help="2 or more draw random numbers ahead; the files are the same [default: all available].",
+    help="2 or more draw, or decode, SNPs ahead; the files are the same [default: all available].",
 )
 @click.option("--out", required=True, metavar="P", help="Prefix of the result files.")
 def simulate(**flags):
     """Simulate genotypes of a structured population, and a phenotype whose truth is known.
 
     Writes the fileset P.bed, .bim, .fam, the phenotype P.pheno.tsv and the causal SNPs
-    P.truth.tsv. The genotypes are never in memory as a whole.
+    P.truth.tsv. With --bfile (or --bed, --bim and --fam) the genotypes are those of a fileset, and
+    P.pheno.tsv and P.truth.tsv alone are written; the shares of the variance are then met exactly,
+    and else in expectation. The genotypes are never in memory as a whole.
 
-    Example: lmmlasso simulate --n-samples 1000 --n-variants 100000 --out sim
+    \b
+    Examples: lmmlasso simulate --n-samples 1000 --n-variants 100000 --out sim
+              lmmlasso simulate --bfile mouse --background y.tsv --out semi
     """
 
     def body(run):
-        genotypes = GenotypeStream(
-            flags["n_samples"],
-            flags["n_variants"],
-            n_populations=flags["n_populations"],
-            fst=flags["fst"],
-            missing_rate=flags["missing_rate"],
-            ld=flags["ld"],
-            inbred=flags["inbred"],
-            n_chromosomes=flags["n_chromosomes"],
-            seed=flags["seed"],
-        )
-        phenotype = PhenotypeStream(
-            flags["n_samples"],
-            n_causal=flags["n_causal"],
-            h2_snp=flags["h2_snp"],
-            h2_structure=flags["h2_structure"],
-            seed=flags["seed"],
-        )
-        with run.progress("simulate", genotypes.n_variants) as progress:
-            write_simulated(run, genotypes, phenotype, progress)
+        _check(flags)
+        if _on_existing(flags):
+            _simulate_on(run, flags)
+        else:
+            _simulate(run, flags)
 
     execute("simulate", flags, body)
+
+
+def _on_existing(flags: dict) -> bool:
+    return any(flags[name] is not None for name in _EXISTING)
+
+
+def _check(flags: dict) -> None:
+    """Refuse flags that change nothing beside others, and genotypes of no size."""
+    if _on_existing(flags):
+        options.ignored(_DRAWN, "on genotypes that exist")
+    else:
+        options.ignored(_OF_EXISTING, "without --bfile")
+        context = click.get_current_context()
+        for parameter in context.command.params:
+            if parameter.name in ("n_samples", "n_variants") and flags[parameter.name] is None:
+                raise click.MissingParameter(ctx=context, param=parameter)
+    if flags["background"] is None:
+        options.ignored({"background_name", "missing_code"}, "without --background")
+    if flags["h2_structure"] == 0:
+        options.ignored({"background"}, "with --h2-structure 0")
+    if flags["n_causal"] == 0:
+        options.ignored({"effects", "min_frequency", "min_distance"}, "with --n-causal 0")
+
+
+def _simulate(run: Run, flags: dict) -> None:
+    genotypes = GenotypeStream(
+        flags["n_samples"],
+        flags["n_variants"],
+        n_populations=flags["n_populations"],
+        fst=flags["fst"],
+        missing_rate=flags["missing_rate"],
+        ld=flags["ld"],
+        inbred=flags["inbred"],
+        n_chromosomes=flags["n_chromosomes"],
+        family_size=flags["family_size"],
+        seed=flags["seed"],
+    )
+    phenotype = PhenotypeStream(
+        flags["n_samples"],
+        n_causal=flags["n_causal"],
+        h2_snp=flags["h2_snp"],
+        h2_structure=flags["h2_structure"],
+        effects=flags["effects"],
+        min_frequency=flags["min_frequency"] or 0.0,
+        min_distance=flags["min_distance"],
+        seed=flags["seed"],
+    )
+    with run.progress("simulate", genotypes.n_variants) as progress:
+        write_simulated(run, genotypes, phenotype, progress)
 
 
 def write_simulated(
@@ -133,10 +230,10 @@ def write_simulated(
     """Write P.bed, .bim, .fam, .pheno.tsv and .truth.tsv, all or none; return the truth's table."""
     import polars as pl
 
-    _refuse_another_fileset(run)
+    _refuse_another_fileset(run, "overwrite")
     with run.stage("simulate"), together():
         samples = genotypes.samples
-        with plink_writer(run.out, samples) as fileset:
+        with plink_writer(run.out, genotypes.pedigree) as fileset:
             for dosages in genotypes.blocks(n_threads=run.threads):
                 first = fileset.n_variants
                 index = np.arange(first, first + dosages.shape[1])
@@ -144,22 +241,90 @@ def write_simulated(
                 phenotype.add(dosages)
                 if progress is not None:
                     progress(fileset.n_variants, genotypes.n_variants)
-            drawn = phenotype.finish(fileset.dosages)
-        truth = _truth_table(genotypes, drawn)
+            drawn = phenotype.finish(fileset.dosages, genotypes.variants)
+        truth = _truth_table(genotypes.variants(drawn.causal), drawn)
         write_table(samples.with_columns(pl.Series("Y", drawn.y)), f"{run.out}.pheno.tsv")
         write_table(truth, f"{run.out}.truth.tsv")
     run.counts |= {"samples": genotypes.n_samples, "variants": genotypes.n_variants}
+    n_families = int(genotypes.family[-1]) + 1
+    families = f" and {n_families} families" if n_families < genotypes.n_samples else ""
     run.say(
-        f"simulated {genotypes.n_samples} samples of {len(genotypes.frequencies)} populations, "
-        f"{genotypes.n_variants} SNPs, {len(drawn.causal)} of them causal; variance: SNPs "
-        f"{drawn.h2_snp:.0%}, structure {drawn.h2_structure:.0%}, noise "
-        f"{1 - drawn.h2_snp - drawn.h2_structure:.0%}; wrote {run.out}.* "
-        f"({', '.join(_FILES)}, truth.tsv)"
+        f"simulated {genotypes.n_samples} samples of {len(genotypes.frequencies)} populations"
+        f"{families}, {genotypes.n_variants} SNPs, {len(drawn.causal)} of them causal; "
+        f"{_shares(drawn)}; wrote {run.out}.* ({', '.join(_FILES)}, truth.tsv)"
     )
     return truth
 
 
-def _refuse_another_fileset(run: Run) -> None:
+def _simulate_on(run: Run, flags: dict) -> None:
+    """Have P.pheno.tsv and P.truth.tsv written for genotypes that exist."""
+    import polars as pl
+
+    # a truth beside somebody's fileset would make that a simulation's, to be overwritten next time
+    _refuse_another_fileset(run, "take for its own")
+    genotypes = open_genotypes(run, flags)
+    background = None
+    if flags["background"] is not None:
+        values = _read_background(run, flags, genotypes)
+        known = ~np.isnan(values)
+        background, genotypes = values[known], genotypes.subset(known)
+    knobs = {} if flags["min_frequency"] is None else {"min_frequency": flags["min_frequency"]}
+    with run.stage("simulate"):
+        drawn = simulate_on(
+            genotypes,
+            n_causal=flags["n_causal"],
+            h2_snp=flags["h2_snp"],
+            h2_structure=flags["h2_structure"],
+            background=background,
+            effects=flags["effects"],
+            min_distance=flags["min_distance"],
+            seed=flags["seed"],
+            n_threads=run.threads,
+            **knobs,
+        )
+    phenotype = genotypes.samples.with_columns(pl.Series("Y", drawn.y))
+    truth = _truth_table(genotypes.variants[drawn.causal], drawn)
+    run.write("pheno.tsv", lambda path: write_table(phenotype, path))
+    run.write("truth.tsv", lambda path: write_table(truth, path))
+    n_offered = int(genotypes.included.sum())
+    run.counts |= {"samples": genotypes.n_samples, "variants": n_offered}
+    run.say(
+        f"simulated a phenotype of {genotypes.n_samples} samples, {len(drawn.causal)} of "
+        f"{n_offered} SNPs causal; {_shares(drawn)}"
+    )
+
+
+def _read_background(run: Run, flags: dict, genotypes: Genotypes) -> np.ndarray:
+    """Return for every sample of the fileset the phenotype of --background, NaN where missing."""
+    path = flags["background"]
+    run.note_input(path)
+    table = read_phenotypes(path, flags["background_name"], flags["missing_code"])
+    names = table.columns[2:]
+    if len(names) != 1:
+        raise TableError(
+            f"{path}: expected one phenotype, found {len(names)} ({', '.join(names[:10])}); "
+            "choose one with --background-name"
+        )
+    rows = match_samples(genotypes.samples, table, f"background {path}")
+    values = table[names[0]].fill_null(float("nan")).to_numpy()
+    values = np.where(rows >= 0, values[np.maximum(rows, 0)], np.nan)
+    known = ~np.isnan(values)
+    run.say(
+        f"background {names[0]}: {int(known.sum())} samples have it, {int((~known).sum())} do not "
+        "and are left out"
+    )
+    with located(f"background {names[0]} of {path}"):
+        as_background(values[known], int(known.sum()))
+    return values
+
+
+def _shares(phenotype: SimulatedPhenotype) -> str:
+    snp, structure = phenotype.h2_snp, phenotype.h2_structure
+    noise = max(0.0, 1 - snp - structure)
+    return f"variance: SNPs {snp:.0%}, structure {structure:.0%}, noise {noise:.0%}"
+
+
+def _refuse_another_fileset(run: Run, would: str) -> None:
     if Path(f"{run.out}.truth.tsv").exists():
         return
     for suffix in _FILES:
@@ -168,18 +333,16 @@ def _refuse_another_fileset(run: Run) -> None:
             raise InputError(
                 f"{path}: expected no file, or one of an earlier simulation (with "
                 f"{run.out}.truth.tsv), found another one, which `lmmlasso {run.command}` would "
-                "overwrite; choose another --out"
+                f"{would}; choose another --out"
             )
 
 
-def _truth_table(genotypes: GenotypeStream, phenotype: SimulatedPhenotype):
+def _truth_table(snps, phenotype: SimulatedPhenotype):
     """P.truth.tsv: one row per causal SNP; ROW is its place in the fileset, from 0."""
     import polars as pl
 
-    causal = phenotype.causal
-    snps = genotypes.variants(causal)
     return snps.select(
-        pl.Series("ROW", causal),
+        pl.Series("ROW", phenotype.causal),
         "CHROM",
         "POS",
         "ID",

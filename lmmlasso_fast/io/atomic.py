@@ -13,6 +13,10 @@ from typing import IO
 
 from lmmlasso_fast.errors import OutputError
 
+#: How much of its target's name a temporary file's begins with, in bytes. At most 34 are added, and
+#: file systems allow 255, some only 143.
+_KEPT_BYTES = 100
+
 #: Complete temporary files and their targets, while a `together` block runs.
 _waiting: ContextVar[list[tuple[Path, Path]] | None] = ContextVar("_waiting", default=None)
 
@@ -44,7 +48,7 @@ def together() -> Iterator[None]:
     finally:
         _waiting.reset(token)
         for temporary, _ in files:
-            temporary.unlink(missing_ok=True)
+            _delete(temporary)
 
 
 @contextmanager
@@ -52,10 +56,10 @@ def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
     """Open a file for writing that replaces `path` only when everything went well.
 
     The content goes to a temporary file in the same directory, whose name starts with a dot and
-    the name of the target; at the end of the block it is flushed, synced to disk, closed and
-    renamed over the target. After any exception the temporary file is gone and an older file at
-    `path` is as it was; what a kill leaves is for `remove_stale`. A symbolic link stays a link: the
-    file that it points to is replaced.
+    the target's (of a long one, its beginning); at the end of the block it is flushed, synced to
+    disk, closed and renamed over the target. After any exception the temporary file is gone and an
+    older file at `path` is as it was; what a kill leaves is for `remove_stale`. A symbolic link
+    stays a link: the file that it points to is replaced.
 
     Parameters
     ----------
@@ -79,7 +83,7 @@ def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
         raise ValueError(f"mode must be 'w', 'wb' or 'w+b', found {mode!r}")
     target = Path(os.path.realpath(path))
     process = f"{_numbering() or 'unknown'}-{os.getpid()}"
-    temporary = target.with_name(f".{target.name}.{process}-{secrets.token_hex(4)}.tmp")
+    temporary = target.with_name(f".{_beginning(target.name)}.{process}-{secrets.token_hex(4)}.tmp")
     as_text = {"encoding": "utf-8", "newline": "\n"} if mode == "w" else {}
     try:
         # A rename would put a plain file in the place of a device such as /dev/null.
@@ -105,7 +109,7 @@ def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
         raise _cannot_write(path, error) from error
     finally:
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            _delete(temporary)
 
 
 def remove_stale(prefix: str | os.PathLike) -> None:
@@ -114,7 +118,8 @@ def remove_stale(prefix: str | os.PathLike) -> None:
     A file goes only if its name says that it was written under the numbering of processes that
     this process sees, by one that runs no more. Files of other machines, containers and boots stay,
     whose processes cannot be seen from here, and everything does where there is no /proc. What
-    cannot be deleted stays, too.
+    cannot be deleted stays, too. Of two prefixes with the same first 100 bytes, each may have the
+    other's deleted.
 
     Parameters
     ----------
@@ -124,15 +129,26 @@ def remove_stale(prefix: str | os.PathLike) -> None:
     if numbering is None:
         return
     folder, name = os.path.split(os.fspath(prefix))
-    ours = re.compile(
-        rf"\.{re.escape(name)}\..+\.{numbering}-([0-9]+)-[0-9a-f]{{8}}\.tmp", re.DOTALL
-    )
+    begins = re.escape(_beginning(f"{name}."))
+    ours = re.compile(rf"\.{begins}.*\.{numbering}-([0-9]+)-[0-9a-f]{{8}}\.tmp", re.DOTALL)
     with suppress(OSError), os.scandir(folder or os.curdir) as entries:
         for entry in entries:
             found = ours.fullmatch(entry.name)
             if found and entry.is_file(follow_symlinks=False) and not _runs(int(found[1])):
-                with suppress(OSError):
-                    os.unlink(entry.path)
+                _delete(entry.path)
+
+
+def _beginning(name: str) -> str:
+    """Return what a temporary file's name has of its target's: whole characters."""
+    while len(os.fsencode(name)) > _KEPT_BYTES:
+        name = name[:-1]
+    return name
+
+
+def _delete(temporary: str | os.PathLike) -> None:
+    """Delete it if it is there; what prevents that must not hide why it was left."""
+    with suppress(OSError):
+        os.unlink(temporary)
 
 
 @functools.cache

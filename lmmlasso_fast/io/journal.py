@@ -21,7 +21,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import BinaryIO
 
 from lmmlasso_fast.errors import InputError, OutputError
@@ -61,6 +60,7 @@ class Journal:
         flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)  # the last one: Windows
         try:
             self._file: int | None = os.open(path, flags)
+            self._opened = os.fstat(self._file)
         except OSError as error:
             raise _cannot_write(path, error) from error
 
@@ -183,6 +183,8 @@ class Journal:
     def remove(self) -> None:
         """Close and delete the file: the run has ended and its results are elsewhere.
 
+        What another run has begun under this name since stays.
+
         Raises
         ------
         OutputError
@@ -190,7 +192,10 @@ class Journal:
         """
         self.close()
         try:
-            Path(self._path).unlink(missing_ok=True)
+            if os.path.samestat(os.stat(self._path), self._opened):
+                os.unlink(self._path)
+        except FileNotFoundError:
+            pass
         except OSError as error:
             raise OutputError(
                 f"{self._path}: cannot be deleted: expected a writable directory, found "

@@ -28,9 +28,10 @@ def write_plink(
 ) -> None:
     """Write PREFIX.bed, PREFIX.bim and PREFIX.fam (variant-major, A1 counted).
 
-    Variants are encoded block by block, and the files appear whole or not at all. Parents, sex
-    and phenotype in the .fam are unknown (0 0 0 -9), the genetic distance in the .bim is 0.
-    Genotypes that are not in memory all at once go through `plink_writer`.
+    Variants are encoded block by block, and the files appear whole or not at all. Sex and
+    phenotype in the .fam are unknown (0 -9), and so are parents who are not given (0); the genetic
+    distance in the .bim is 0. Genotypes that are not in memory all at once go through
+    `plink_writer`.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ def write_plink(
     dosages : integer array, n_samples x n_variants
         Copies of A1, -1 missing.
     samples : polars.DataFrame
-        FID and IID, one row per sample.
+        FID and IID, and where parents are known FATHER and MOTHER, one row per sample.
     variants : polars.DataFrame
         CHROM, ID, POS, A1 and A2, one row per variant.
 
@@ -74,7 +75,7 @@ def plink_writer(prefix: str | os.PathLike, samples: "pl.DataFrame") -> Iterator
     prefix : path
         Path without the extension; its directory must exist.
     samples : polars.DataFrame
-        FID and IID, one row per sample.
+        As of `write_plink`.
 
     Yields
     ------
@@ -88,8 +89,10 @@ def plink_writer(prefix: str | os.PathLike, samples: "pl.DataFrame") -> Iterator
     """
     import polars as pl
 
-    _check_table("samples", samples, ["FID", "IID"])
-    fam = samples.select("FID", "IID", FATHER=pl.lit(0), MOTHER=pl.lit(0), SEX=pl.lit(0))
+    known = [parent for parent in ("FATHER", "MOTHER") if parent in samples.columns]
+    _check_table("samples", samples, ["FID", "IID", *known])
+    parents = [pl.col(p) if p in known else pl.lit(0).alias(p) for p in ("FATHER", "MOTHER")]
+    fam = samples.select("FID", "IID", *parents, SEX=pl.lit(0), PHENOTYPE=pl.lit(-9))
     prefix = os.fspath(prefix)
     with (
         together(),
@@ -97,7 +100,7 @@ def plink_writer(prefix: str | os.PathLike, samples: "pl.DataFrame") -> Iterator
         atomic_write(prefix + ".bim", "wb") as bim_file,
         atomic_write(prefix + ".bed", "w+b") as bed_file,
     ):
-        fam_file.write(_lines(fam.with_columns(PHENOTYPE=pl.lit(-9))))
+        fam_file.write(_lines(fam))
         bed_file.write(BED_MAGIC)
         yield PlinkWriter(bed_file, bim_file, samples.height)
 
