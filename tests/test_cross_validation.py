@@ -771,7 +771,7 @@ def test_too_few_passes_are_reported(problem):
         ({"method": "mle"}, "method: expected"),
         ({"alphas": [-1.0]}, "alphas: expected"),
         ({"l1_ratio": 0.0}, "l1_ratio: expected"),
-        ({"max_active": 0, "alphas": [0.01]}, "max_active: already"),
+        ({"max_active": 0, "alphas": [0.01]}, "max_active: expected at least .*: already"),
         ({"splitter": 5}, "splitter: expected"),
         ({"groups": np.zeros(47)}, "groups: expected"),
         ({"K": np.eye(47)}, "K: expected the 48 samples"),
