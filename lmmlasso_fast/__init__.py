@@ -29,6 +29,7 @@ from lmmlasso_fast.variance import VarianceSplit, variance_split
 #: What is imported when it is first used: a fit does not wait for what it does without, nor for
 #: scikit-learn.
 _ON_DEMAND = {
+    "association": ("AssociationScan", "association_scan", "association_scan_loco"),
     "cross_validation": ("CrossValidation", "cross_validate"),
     "error_control": ("CalibratedAlpha", "calibrated_alpha", "marginal_fdr", "whitened_norms"),
     "estimators": ("LMMLasso", "LMMLassoCV"),
@@ -40,7 +41,11 @@ _ON_DEMAND = {
 }
 _MODULE_OF = {name: module for module, names in _ON_DEMAND.items() for name in names}
 
+#: Modules whose names would be too general here.
+_MODULES = ("error_bounds", "evaluation", "simulation")
+
 __all__ = [
+    "AssociationScan",
     "CalibratedAlpha",
     "CrossValidation",
     "Fold",
@@ -59,6 +64,8 @@ __all__ = [
     "StabilityResult",
     "Transform",
     "VarianceSplit",
+    "association_scan",
+    "association_scan_loco",
     "build_model",
     "calibrated_alpha",
     "clump",
@@ -66,6 +73,7 @@ __all__ = [
     "cross_validate",
     "decompose",
     "error_bounds",
+    "evaluation",
     "fit_null",
     "kinship",
     "kinship_groups",
@@ -79,6 +87,7 @@ __all__ = [
     "refit_path",
     "save_kinship",
     "save_model",
+    "simulation",
     "stability_selection",
     "transform_phenotype",
     "variance_split",
@@ -87,8 +96,8 @@ __all__ = [
 
 
 def __getattr__(name):
-    if name == "error_bounds":
-        return import_module("lmmlasso_fast.error_bounds")
+    if name in _MODULES:
+        return import_module(f"lmmlasso_fast.{name}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"lmmlasso_fast.{_MODULE_OF[name]}"), name)

@@ -5,6 +5,7 @@ independent: x~_j'z is normal with variance ||x~_j||^2. They need gradients X'v 
 the whitened SNPs, never all of these at once.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -263,12 +264,31 @@ def _whitened_norms(
     with blas_cap(blas_threads_for(n, n_threads)):
         precision = Precision(C) if null is None else Precision(C, null.kinship, null.delta)
     snps = np.flatnonzero(_is_penalised(factors))
-    blocks = np.array_split(snps, max(1, -(-len(snps) // _BLOCK)))
     norms = np.zeros(genotypes.n_variants)
+    norms[snps] = norms_of(genotypes, snps, precision, n_threads)
+    return norms
+
+
+def norms_of(
+    genotypes: Genotypes,
+    snps: np.ndarray,
+    precision: Precision,
+    n_threads: int,
+    done: Callable[[int], None] | None = None,
+) -> np.ndarray:
+    """Return x_j'P x_j of some SNPs, in float64; exactly 0 in the span of the covariates.
+
+    `done` is called with the number of SNPs of each block that is through.
+    """
+    n = genotypes.n_samples
+    blocks = np.array_split(np.arange(len(snps)), max(1, -(-len(snps) // _BLOCK)))
+    norms = np.empty(len(snps))
 
     def measure(k: int) -> None:
-        X = np.ascontiguousarray(genotypes.columns(blocks[k]).T)
+        X = np.ascontiguousarray(genotypes.columns(snps[blocks[k]]).T)
         norms[blocks[k]] = np.einsum("ij,ij->i", X, precision.apply_rows(X))
+        if done is not None:
+            done(len(blocks[k]))
 
     n_workers = max(1, min(n_threads, _WORKERS_BYTES // (8 * _ARRAYS * n * _BLOCK)))
     with blas_cap(1):

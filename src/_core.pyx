@@ -105,6 +105,17 @@ cdef extern from "lmml.h" nogil:
     int lmml_residual_descent(const lmml_kernels *, int64_t, int64_t, const double *,
                               const double *, const double *, const double *, const double *,
                               double, const lmml_options *, double *, double *, lmml_info *)
+    ctypedef struct lmml_reml:
+        int64_t m
+        const double *s
+        const double *y
+        int64_t n_grid
+        const double *log_delta
+        const double *of_y
+    void lmml_row_squares(int64_t, int64_t, const float *, double *)
+    int lmml_reml_scan(const lmml_reml *, int64_t, const double *, const double *, const double *,
+                       double *)
+    void lmml_log10_p(int64_t, const double *, double, double *)
 
 
 cdef extern from "Python.h":
@@ -587,6 +598,55 @@ def residual_descent(const double[:, ::1] X, const double[:, ::1] Z, const doubl
                                      ridge_pointer, scale, &options, &beta[0], &v[0], &info)
     check(code)
     return info.n_sweeps
+
+
+def row_squares(const float[:, ::1] Z):
+    """The squared length of every row, in double precision."""
+    cdef int64_t k = Z.shape[0], n = Z.shape[1]
+    result = np.zeros(k)
+    cdef double[::1] view = result
+    if k and n:
+        with nogil:
+            lmml_row_squares(k, n, &Z[0, 0], &view[0])
+    return result
+
+
+def reml_scan(const double[::1] s, const double[::1] y, const double[::1] log_delta,
+              const double[:, ::1] of_y, const double[:, ::1] Z, const double[:, ::1] xx,
+              const double[:, ::1] xy):
+    """Rows of log delta, x'V^-1 x, x'V^-1 y and rss for the rows x of Z, as in lmml.h."""
+    cdef lmml_reml model
+    cdef int64_t k = Z.shape[0], m = s.shape[0], n_grid = log_delta.shape[0]
+    cdef int code
+    if (y.shape[0] != m or Z.shape[1] != m or of_y.shape[0] != n_grid or of_y.shape[1] != 4
+            or not xx.shape[0] == xy.shape[0] == k
+            or not xx.shape[1] == xy.shape[1] == 2 * n_grid or m < 2 or n_grid < 2):
+        raise ValueError("expected s and y (m > 1), rows of m, tables of 4 and of 2 n_grid columns")
+    result = np.empty((k, 4))
+    cdef double[:, ::1] view = result
+    if k == 0:
+        return result
+    model.m = m
+    model.s = &s[0]
+    model.y = &y[0]
+    model.n_grid = n_grid
+    model.log_delta = &log_delta[0]
+    model.of_y = &of_y[0, 0]
+    with nogil:
+        code = lmml_reml_scan(&model, k, &Z[0, 0], &xx[0, 0], &xy[0, 0], &view[0, 0])
+    check(code)
+    return result
+
+
+def log10_p(const double[::1] f, double df):
+    """-log10 P(F > f) of F(1, df) for every f."""
+    cdef int64_t n = f.shape[0]
+    result = np.empty(n)
+    cdef double[::1] view = result
+    if n:
+        with nogil:
+            lmml_log10_p(n, &f[0], df, &view[0])
+    return result
 
 
 # ---- LAPACK, and what follows from a tridiagonal matrix ------------------------------------------

@@ -284,6 +284,35 @@ int lmml_tridiagonal_profile(const lmml_kernels *kernels, int64_t n, int64_t c, 
                              const double *e, const double *rows, int64_t n_deltas,
                              const double *deltas, double *result, double *work);
 
+/* ---- the univariate scan --------------------------------------------------------------------- */
+
+/* out[i] = the squared length of row i of Z (k x n), summed in double precision. */
+void lmml_row_squares(int64_t k, int64_t n, const float *Z, double *out);
+
+/* y = beta x + e, e ~ N(0, sigma^2 V), V = diag(s + delta), in m dimensions: a SNP and a phenotype
+ * where covariates are gone and the kinship is diagonal. delta minimises
+ *     (m - 1) log(rss) + log|V| + log(x'V^-1 x),   rss = (y - beta x)'V^-1 (y - beta x)
+ * over [log_delta[0], log_delta[n_grid - 1]]: at an end, or between two points of the grid where
+ * the derivative changes from minus to plus; the best of them, to 1e-7 of log delta. */
+typedef struct {
+    int64_t m;
+    const double *s; /* not negative */
+    const double *y;
+    int64_t n_grid;
+    const double *log_delta; /* ascending */
+    const double *of_y;      /* n_grid x 4: log|V|, trace V^-1, y'V^-1 y, y'V^-2 y */
+} lmml_reml;
+
+/* For each of the k rows x of Z (k x m): log delta, x'V^-1 x, x'V^-1 y and rss in the four numbers
+ * of a row of `result`; the first is not a number for x = 0. Rows of xx: x'V^-1 x at every point of
+ * the grid, then x'V^-2 x; those of xy with y for the second x. */
+int lmml_reml_scan(const lmml_reml *model, int64_t k, const double *Z, const double *xx,
+                   const double *xy, double *result);
+
+/* log10_p[i] = -log10 P(F > f_i) for F distributed as F(1, df), df > 0, without overflow or
+ * underflow; not a number for f_i < 0. */
+void lmml_log10_p(int64_t n, const double *f, double df, double *log10_p);
+
 #ifdef __cplusplus
 }
 #endif

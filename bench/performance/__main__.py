@@ -21,6 +21,7 @@ from bench.performance import (
     pipelines,
     recorded,
     scaling,
+    scan,
     stability,
 )
 from bench.performance.settings import Settings
@@ -34,6 +35,7 @@ BENCHMARKS = {
     "cold": cold_start,
     "pipeline": pipelines,
     "stability": stability,
+    "scan": scan,
     "scaling": scaling,
 }
 #: Those whose ratios are compared with recorded ones.

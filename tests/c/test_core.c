@@ -77,6 +77,7 @@ int main(void)
     test_errors_have_names();
     test_packed(getenv("LMML_TEST_SMALL") == NULL);
     test_lasso();
+    test_scan();
     test_tridiagonal();
     printf("%d passed, %d failed\n", n_passed, n_failed);
     return n_failed != 0;
