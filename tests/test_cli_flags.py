@@ -35,6 +35,7 @@ def flag_cases(small, command):
     base = {
         "fit": [*small.base],
         "null": [*small.base],
+        "scan": [*small.base],
         "kinship": ["--bfile", small.prefix],
         "predict": ["--model", f"{small.plain}.model.npz", "--bfile", small.prefix],
         "demo": [],
@@ -117,6 +118,8 @@ def flag_cases(small, command):
         "ld_window": (loose, [*loose, "--ld-window", 0]),
         "partial": plus("--partial"),
         "formats": plus("--format", "grm"),
+        "exact": plus("--exact"),
+        "loco": plus("--loco"),
         "seed": plus("--seed", 2),
         "n_samples": plus("--n-samples", 41),
         "n_variants": plus("--n-variants", 61),
