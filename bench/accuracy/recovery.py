@@ -51,9 +51,9 @@ MAX_ACTIVE = 100
 _GRID = {"n_alphas": 200, "eps": 0.01, "max_active": MAX_ACTIVE}
 #: Of stability selection; the r2 of its groups.
 N_ACTIVE, _LD_R2 = 20, 0.5
-#: False loci up to which rankings are followed: the precision of what comes later is below
-#: n_causal / (n_causal + 500), so that the area is too small by a hundredth at most.
-_MAX_FALSE = 500
+#: False loci per causal SNP up to which rankings are followed: the precision of what comes later is
+#: below 1/51.
+_MAX_FALSE = 50
 #: For the false positive rate, evenly spaced on the map.
 _MAX_NEGATIVES = 2000
 #: Where curves are noted.
@@ -349,13 +349,14 @@ def score(
     """
     genotypes = population.genotypes
     criteria = list(population.criteria.items())
+    max_false = _MAX_FALSE * len(causal)
     n_snps = int(genotypes.included.sum())
     result = {"n_samples": genotypes.n_samples, "n_snps": n_snps, "average_precision": {}}
     if curves:
         result |= {"precision": {}, "true_positive_rate": {}, "roc": {}}
     for name, ranking in found.items():
         for number, (criterion, near) in enumerate(criteria if curves else criteria[:1]):
-            counted = hits(ranking, causal, genotypes, max_false=_MAX_FALSE, **near)
+            counted = hits(ranking, causal, genotypes, max_false=max_false, **near)
             curve = precision_recall(counted)
             areas = result["average_precision"].setdefault(criterion, {})
             areas[name] = _rounded(curve.area)
