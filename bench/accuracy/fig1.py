@@ -20,7 +20,7 @@ TITLE = "Recovery of causal SNPs: precision-recall and ROC of five methods"
 
 SETTING = Setting()
 POPULATIONS = {"Arabidopsis": recovery.arabidopsis, "mice": recovery.mice}
-N_REPEATS = {"Arabidopsis": 150, "mice": 60}
+N_REPEATS = {"Arabidopsis": 200, "mice": 100}
 N_QUICK = {"Arabidopsis": 6, "mice": 4}
 _VOTED = ("LMM-Lasso", "Lasso")
 _FULL = Extras(voted=_VOTED, n_replicates=20, curves=True)

@@ -79,15 +79,15 @@ def _only(*factors: str) -> dict[str, tuple]:
 
 _VOTED = ("LMM-Lasso",)
 FULL = (
-    Part("Arabidopsis", recovery.arabidopsis, 100, FACTORS),
+    Part("Arabidopsis", recovery.arabidopsis, 120, FACTORS),
     # ranking by frequency takes as long as all others together: where there are more causal SNPs
     # than a half-sample can select, and where half of the samples are few
-    Part("mice", recovery.mice, 30, _only("n_causal"), (176, 352, 705), _VOTED),
-    Part("mice", recovery.mice, 30, _only("structure", "h2_snp")),
+    Part("mice", recovery.mice, 34, _only("n_causal"), (176, 352, 705), _VOTED),
+    Part("mice", recovery.mice, 34, _only("structure", "h2_snp")),
     Part(
         "simulated",
         partial(recovery.simulated, 2_000, 10_000),
-        15,
+        20,
         {"structure": (0.0, 0.5, 1.0)},
         (250, 500, 1_000),
     ),
