@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench.accuracy.store import Store
 
-STUDIES = ("fig1", "fig2", "fig3", "fig4", "fig5", "fig6")
+STUDIES = ("fig1", "fig2", "fig3", "fig4", "fig5", "fig6", "fig7")
 RESULTS = Path(__file__).parent / "results"
 
 
