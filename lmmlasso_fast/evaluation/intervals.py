@@ -1,0 +1,70 @@
+"""Means over repeats with their confidence intervals."""
+
+from numbers import Real
+from typing import NamedTuple
+
+import numpy as np
+
+from lmmlasso_fast.errors import InputError
+
+
+class Interval(NamedTuple):
+    """A mean and the limits of its confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def mean_interval(values, level: float = 0.95) -> Interval:
+    """Return the mean over repeats and Student's interval for it: mean -+ t sd / sqrt(k).
+
+    Parameters
+    ----------
+    values : array_like, shape (k,)
+        One per repeat, independent of each other; at least two.
+    level : float in (0, 1), default 0.95
+
+    Raises
+    ------
+    InputError
+        Fewer than two values, one that is not finite, or `level` out of range.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 1 or len(values) < 2:
+        raise InputError(
+            f"values: expected at least two, one per repeat, found shape {values.shape}; one "
+            "repeat has no interval"
+        )
+    if not np.isfinite(values).all():
+        k = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise InputError(
+            f"values: expected finite numbers, found {float(values[k])} in repeat {k}; say what "
+            "it counts as, or leave that repeat out everywhere"
+        )
+    if not isinstance(level, Real) or not 0 < level < 1:
+        raise InputError(f"level: expected a number in (0, 1), found {level!r}")
+    from scipy.special import stdtrit
+
+    k, mean = len(values), float(values.mean())
+    half = float(stdtrit(k - 1, (1 + level) / 2) * values.std(ddof=1) / np.sqrt(k))
+    return Interval(mean, mean - half, mean + half)
+
+
+def paired_interval(a, b, level: float = 0.95) -> Interval:
+    """Return `mean_interval` of a - b, two methods on the same repeats.
+
+    What makes a repeat easy for both cancels: this decides between two methods, not whether their
+    own intervals overlap.
+
+    Raises
+    ------
+    InputError
+        As `mean_interval`; different numbers of values.
+    """
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if a.shape != b.shape:
+        raise InputError(
+            f"a, b: expected the same repeats of both, found shapes {a.shape} and {b.shape}"
+        )
+    return mean_interval(a - b, level)

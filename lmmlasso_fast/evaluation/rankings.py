@@ -1,0 +1,84 @@
+"""SNPs in an order, the best first: by a score, or by entry into the model."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lmmlasso_fast.errors import InputError
+from lmmlasso_fast.path import LassoPath
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """SNPs in the order of a score, with their ties.
+
+    Attributes
+    ----------
+    snps : ndarray of int64, shape (k,)
+        The best first; of equal score in order of their number.
+    level_ends : ndarray of int64, shape (l,)
+        SNPs up to the end of each level of the score, ascending; the last is k.
+    n_variants : int
+        SNPs that had a score or could have had one.
+    """
+
+    snps: np.ndarray
+    level_ends: np.ndarray = field(repr=False)
+    n_variants: int
+
+
+def rank_snps(scores, *, above: float | None = None) -> Ranking:
+    """Rank SNPs by a score, the highest first, and remember which are tied.
+
+    Parameters
+    ----------
+    scores : array_like, shape (p,)
+        One for every SNP of the genotypes; higher is better (for p-values: -log10 p). NaN: the SNP
+        is not ranked.
+    above : float, optional
+        Only SNPs with a higher score are ranked: 0 for frequencies and absolute effects, where it
+        stands for "never selected". Default: all with a score.
+
+    Raises
+    ------
+    InputError
+        Not one number per SNP, or `above` is NaN.
+    """
+    scores = np.asarray(scores)
+    if scores.ndim != 1 or scores.dtype.kind not in "fiub":
+        raise InputError(
+            f"scores: expected one number for every SNP, found {scores.dtype} of shape "
+            f"{scores.shape}"
+        )
+    scores = scores.astype(np.float64)
+    if above is not None and np.isnan(above):
+        raise InputError("above: expected a number, found nan; leave it out to rank all SNPs")
+    snps = np.flatnonzero(~np.isnan(scores) if above is None else scores > above)
+    snps = snps[np.argsort(-scores[snps], kind="stable")]
+    ordered = scores[snps]
+    is_last = np.append(ordered[1:] != ordered[:-1], np.ones(min(1, len(snps)), dtype=bool))
+    return Ranking(snps, np.flatnonzero(is_last) + 1, len(scores))
+
+
+def entry_order(path: LassoPath) -> np.ndarray:
+    """Return the SNPs of a path in the order in which they enter the model.
+
+    By the first alpha at which the SNP is active; of those that enter at the same alpha by the
+    absolute coefficient (of the standardised SNP) there, the largest first; of these by number. So
+    a finer grid of alphas gives a truer order. What leaves the model later keeps its place.
+
+    Returns
+    -------
+    ndarray of int64
+        The SNPs that are ever active. Those with penalty factor 0, which are covariates, are not
+        among them.
+    """
+    coefs = path.coefs.tocsc()
+    column = np.repeat(np.arange(coefs.shape[1]), np.diff(coefs.indptr))
+    active = coefs.data != 0
+    # columns are stored one after the other: the first occurrence is the first alpha
+    snps, first = np.unique(coefs.indices[active], return_index=True)
+    column, size = column[active][first], np.abs(coefs.data[active][first])
+    order = np.lexsort((snps, -size, column))
+    snps = snps[order].astype(np.int64)
+    return snps[path.penalty_factors[snps] > 0]
