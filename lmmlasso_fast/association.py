@@ -15,54 +15,35 @@ of U'y, whose only fixed effect is U'x. A SNP is rotated once; a delta then cost
 """
 
 import math
-import threading
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
 from lmmlasso_fast import _core
-from lmmlasso_fast.covariates import Design, as_design, without_fixed_effects
-from lmmlasso_fast.error_control import norms_of
-from lmmlasso_fast.errors import CovariateError, GenotypeError, InputError
-from lmmlasso_fast.genotypes import _CODE, Genotypes
-from lmmlasso_fast.kinship import Kinship, kinship
+from lmmlasso_fast.covariates import Design, as_design
+from lmmlasso_fast.errors import InputError
+from lmmlasso_fast.genotypes import Genotypes
+from lmmlasso_fast.loco_kinships import ProductsByChromosome, offered_by_chromosome
 from lmmlasso_fast.null_model import (
     NullModel,
     as_phenotype,
     check_null_options,
     fit_null_on_grid,
 )
-from lmmlasso_fast.parallel import poll
 from lmmlasso_fast.problem import design_of
-from lmmlasso_fast.threads import (
-    SINGLE_THREAD_BELOW,
-    as_n_threads,
-    blas_cap,
-    blas_threads_for,
-    for_each,
-)
-from lmmlasso_fast.whitening import Precision
+from lmmlasso_fast.scan_steps import EXACT_GRID, Progress, Rotated, ScanData, rss_of, with_delta
+from lmmlasso_fast.threads import SINGLE_THREAD_BELOW, as_n_threads, blas_cap, for_each
 
-#: Where delta is searched for a single SNP: GEMMA's lambda = 1 / delta from 1e-5 to 1e5. Between
-#: two points the derivative of the likelihood is taken to change its sign once.
-EXACT_GRID = np.linspace(-11.5, 11.5, 24)
-#: SNPs (at most) of a block: fixed, as bits are.
-_BLOCK = 256
-#: Arrays of the size of a block that are held at a time, and bytes for those of all threads.
-_ARRAYS, _WORKERS_BYTES = 4, 1 << 29
-#: Chromosomes' sums of products are kept up to this size, and computed twice beyond it.
-_KEPT_BYTES = 1 << 30
-#: The float32 factor of P costs what the lengths of so many times n SNPs do in float64.
-_WORTH_A_FACTOR = 3
-#: A length x'P x below this share of the largest possible one is computed again in float64.
-_CANCELLED = 1e-4
-#: Squared share of a SNP's length outside the span of the covariates that is only rounding.
-_IN_SPAN = 1e-14
-#: rss below this share of y'P y is only rounding.
-_EXPLAINED = 1e-15
+__all__ = [
+    "EXACT_GRID",
+    "AssociationScan",
+    "ChromosomeNull",
+    "association_scan",
+    "association_scan_loco",
+    "median_of_f",
+]
 
 
 @dataclass(frozen=True)
@@ -233,16 +214,16 @@ def association_scan(
             "exact: expected a null model, whose kinship comes with a delta to be estimated, found "
             "none; give one, or leave exact=True out"
         )
-    data = _Data.of(genotypes, y, design)
-    done = _Progress(progress, len(data.snps))
+    data = ScanData.of(genotypes, y, design)
+    done = Progress(progress, len(data.snps))
     if exact:
-        rotated = _Rotated(null.kinship, data, n_threads)
+        rotated = Rotated(null.kinship, data, n_threads)
         log_delta, *found = rotated.scan(data.snps, n_threads, done)
-        return data.result("LMM_EXACT", data.every(log_delta), *found)
-    v, yPy, xx = _with_delta(data, null, data.snps, n_threads, done)
+        return _result(data, "LMM_EXACT", data.every(log_delta), *found)
+    v, yPy, xx = with_delta(data, null, data.snps, n_threads, done)
     xy = genotypes.gradient(v, n_threads=n_threads)[data.snps]
     log_delta = math.inf if null is None else null.log_delta
-    return data.result("LM" if null is None else "LMM", log_delta, xx, xy, _rss(yPy, xx, xy))
+    return _result(data, "LM" if null is None else "LMM", log_delta, xx, xy, rss_of(yPy, xx, xy))
 
 
 def association_scan_loco(
@@ -298,15 +279,15 @@ def association_scan_loco(
     y = as_phenotype(y, n)
     check_null_options(method, None)
     design = as_design(covariates, n, intercept=intercept, names=covariate_names)
-    data = _Data.of(genotypes, y, design)
-    names, snps = _chromosomes(genotypes)
+    data = ScanData.of(genotypes, y, design)
+    names, snps = offered_by_chromosome(genotypes)
     if len(names) < 2:
         raise InputError(
             f"leave one chromosome out: expected SNPs on at least two chromosomes, found only "
             f"{names[0]!r}; take association_scan"
         )
-    done = _Progress(progress, len(data.snps))
-    products = _Products(genotypes, snps, n_threads)
+    done = Progress(progress, len(data.snps))
+    products = ProductsByChromosome(genotypes, snps, n_threads)
     # Either chromosomes are side by side, with one BLAS thread, or the threads are BLAS's.
     side_by_side = n < SINGLE_THREAD_BELOW
     each = 1 if side_by_side else n_threads
@@ -324,12 +305,12 @@ def association_scan_loco(
             **{name: getattr(null, name) for name in _OF_NULL},
         )
         if exact:
-            rotated = _Rotated(K, data, each)
+            rotated = Rotated(K, data, each)
             found = rotated.scan(snps[k], each, done)
             log_delta[snps[k]], xx[snps[k]], xy[snps[k]], rss[snps[k]] = found
         else:
             log_delta[snps[k]] = null.log_delta
-            vectors[k], yPys[k], xx[snps[k]] = _with_delta(data, null, snps[k], each, done)
+            vectors[k], yPys[k], xx[snps[k]] = with_delta(data, null, snps[k], each, done)
 
     with blas_cap(1) if side_by_side else nullcontext():
         for_each(scan, len(names), n_threads if side_by_side else 1)
@@ -339,303 +320,34 @@ def association_scan_loco(
             gradients = genotypes.gradient(vectors[some.start : some.stop].T, n_threads=n_threads)
             for k in some:
                 xy[snps[k]] = gradients[snps[k], k - first]
-                rss[snps[k]] = _rss(yPys[k], xx[snps[k]], xy[snps[k]])
+                rss[snps[k]] = rss_of(yPys[k], xx[snps[k]], xy[snps[k]])
     offered = data.snps
     test = "LMM_EXACT_LOCO" if exact else "LMM_LOCO"
-    return data.result(test, log_delta, xx[offered], xy[offered], rss[offered], tuple(nulls))
+    return _result(data, test, log_delta, xx[offered], xy[offered], rss[offered], tuple(nulls))
 
 
-#: What `ChromosomeNull` has of a null model.
-_OF_NULL = (
-    "log_delta",
-    "sigma_g2",
-    "sigma_e2",
-    "h2",
-    "h2_se",
-    "log_likelihood",
-    "at_boundary",
-    "multimodal",
-    "flat",
-)
+#: What `ChromosomeNull` has of a null model: all but its own fields.
+_OF_NULL = [f.name for f in fields(ChromosomeNull) if f.name not in ("chromosome", "n_variants")]
 
 
-@dataclass(frozen=True)
-class _Data:
-    """What is tested: the offered SNPs, and the phenotype without what least squares explains.
-
-    Attributes
-    ----------
-    genotypes : Genotypes
-    snps : ndarray of int64
-        Those offered.
-    design : Design
-    y : ndarray, shape (n,)
-        Times 2^-exponent, which is exact and keeps its squares away from over- and underflow.
-    exponent : int
-    df : int
-    """
-
-    genotypes: Genotypes
-    snps: np.ndarray
-    design: Design
-    y: np.ndarray
-    exponent: int
-    df: int
-
-    @classmethod
-    def of(cls, genotypes: Genotypes, y: np.ndarray, design: Design) -> "_Data":
-        n, c = design.matrix.shape
-        if n - c < 2:
-            raise CovariateError(
-                f"covariates: expected a degree of freedom that is left beside a SNP, found {c} "
-                f"independent columns and {n} samples"
-            )
-        snps = np.flatnonzero(genotypes.included)
-        if len(snps) == 0:
-            raise GenotypeError("no SNP is left to be tested; see genotypes.excluded for reasons")
-        exponent = int(np.frexp(np.abs(y).max())[1])
-        _, rest = without_fixed_effects(design.matrix, np.ldexp(y, -exponent))
-        return cls(genotypes, snps, design, rest, exponent, n - c - 1)
-
-    def every(self, values: np.ndarray) -> np.ndarray:
-        """Return an array over all p SNPs: NaN for those that are not offered."""
-        result = np.full(self.genotypes.n_variants, math.nan)
-        result[self.snps] = values
-        return result
-
-    def result(self, test, log_delta, xx, xy, rss, nulls=()) -> AssociationScan:
-        """Return the scan from x'P x, x'P y and rss of the offered SNPs; xx = 0: in the span."""
-        xx = np.where(xx > 0, xx, math.nan)
-        unit = np.ldexp(1.0 / self.genotypes.sd[self.snps], self.exponent)
-        beta, se = xy / xx * unit, np.sqrt(rss / self.df / xx) * unit
-        chisq = (beta / se) ** 2
-        if isinstance(log_delta, np.ndarray):
-            log_delta[self.snps[np.isnan(xx)]] = math.nan
-        return AssociationScan(
-            test=test,
-            beta=self.every(beta),
-            se=self.every(se),
-            chisq=self.every(chisq),
-            log10p=self.every(_core.log10_p(chisq, self.df)),
-            log_delta=log_delta,
-            n_samples=len(self.y),
-            df=self.df,
-            sd=self.genotypes.sd,
-            design=self.design,
-            chromosome_nulls=nulls,
-        )
-
-
-class _Progress:
-    """Counts what threads have done, and says so."""
-
-    def __init__(self, report: Callable[[int, int], None] | None, total: int):
-        self._report, self._total = report, total
-        self._n_done, self._lock = 0, threading.Lock()
-
-    def __call__(self, n: int) -> None:
-        if self._report is not None:
-            with self._lock:
-                self._n_done += n
-                self._report(self._n_done, self._total)
-
-
-def _rss(yPy: float, xx: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    """Return y'P y - (x'P y)^2 / x'P x."""
-    explained = np.divide(xy**2, xx, out=np.zeros(len(xx)), where=xx > 0)
-    return np.maximum(yPy - explained, _EXPLAINED * yPy)
-
-
-# ---- delta of the null model ---------------------------------------------------------------------
-
-
-def _with_delta(
-    data: _Data, null: NullModel | None, snps: np.ndarray, n_threads: int, done: _Progress
-) -> tuple[np.ndarray, float, np.ndarray]:
-    """Return v = P y, y'P y, and x'P x of some SNPs (0 in the span of C)."""
-    with blas_cap(blas_threads_for(len(data.y), n_threads)):
-        if null is None:
-            precision = Precision(data.design.matrix)
-        else:
-            precision = Precision(data.design.matrix, null.kinship, null.delta)
-        v = precision.apply(data.y)
-        in_float32 = (
-            null is not None
-            and len(snps) > _WORTH_A_FACTOR * len(data.y)
-            and not np.isnan(data.genotypes.frequency[snps]).any()
-        )
-        factor = _factor(data, precision) if in_float32 else None
-    if factor is None:
-        xx = norms_of(data.genotypes, snps, precision, n_threads, done)
-    else:
-        xx = _float32_norms(data.genotypes, snps, factor, n_threads, done)
-        # ||P|| <= ||P||_F = ||F'F||_F, and x'x = n without missing genotypes
-        largest = factor.norm * (data.genotypes.n_samples - data.genotypes.n_missing[snps])
-        again = np.flatnonzero(xx < _CANCELLED * largest)
-        if len(again):
-            xx[again] = norms_of(data.genotypes, snps[again], precision, n_threads)
-    return v, float(data.y @ v), xx
-
-
-@dataclass(frozen=True)
-class _Factor:
-    """F in float32 with P = F F', and the Frobenius norm of P."""
-
-    matrix: np.ndarray
-    norm: float
-
-
-def _factor(data: _Data, precision: Precision) -> _Factor | None:
-    """Return F; None where float32 would not do, or P is too ill-conditioned for a factor.
-
-    With Q an orthonormal basis of C and t > 0, P + t Q Q' = G G' is positive definite, and F = G -
-    Q Q'G. Columns of F are orthogonal to the constant, if that is in the span of C: that allows a
-    shift of x, without which float32 loses digits to rare SNPs.
-    """
-    n = len(data.y)
-    Q = np.linalg.qr(data.design.matrix)[0]
-    if np.linalg.norm(1.0 - Q @ Q.sum(axis=0)) > 1e-8 * math.sqrt(n):
-        return None
-    P = precision.apply_rows(np.eye(n))
-    P = (P + P.T) / 2
-    try:
-        G = np.linalg.cholesky(P + np.trace(P) / n * Q @ Q.T)
-    except np.linalg.LinAlgError:
-        return None
-    return _Factor((G - Q @ (Q.T @ G)).astype(np.float32), float(np.linalg.norm(P)))
-
-
-def _float32_norms(
-    genotypes: Genotypes, snps: np.ndarray, factor: _Factor, n_threads: int, done: _Progress
-) -> np.ndarray:
-    """Return ||F'x||^2, x shifted so that it is zero at the more frequent homozygote.
-
-    Sums over the many samples that have it are exact then. Of a rare SNP they are most of the sum,
-    and rounding would go one way in all of them.
-    """
-    mean, sd = genotypes.mean[snps], genotypes.sd[snps]
-    shift = ((mean - 2.0 * (mean > 1)) / sd).astype(np.float32)
-
-    def measure(some: slice, norms: np.ndarray) -> None:
-        X = genotypes.columns(snps[some], np.float32).T
-        X += shift[some, None]
-        norms[some] = _core.row_squares(X @ factor.matrix)
-
-    norms = np.empty(len(snps))
-    _in_blocks(partial(measure, norms=norms), len(snps), genotypes.n_samples, n_threads, done)
-    return norms
-
-
-def _in_blocks(function, n_snps: int, n_samples: int, n_threads: int, done: _Progress) -> None:
-    """Call `function(slice)` for blocks of SNPs, side by side, with one BLAS thread each."""
-    n_blocks = -(-n_snps // _BLOCK)
-    bounds = n_snps * np.arange(n_blocks + 1) // max(n_blocks, 1)
-
-    def block(k: int) -> None:
-        poll()
-        function(slice(bounds[k], bounds[k + 1]))
-        done(int(bounds[k + 1] - bounds[k]))
-
-    n_workers = max(1, min(n_threads, _WORKERS_BYTES // (8 * _ARRAYS * n_samples * _BLOCK)))
-    with blas_cap(1):
-        for_each(block, n_blocks, n_workers)
-
-
-# ---- delta of every SNP --------------------------------------------------------------------------
-
-
-class _Rotated:
-    """The data in the eigenvectors U of K outside the span of C, and the likelihood's grid.
-
-    There K + delta I is diag(s + delta); K's eigenvalues below zero are set to zero.
-    """
-
-    def __init__(self, K: Kinship, data: _Data, n_threads: int):
-        K.require_semidefinite()
-        self.genotypes = data.genotypes
-        n, c = data.design.matrix.shape
-        with blas_cap(blas_threads_for(n, n_threads)):
-            Q = np.linalg.qr(data.design.matrix)[0]
-            # (I - QQ') K (I - QQ') + above QQ': the span of C has the largest eigenvalues
-            above = 2.0 * np.abs(K.matrix).sum(axis=0).max()
-            KQ = K.matrix @ Q
-            half = (KQ - Q @ (Q.T @ KQ + above * np.eye(c)) / 2) @ Q.T
-            s, U = np.linalg.eigh(K.matrix - (half + half.T))
-            self.U = np.ascontiguousarray(U[:, : n - c])
-            self.y = data.y @ self.U
-        self.s = np.maximum(s[: n - c], 0.0)
-        w = 1.0 / (self.s[:, None] + np.exp(EXACT_GRID))
-        self._weights = np.hstack([w, w**2])
-        self._weights_y = self._weights * self.y[:, None]
-        of_y = (self.y @ self._weights_y).reshape(2, -1)
-        self._of_y = np.column_stack([-np.log(w).sum(axis=0), w.sum(axis=0), *of_y])
-
-    def scan(self, snps: np.ndarray, n_threads: int, done: _Progress) -> np.ndarray:
-        """Return log delta, x'P x, x'P y and rss of some SNPs, 4 x k; x'P x = 0 in the span."""
-        found = np.empty((len(snps), 4))
-
-        def optimise(some: slice) -> None:
-            X = np.ascontiguousarray(self.genotypes.columns(snps[some]).T)
-            Z = X @ self.U
-            squares = Z * Z
-            rows = _core.reml_scan(
-                self.s,
-                self.y,
-                EXACT_GRID,
-                self._of_y,
-                Z,
-                squares @ self._weights,
-                Z @ self._weights_y,
-            )
-            rows[squares.sum(axis=1) <= _IN_SPAN * np.einsum("ij,ij->i", X, X), 1] = 0.0
-            found[some] = rows
-
-        _in_blocks(optimise, len(snps), self.genotypes.n_samples, n_threads, done)
-        return found.T
-
-
-# ---- leaving one chromosome out ------------------------------------------------------------------
-
-
-def _chromosomes(genotypes: Genotypes) -> tuple[list[str], list[np.ndarray]]:
-    """Return the names of the chromosomes with offered SNPs, by first occurrence, and these."""
-    import polars as pl
-
-    offered = np.flatnonzero(genotypes.included)
-    table = pl.DataFrame({"name": genotypes.variants["CHROM"][offered], "snp": offered})
-    groups = table.group_by("name", maintain_order=True).agg("snp")
-    return groups["name"].to_list(), [snps.to_numpy() for snps in groups["snp"]]
-
-
-class _Products:
-    """X X' over the SNPs of all chromosomes but one."""
-
-    def __init__(self, genotypes: Genotypes, snps: list[np.ndarray], n_threads: int):
-        n = genotypes.n_samples
-        self._genotypes, self._snps = genotypes, snps
-        self._n_offered = sum(map(len, snps))
-        self._parts: list[np.ndarray] | None = None
-        if 8 * n**2 * len(snps) <= _KEPT_BYTES:
-            self._parts = [self._of(k, n_threads) for k in range(len(snps))]
-        self._total = np.zeros((n, n))
-        for k in range(len(snps)):
-            self._total += self._of(k, n_threads)
-
-    def _of(self, k: int, n_threads: int) -> np.ndarray:
-        if self._parts is not None:
-            return self._parts[k]
-        alone = self._genotypes.without_tables()
-        alone.reasons = np.full(alone.n_variants, _CODE["chr"], dtype=np.uint8)
-        alone.reasons[self._snps[k]] = 0
-        K = kinship(alone, n_threads=n_threads)
-        return K.matrix * (K.scale * K.n_variants)
-
-    def kinship_without(self, k: int, n_threads: int) -> Kinship:
-        """Return the realised relationship matrix of the SNPs that are not on chromosome k."""
-        matrix = self._total - self._of(k, n_threads)
-        scale = float(np.mean(np.diag(matrix)))
-        matrix /= scale
-        matrix.flags.writeable = False
-        n_variants = self._n_offered - len(self._snps[k])
-        samples = self._genotypes.samples if self._genotypes.has_sample_ids else None
-        return Kinship(matrix, samples, "rrm", n_variants, scale / n_variants)
+def _result(data: ScanData, test: str, log_delta, xx, xy, rss, nulls=()) -> AssociationScan:
+    """Return the scan from x'P x, x'P y and rss of the offered SNPs; xx = 0: in the span."""
+    xx = np.where(xx > 0, xx, math.nan)
+    unit = np.ldexp(1.0 / data.genotypes.sd[data.snps], data.exponent)
+    beta, se = xy / xx * unit, np.sqrt(rss / data.df / xx) * unit
+    chisq = (beta / se) ** 2
+    if isinstance(log_delta, np.ndarray):
+        log_delta[data.snps[np.isnan(xx)]] = math.nan
+    return AssociationScan(
+        test=test,
+        beta=data.every(beta),
+        se=data.every(se),
+        chisq=data.every(chisq),
+        log10p=data.every(_core.log10_p(chisq, data.df)),
+        log_delta=log_delta,
+        n_samples=len(data.y),
+        df=data.df,
+        sd=data.genotypes.sd,
+        design=data.design,
+        chromosome_nulls=nulls,
+    )
