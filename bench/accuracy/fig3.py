@@ -123,6 +123,13 @@ def traits(dataset: str, names, *, simulated: bool = False) -> Iterator[Trait]:
         yield Trait(dataset, name, genotypes.subset(has), y[has], covariates)
 
 
+def waiting(dataset: str, keys: dict[str, list], store, *, simulated: bool) -> Iterator[Trait]:
+    """Yield the phenotypes of which a result is missing; `keys` has the results' by name."""
+    names = [name for name in keys if any(store.get(key) is None for key in keys[name])]
+    if names:  # else the data set need not be read
+        yield from traits(dataset, names, simulated=simulated)
+
+
 def _male(dataset: str, table) -> np.ndarray | None:
     """Return 1 for males and 0 for females; None where there are no sexes."""
     if dataset == "mouse_hs1814":
@@ -159,10 +166,8 @@ def run(quick: bool, n_jobs: int | None, store) -> dict:
             name: [_key(dataset, name, model, k) for model in MODELS for k in range(n_seeds)]
             for name in names
         }
-        waiting = [name for name in names if any(store.get(key) is None for key in keys[name])]
-        if waiting:
-            for trait in traits(dataset, waiting, simulated=simulated):
-                _run_trait(trait, n_folds, n_seeds, n_jobs, store)
+        for trait in waiting(dataset, keys, store, simulated=simulated):
+            _run_trait(trait, n_folds, n_seeds, n_jobs, store)
         rows += [store.get(key) for name in names for key in keys[name]]
     return {
         "simulated": simulated,

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import lmmlasso_fast as ll
-from bench.accuracy.fig3 import SHORT, Trait, has_data, traits
+from bench.accuracy.fig3 import SHORT, Trait, has_data, waiting
 from lmmlasso_fast.folds import Fold, make_folds
 from lmmlasso_fast.kinship import cross_kinship
 from lmmlasso_fast.parallel import each
@@ -50,10 +50,8 @@ def run(quick: bool, n_jobs: int | None, store) -> dict:
     for dataset, names in (QUICK if quick else PHENOTYPES).items():
         keys = {name: [f"{dataset} {name} {seed}" for seed in range(n_seeds)] for name in names}
         keys = {name: [*keys[name], f"{dataset} {name} fit"] for name in names}
-        waiting = [name for name in names if any(store.get(key) is None for key in keys[name])]
-        if waiting:
-            for trait in traits(dataset, waiting, simulated=simulated):
-                _run_trait(trait, n_folds, keys[trait.name], n_jobs, store)
+        for trait in waiting(dataset, keys, store, simulated=simulated):
+            _run_trait(trait, n_folds, keys[trait.name], n_jobs, store)
         for name in names:
             *divisions, fit = [store.get(key) for key in keys[name]]
             entries.append({"dataset": dataset, "phenotype": name, **_curves(divisions), **fit})

@@ -195,30 +195,19 @@ def _check(flags: dict) -> None:
 
 
 def _simulate(run: Run, flags: dict) -> None:
-    genotypes = GenotypeStream(
-        flags["n_samples"],
-        flags["n_variants"],
-        n_populations=flags["n_populations"],
-        fst=flags["fst"],
-        missing_rate=flags["missing_rate"],
-        ld=flags["ld"],
-        inbred=flags["inbred"],
-        n_chromosomes=flags["n_chromosomes"],
-        family_size=flags["family_size"],
-        seed=flags["seed"],
-    )
-    phenotype = PhenotypeStream(
-        flags["n_samples"],
-        n_causal=flags["n_causal"],
-        h2_snp=flags["h2_snp"],
-        h2_structure=flags["h2_structure"],
-        effects=flags["effects"],
-        min_frequency=flags["min_frequency"] or 0.0,
-        min_distance=flags["min_distance"],
-        seed=flags["seed"],
-    )
+    drawn = {name: flags[name] for name in _DRAWN}
+    genotypes = GenotypeStream(**drawn, seed=flags["seed"])
+    phenotype = PhenotypeStream(flags["n_samples"], **_of_phenotype(flags))
     with run.progress("simulate", genotypes.n_variants) as progress:
         write_simulated(run, genotypes, phenotype, progress)
+
+
+def _of_phenotype(flags: dict) -> dict:
+    """Return what `PhenotypeStream` and `simulate_on` are both told of the phenotype."""
+    names = {"n_causal", "h2_snp", "h2_structure", "effects", "min_distance", "seed"}
+    if flags["min_frequency"] is not None:  # else what each of them has as its default
+        names.add("min_frequency")
+    return {name: flags[name] for name in names}
 
 
 def write_simulated(
@@ -268,19 +257,12 @@ def _simulate_on(run: Run, flags: dict) -> None:
         values = _read_background(run, flags, genotypes)
         known = ~np.isnan(values)
         background, genotypes = values[known], genotypes.subset(known)
-    knobs = {} if flags["min_frequency"] is None else {"min_frequency": flags["min_frequency"]}
     with run.stage("simulate"):
         drawn = simulate_on(
             genotypes,
-            n_causal=flags["n_causal"],
-            h2_snp=flags["h2_snp"],
-            h2_structure=flags["h2_structure"],
             background=background,
-            effects=flags["effects"],
-            min_distance=flags["min_distance"],
-            seed=flags["seed"],
             n_threads=run.threads,
-            **knobs,
+            **_of_phenotype(flags),
         )
     phenotype = genotypes.samples.with_columns(pl.Series("Y", drawn.y))
     truth = _truth_table(genotypes.variants[drawn.causal], drawn)
