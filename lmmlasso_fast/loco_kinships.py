@@ -6,7 +6,7 @@ from lmmlasso_fast.genotypes import _CODE, Genotypes
 from lmmlasso_fast.kinship import Kinship, kinship
 
 #: Chromosomes' sums of products are kept up to this size, and computed twice beyond it.
-_KEPT_BYTES = 1 << 30
+KEPT_BYTES = 1 << 30
 
 
 def offered_by_chromosome(genotypes: Genotypes) -> tuple[list[str], list[np.ndarray]]:
@@ -27,7 +27,7 @@ class ProductsByChromosome:
         self._genotypes, self._snps = genotypes, snps
         self._n_offered = sum(map(len, snps))
         self._parts: list[np.ndarray] | None = None
-        if 8 * n**2 * len(snps) <= _KEPT_BYTES:
+        if 8 * n**2 * len(snps) <= KEPT_BYTES:
             self._parts = [self._of(k, n_threads) for k in range(len(snps))]
         self._total = np.zeros((n, n))
         for k in range(len(snps)):

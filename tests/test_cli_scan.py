@@ -1,6 +1,7 @@
 """The command line: `lmmlasso scan`."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import lmmlasso_fast as ll
 from lmmlasso_fast.association import association_scan, association_scan_loco
-from lmmlasso_fast.cli import main
+from lmmlasso_fast.cli import estimate, main
+from lmmlasso_fast.cli.estimate import Scan, estimate_scan
 from lmmlasso_fast.io import matrices
 
 COLUMNS = "CHROM GENPOS ID ALLELE0 ALLELE1 A1FREQ N TEST BETA SE CHISQ LOG10P"
@@ -178,6 +180,58 @@ def test_threads_do_not_show(small, tmp_path, flags):
         lmmlasso("scan", *small.base, *flags, "--threads", threads, "--out", out)
         found.append(results(out))
     assert found[0] == found[1]
+
+
+def test_the_estimate_counts_the_tests(small, genotypes, tmp_path, monkeypatch):
+    """Slow processors in the estimate, so that it is more than a second for these few samples."""
+    monkeypatch.setattr(estimate, "_SYRK", 4e3)
+    monkeypatch.setattr(estimate, "_LAPACK", 3e3)
+    seconds = {}
+    for name, flags in KINDS.items():
+        err = lmmlasso("scan", *small.base, *flags, "--out", tmp_path / name)
+        [said] = re.findall(r"estimated: (.*) and \d+ MB of memory\n", err)
+        seconds[name] = 0 if said == "less than a second" else int(said.removesuffix(" s"))
+    n, p = 90, 148
+    n_chromosomes = len(set(genotypes.variants["CHROM"].to_list()))
+    assert n_chromosomes > 1
+    kinship, null = n**2 * p / 4e3, 6 * n**3 / 3e3
+    lengths, eigenvectors = 4 * n**2 * p / 3e3, 9 * n**3 / 3e3
+    every_delta = (2 * n**2 + 600 * n) * p / 3e3
+    assert seconds == {
+        "LM": 0,
+        "LMM": round(kinship + null + lengths),
+        "LMM_EXACT": round(kinship + null + eigenvectors + every_delta),
+        "LMM_LOCO": round(kinship + n_chromosomes * null + lengths),
+        "LMM_EXACT_LOCO": round(kinship + n_chromosomes * (null + eigenvectors) + every_delta),
+    }
+
+
+def test_estimates_of_long_scans():
+    """n^2 p operations are what grows with the SNPs; float32 takes half as many, and faster."""
+    n = 2000
+    for exact, per_snp in (
+        (False, n**2 / 4e10 + 2 * n**2 / 4e10),
+        (True, n**2 / 4e10 + (2 * n**2 + 600 * n) / 3e10),
+    ):
+        scan = Scan(n_kinships=1, exact=exact)
+        few, many = (estimate_scan(n, p, scan, workers=1)[0] for p in (10**5, 10**6))
+        assert many - few == pytest.approx(9e5 * (per_snp + n / 2e8), rel=1e-12)
+
+
+def test_estimates_of_memory():
+    """As measured, and a little more: megabytes at the peak, with one worker and with two."""
+    for n, p, n_kinships, exact, one, two in (
+        (1000, 10_000, 1, False, 176, 189),
+        (1000, 10_000, 1, True, 180, 193),
+        (1000, 10_000, 5, False, 198, 235),
+        (1000, 10_000, 0, False, 104, 110),
+        (300, 100_000, 1, False, 168, 171),
+        (300, 100_000, 5, False, 179, 183),
+        (300, 100_000, 0, False, 166, 165),
+    ):
+        for workers, measured in ((1, one), (2, two)):
+            _, found = estimate_scan(n, p, Scan(n_kinships, exact), workers=workers)
+            assert measured < found < 1.3 * measured
 
 
 def test_in_a_process_of_its_own(small, tmp_path):

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
-#: Floating-point operations per second of one ordinary core, in float32 SYRK and in LAPACK, and
-#: genotypes per second of a full pass: round figures, low rather than high.
-_SYRK, _LAPACK, _PASS = 4e10, 3e10, 1e10
+from lmmlasso_fast.loco_kinships import KEPT_BYTES
+from lmmlasso_fast.threads import SINGLE_THREAD_BELOW
+
+#: Floating-point operations per second of one ordinary core, in float32 SYRK and in LAPACK,
+#: genotypes per second of a full pass and of decoding: round figures, low rather than high.
+_SYRK, _LAPACK, _PASS, _DECODING = 4e10, 3e10, 1e10, 2e8
 
 
 #: Megabytes of Python with its libraries.
@@ -29,6 +32,22 @@ class Refits:
     n_active: int | None = None
 
 
+@dataclass(frozen=True)
+class Scan:
+    """Tests of single SNPs.
+
+    Attributes
+    ----------
+    n_kinships : int
+        0 without a random effect; one per chromosome if each is left out.
+    exact : bool
+        Delta is estimated for every SNP.
+    """
+
+    n_kinships: int
+    exact: bool
+
+
 def estimate(n: int, p: int, *, n_alphas: int) -> tuple[float, float]:
     """Return (seconds, megabytes) for n samples, p SNPs and a path of n_alphas (0: none).
 
@@ -39,6 +58,33 @@ def estimate(n: int, p: int, *, n_alphas: int) -> tuple[float, float]:
     seconds = n**2 * p / _SYRK + 6 * n**3 / _LAPACK + 1.5 * n_alphas * n * p / _PASS
     working_set = min(p, 2 * n) if n_alphas else 0
     return seconds, _PYTHON + _matrices(n, working_set) + 8e-6 * 80 * p
+
+
+def estimate_scan(n: int, p: int, scan: Scan, *, workers: int) -> tuple[float, float]:
+    """Return (seconds, megabytes) for a scan of n samples and p SNPs, null models included.
+
+    All kinships together n^2 p. Each null model 6 n^3, and its SNPs 4 n^2 each in float64, or 2 n^2
+    in float32 after 12 n^3 for the factor; with delta estimated for every SNP the eigenvectors are
+    9 n^3, and a SNP is 2 n^2 to rotate and about 600 n to be optimised. Every SNP is decoded once.
+    Memory: n x n matrices, blocks of decoded SNPs, and what the chromosomes add to the kinship.
+    """
+    seconds = n * p / _DECODING
+    megabytes = _PYTHON + 8e-6 * (80 * p + 1024 * n * workers)
+    if scan.n_kinships == 0:
+        return seconds, megabytes
+    share = p / scan.n_kinships
+    if scan.exact:
+        tests = (9 * n**3 + (2 * n**2 + 600 * n) * share) / _LAPACK
+    else:
+        in_float32 = 12 * n**3 / _LAPACK + 2 * n**2 * share / _SYRK
+        tests = min(4 * n**2 * share / _LAPACK, in_float32)
+    seconds += n**2 * p / _SYRK + scan.n_kinships * (6 * n**3 / _LAPACK + tests)
+    n_matrices = 8
+    if scan.n_kinships > 1:
+        at_a_time = min(workers, scan.n_kinships) if n < SINGLE_THREAD_BELOW else 1
+        kept = scan.n_kinships if 8 * n**2 * scan.n_kinships <= KEPT_BYTES else 1
+        n_matrices = 1 + kept + 6 * at_a_time
+    return seconds, megabytes + 8e-6 * n**2 * n_matrices
 
 
 def estimate_refits(n: int, p: int, refits: Refits, *, workers: int) -> float:

@@ -6,7 +6,7 @@ from os.path import isfile, splitext
 import click
 import numpy as np
 
-from lmmlasso_fast.cli.estimate import estimate, estimate_refits
+from lmmlasso_fast.cli.estimate import estimate, estimate_refits, estimate_scan
 from lmmlasso_fast.cli.run import Run
 from lmmlasso_fast.errors import (
     GenotypeError,
@@ -181,6 +181,8 @@ def say_estimate(run: Run, options: dict, genotypes: Genotypes) -> None:
     n, p = genotypes.n_samples, int(genotypes.included.sum())
     n_alphas = len(options.get("alphas") or []) or options.get("n_alphas", 0)
     seconds, megabytes = estimate(n, p, n_alphas=n_alphas)
+    if run.scan is not None:
+        seconds, megabytes = estimate_scan(n, p, run.scan, workers=run.threads)
     if run.refits is not None:
         workers = run.workers(run.refits.number)
         megabytes = max(megabytes, estimate_refits(n, p, run.refits, workers=workers))

@@ -21,7 +21,7 @@ import click
 
 import lmmlasso_fast
 from lmmlasso_fast import _core
-from lmmlasso_fast.cli.estimate import Refits
+from lmmlasso_fast.cli.estimate import Refits, Scan
 from lmmlasso_fast.cli.options import in_flags
 from lmmlasso_fast.errors import InputError, OutputError
 from lmmlasso_fast.io.atomic import remove_stale, together
@@ -60,6 +60,8 @@ class Run:
         self.counts: dict[str, object] = {}
         #: What follows the fit to all samples.
         self.refits: Refits | None = None
+        #: The tests of single SNPs, where they are what takes long.
+        self.scan: Scan | None = None
         #: The file with what --resume goes on from, while there is something left to do.
         self.checkpoint: str | None = None
         self._inputs: dict[Path, dict | None] = {}  # what is known of each: nothing yet, its hash

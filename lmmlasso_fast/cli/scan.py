@@ -6,11 +6,14 @@ import numpy as np
 from lmmlasso_fast.association import AssociationScan, association_scan, association_scan_loco
 from lmmlasso_fast.cli import options
 from lmmlasso_fast.cli.analysed import Analysed, analyses
+from lmmlasso_fast.cli.estimate import Scan
 from lmmlasso_fast.cli.inputs import say_estimate
 from lmmlasso_fast.cli.null import fit_null_model
 from lmmlasso_fast.cli.run import Run, execute
+from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.results import write_json, write_table
 from lmmlasso_fast.io.scan_tables import loco_content, scan_table
+from lmmlasso_fast.loco_kinships import offered_by_chromosome
 
 model_options = options.group(
     click.option(
@@ -65,6 +68,7 @@ def scan_and_write(run: Run, flags: dict, analysed: Analysed) -> AssociationScan
     """Everything of `scan` after the input; has the result files written."""
     if flags["exact"]:
         flags = flags | {"method": "reml"}
+    run.scan = Scan(_n_kinships(flags, analysed.genotypes), flags["exact"])
     if flags["loco"] or flags["no_kinship"]:
         say_estimate(run, flags, analysed.genotypes)
         null = None
@@ -93,6 +97,12 @@ def scan_and_write(run: Run, flags: dict, analysed: Analysed) -> AssociationScan
         f"{analysed.prefix}scan.tsv", lambda path: write_table(scan_table(found, genotypes), path)
     )
     return found
+
+
+def _n_kinships(flags: dict, genotypes: Genotypes) -> int:
+    if flags["no_kinship"]:
+        return 0
+    return len(offered_by_chromosome(genotypes)[0]) if flags["loco"] else 1
 
 
 def _say(run: Run, analysed: Analysed, found: AssociationScan) -> None:
