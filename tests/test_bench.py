@@ -17,6 +17,7 @@ from bench.performance import (
     recorded,
     report,
     scaling,
+    scan,
     stability,
     stability_loops,
 )
@@ -154,6 +155,13 @@ def test_the_peers_loop_selects_what_we_select(plan):
         assert loop.gap(r) < 1e-9
 
 
+def reported(**results):
+    """The report of a run that measured only these."""
+    machine = dict.fromkeys(_MACHINE, "") | {"memory_gb": 1, "versions": {}, "blas": []}
+    about = {"machine": machine, "options": {"repeats": 1}, "skipped": []}
+    return report.markdown({**about, **results})
+
+
 def test_stability_without_peers(tmp_path):
     settings = Settings(quick=True, repeats=1, scale=1.0, cache=tmp_path, threads=2)
     fileset = filesets.simulated(settings, 80, 300)
@@ -169,16 +177,50 @@ def test_stability_without_peers(tmp_path):
     assert len(result["eigh"]["eigh_seconds"]) == 2
     assert [row["n_jobs"] for row in result["gil"]["rows"]] == [1, 2]
     assert stability.ratios(result) == {}
-    text = report.markdown(
-        {
-            "machine": dict.fromkeys(_MACHINE, "") | {"memory_gb": 1, "versions": {}, "blas": []},
-            "options": {"repeats": 1},
-            "skipped": [],
-            "stability": result,
-        }
-    )
+    text = reported(stability=result)
     assert "## Stability selection" in text
     assert "published algorithm (ADMM)" in text
+
+
+# ---- univariate scan -----------------------------------------------------------------------------
+
+
+def test_scan_without_gemma(tmp_path):
+    settings = Settings(quick=True, repeats=1, scale=1.0, cache=tmp_path, threads=1)
+    result = scan.measure(settings, filesets.simulated(settings, 60, 200), None)
+    assert [row["program"] for row in result["kinds"]] == list(scan.KINDS)
+    assert "gemma" not in result
+    text = reported(scan=result)
+    assert "## Univariate scan" in text
+    assert "GEMMA" not in text
+    for row in result["kinds"]:
+        assert row["seconds"] > row["stages"]["scan"] > 0
+        [line] = [line for line in text.splitlines() if line.startswith(f"| {row['program']} |")]
+        assert f"scan {row['stages']['scan']:.2f}" in line
+
+
+def test_differences_from_gemma(tmp_path):
+    """Those of beta relative to beta or its standard error, whichever is larger."""
+    ours, theirs = tmp_path / "ours.tsv", tmp_path / "theirs.txt"
+    ours.write_text("ID\tALLELE1\tBETA\tSE\tLOG10P\nrs1\tA\t4.0\t1.0\t3.5\nrs2\tG\t0.1\t2.0\t1\n")
+    theirs.write_text(
+        "rs\tallele1\tbeta\tse\tp_wald\nrs1\tA\t5.0\t1.0\t1e-3\nrs2\tG\t0.2\t1.6\t0.1\n"
+    )
+    n_snps, found = scan._differences(ours, theirs)
+    assert n_snps == 2
+    assert found == pytest.approx({"beta": 0.2, "se": 0.25, "log10_p": 0.5})
+    theirs.write_text(theirs.read_text().replace("rs2\tG", "rs2\tA"))
+    with pytest.raises(RuntimeError, match="other SNPs or alleles"):
+        scan._differences(ours, theirs)
+    row = {"seconds": 1.0, "slowest": 1.5, "peak_mb": 50.0, "core": 0.5}
+    rows = [
+        {"program": scan.OURS, "ratio": 1.0, "core_ratio": 1.0, "stages": {"scan": 0.5}, **row},
+        {"program": scan.GEMMA, "ratio": 2.0, "core_ratio": 3.25, "stages": {"UtX": 0.4}, **row},
+    ]
+    compared = {"name": "mice", "n_variants": n_snps, "rows": rows, "differences": found}
+    text = reported(scan={"name": "simulated", "threads": 2, "kinds": [], "gemma": compared})
+    assert "| gemma -lmm 1 | 1 s (1.5) | 2.00 | 0.50 | 3.25 | 50 MB | UtX 0.40 |" in text
+    assert "beta 2.0e-01, se 2.5e-01, log10_p 5.0e-01." in text
 
 
 def test_report_table():

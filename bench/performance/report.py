@@ -100,7 +100,7 @@ def _pipeline(problems: list[dict]) -> str:
                 f"{row['ratio']:.2f}",
                 f"{row['peak_mb']:.0f} MB",
                 f"{row['gap']:.1e} ({row['gap_from']})",
-                ", ".join(f"{name} {seconds:.2f}" for name, seconds in row["stages"].items()),
+                _stages(row["stages"]),
             ]
             for row in problem["rows"]
         ]
@@ -208,6 +208,53 @@ def _stability(result: dict) -> str:
     )
 
 
+def _scan(result: dict) -> str:
+    rows = [
+        [row["program"], _time(row), f"{row['peak_mb']:.0f} MB", _stages(row["stages"])]
+        for row in result["kinds"]
+    ]
+    parts = [
+        "## Univariate scan, .bed on disk to result files",
+        f"{result['name']}, {result['threads']} threads.",
+        table(["scan", "seconds", "peak memory", "stages, seconds"], rows),
+    ]
+    if "gemma" in result:
+        parts.append(_scan_and_gemma(result["gemma"]))
+    return "\n\n".join(parts)
+
+
+def _scan_and_gemma(found: dict) -> str:
+    rows = [
+        [
+            row["program"],
+            _time(row),
+            f"{row['ratio']:.2f}",
+            f"{row['core']:.2f}",
+            f"{row['core_ratio']:.2f}",
+            f"{row['peak_mb']:.0f} MB",
+            _stages(row["stages"]),
+        ]
+        for row in found["rows"]
+    ]
+    header = [
+        "program", "seconds", "ratio", "computing, seconds", "ratio", "peak memory",
+        "stages, seconds",
+    ]  # fmt: skip
+    largest = ", ".join(f"{name} {value:.1e}" for name, value in found["differences"].items())
+    return "\n\n".join(
+        [
+            f"{found['name']}, {found['n_variants']} SNPs, delta of every SNP, GEMMA's kinship. "
+            "*Computing*: decomposition, rotation, optimisation.",
+            table(header, rows),
+            f"Largest differences between the results: {largest}.",
+        ]
+    )
+
+
+def _stages(stages: dict[str, float]) -> str:
+    return ", ".join(f"{name} {seconds:.2f}" for name, seconds in stages.items())
+
+
 def _cold(result: dict) -> str:
     rows = [[row["what"], _time(row), f"{row['peak_mb']:.0f} MB"] for row in result["rows"]]
     return f"## Cold start, {result['name']}\n\n" + table(["", "seconds", "peak memory"], rows)
@@ -250,6 +297,7 @@ _SECTIONS = {
     "kinship": _kinship,
     "passes": _passes,
     "stability": _stability,
+    "scan": _scan,
     "scaling": _scaling,
     "cold": _cold,
     "admm": _admm,

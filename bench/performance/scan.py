@@ -28,12 +28,16 @@ GEMMA, OURS = "gemma -lmm 1", "lmmlasso scan --exact"
 
 
 def run(settings: Settings) -> dict:
-    """`kinds`: rows of ours; `gemma`: both programs, and how far their results are apart."""
     if settings.quick:
         large = real = filesets.simulated(settings, 300, 5_000)
     else:
         large = filesets.simulated(settings, 500, 1_000_000)
         real = filesets.real(settings, "mouse_hs1940", "CD8")
+    return measure(settings, large, real)
+
+
+def measure(settings: Settings, large: Fileset, real: Fileset | None) -> dict:
+    """`kinds`: rows of ours; `gemma`: both programs, and how far their results are apart."""
     results = {"name": large.name, "threads": settings.threads, "kinds": _kinds(settings, large)}
     if shutil.which("gemma") is None:
         settings.skip("gemma", "not on the PATH (Debian package gemma)")
