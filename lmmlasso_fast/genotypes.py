@@ -315,6 +315,21 @@ def as_sample_index(samples, n_samples: int) -> np.ndarray:
     return np.ascontiguousarray(index, dtype=np.int64)
 
 
+def excluded_counts(genotypes: Genotypes) -> dict[str, int]:
+    """Return how many SNPs are not offered to the model for each reason, the most frequent first.
+
+    Of equally frequent ones that of the earlier SNP is first.
+    """
+    codes, first, counts = np.unique(genotypes.reasons, return_index=True, return_counts=True)
+    order = np.lexsort((first, -counts))
+    return {REASONS[codes[k]]: int(counts[k]) for k in order if codes[k]}
+
+
+def why_excluded(genotypes: Genotypes) -> str:
+    """Return the same for a message, such as "3 maf, 1 monomorphic"; empty if there is no SNP."""
+    return ", ".join(f"{count} {reason}" for reason, count in excluded_counts(genotypes).items())
+
+
 def inverse_or_zero(sd: np.ndarray) -> np.ndarray:
     """1 / sd; 0 where sd is 0, which takes a SNP out of every product."""
     return np.divide(1.0, sd, out=np.zeros(np.shape(sd)), where=np.asarray(sd) > 0)

@@ -7,7 +7,7 @@ import numpy as np
 
 from lmmlasso_fast import _core
 from lmmlasso_fast.errors import KinshipError
-from lmmlasso_fast.genotypes import Genotypes, as_sample_index
+from lmmlasso_fast.genotypes import Genotypes, as_sample_index, why_excluded
 from lmmlasso_fast.lazy import computed_once
 from lmmlasso_fast.parallel import poll
 from lmmlasso_fast.spectral import Spectrum, decompose
@@ -183,7 +183,8 @@ def kinship(genotypes: Genotypes, method: str = "rrm", *, n_threads: int | None 
     offered = np.flatnonzero(genotypes.included)
     if len(offered) == 0:
         raise KinshipError(
-            "kinship: no SNP is left to compute it from; see genotypes.excluded for the reasons"
+            f"kinship: no SNP is left to compute it from: {why_excluded(genotypes)}; relax the "
+            "filters"
         )
     n = genotypes.n_samples
     n_blocks = -(-len(offered) // _BLOCK)

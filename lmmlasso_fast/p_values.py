@@ -24,7 +24,7 @@ from lmmlasso_fast.checks import require_integer
 from lmmlasso_fast.covariates import Design, independent_columns, without_fixed_effects
 from lmmlasso_fast.errors import GenotypeError, InputError, LMMLassoError
 from lmmlasso_fast.folds import group_numbers
-from lmmlasso_fast.genotypes import Genotypes
+from lmmlasso_fast.genotypes import Genotypes, why_excluded
 from lmmlasso_fast.kinship import Kinship, kinship
 from lmmlasso_fast.null_model import as_phenotype, fit_null_on_grid
 from lmmlasso_fast.parallel import each, poll
@@ -339,8 +339,9 @@ def make_plan(
     n_offered = int(((factors > 0) & np.isfinite(factors)).sum())
     if n_offered == 0:
         raise GenotypeError(
-            "no SNP is left that could be selected: none is offered, or none is penalised; see "
-            "genotypes.excluded and penalty_factors"
+            "no SNP is left that could be selected; not offered: "
+            f"{why_excluded(genotypes) or 'none'}; not penalised: all others; relax the filters, "
+            "or change penalty_factors"
         )
     group_of = np.arange(n) if groups is None else group_numbers(groups, n)
     largest_group = int(np.bincount(group_of).max())

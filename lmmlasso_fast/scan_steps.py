@@ -15,7 +15,7 @@ from lmmlasso_fast import _core
 from lmmlasso_fast.covariates import Design, without_fixed_effects
 from lmmlasso_fast.error_control import norms_of
 from lmmlasso_fast.errors import CovariateError, GenotypeError
-from lmmlasso_fast.genotypes import Genotypes
+from lmmlasso_fast.genotypes import Genotypes, why_excluded
 from lmmlasso_fast.kinship import Kinship
 from lmmlasso_fast.null_model import NullModel
 from lmmlasso_fast.parallel import poll
@@ -72,7 +72,9 @@ class ScanData:
             )
         snps = np.flatnonzero(genotypes.included)
         if len(snps) == 0:
-            raise GenotypeError("no SNP is left to be tested; see genotypes.excluded for reasons")
+            raise GenotypeError(
+                f"no SNP is left to be tested: {why_excluded(genotypes)}; relax the filters"
+            )
         exponent = int(np.frexp(np.abs(y).max())[1])
         _, rest = without_fixed_effects(design.matrix, np.ldexp(y, -exponent))
         return cls(genotypes, snps, design, rest, exponent, n - c - 1)

@@ -591,7 +591,7 @@ def test_arguments_that_do_not_fit():
         association_scan(genotypes, y, covariates=many)
     nothing = genotypes.filter(extract=[])
     for function in (association_scan, association_scan_loco):
-        with pytest.raises(GenotypeError, match="no SNP is left to be tested"):
+        with pytest.raises(GenotypeError, match=r"no SNP is left .*: \d+ extract.*; relax"):
             function(nothing, y)
     with pytest.raises(PhenotypeError, match="the covariates explain it completely"):
         association_scan(genotypes, y, covariates=y)

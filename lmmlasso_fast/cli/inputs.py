@@ -14,7 +14,7 @@ from lmmlasso_fast.errors import (
     SampleMatchError,
     TableError,
 )
-from lmmlasso_fast.genotypes import Genotypes
+from lmmlasso_fast.genotypes import Genotypes, excluded_counts, why_excluded
 from lmmlasso_fast.io.ids import match_samples, read_id_list, read_ids
 from lmmlasso_fast.io.kinship_files import read_grm, read_kinship
 from lmmlasso_fast.io.plink import read_plink
@@ -116,7 +116,6 @@ def report_variants(run: Run, options: dict, genotypes: Genotypes, prefix: str =
     excluded = genotypes.excluded
     run.write(f"{prefix}excluded.tsv", lambda path: write_table(excluded, path))
     run.write(f"{prefix}duplicates.tsv", lambda path: write_table(duplicates, path))
-    reasons = excluded["REASON"].value_counts(sort=True).rows()
     n_offered = genotypes.n_variants - len(excluded)
     counts = run.counts
     if prefix:
@@ -124,10 +123,10 @@ def report_variants(run: Run, options: dict, genotypes: Genotypes, prefix: str =
     counts |= {
         "samples": genotypes.n_samples,
         "variants": n_offered,
-        "excluded": {reason: count for reason, count in reasons},
+        "excluded": excluded_counts(genotypes),
         "duplicates": n_duplicates,
     }
-    why = ", ".join(f"{count} {reason}" for reason, count in reasons)
+    why = why_excluded(genotypes)
     run.say(
         f"{n_offered} SNPs offered to the model, {len(excluded)} not"
         + (f" ({why})" if why else "")
