@@ -1,6 +1,6 @@
 """bench/accuracy: the runner of the studies, its store of finished units, and fig6."""
 
-import json
+import importlib
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,24 +12,63 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from bench.accuracy import __main__ as runner
 from bench.accuracy import error_control, fig6
-from bench.accuracy.store import Store
+from bench.accuracy import store as store_module
+from bench.accuracy.store import OtherRun, Store, fingerprint
 
 
 def test_the_store_goes_on_after_a_kill(tmp_path):
     path = tmp_path / "units.jsonl"
-    store = Store(path)
+    store = Store(path, "these")
     assert store.get("a") is None
     store.put("a", {"x": 0.1})
     store.put("b", {"x": [1, 2]})
     with path.open("a") as file:
         file.write('{"key": "c", "va')  # a kill while writing
-    again = Store(path)
+    again = Store(path, "these")
     assert again.get("a") == {"x": 0.1}
     assert again.get("b") == {"x": [1, 2]}
     assert again.get("c") is None
     again.put("c", {})
-    assert len(path.read_text().splitlines()) == 3
-    assert Store(path).get("c") == {}
+    assert len(path.read_text().splitlines()) == 4
+    assert Store(path, "these").get("c") == {}
+
+
+def test_the_store_keeps_the_time_of_finished_units(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(store_module.time, "perf_counter", lambda: now[0])
+    path = tmp_path / "units.jsonl"
+    store = Store(path, "these")
+    now[0] = 107.0
+    store.put("a", {})
+    now[0] = 109.0  # lost with a kill
+    again = Store(path, "these")
+    assert again.seconds == 7.0
+    now[0] = 112.0
+    again.put("b", {})
+    assert Store(path, "these").seconds == 10.0
+
+
+def test_the_store_of_another_run_is_refused_and_kept(tmp_path):
+    path = tmp_path / "units.jsonl"
+    Store(path, "these").put("a", {})
+    before = path.read_bytes()
+    with pytest.raises(OtherRun, match="delete the file"):
+        Store(path, "others")
+    path.write_text('{"key": "a", "value": {}}\n')  # from before there were fingerprints
+    with pytest.raises(OtherRun):
+        Store(path, "these")
+    assert len(before.splitlines()) == 2
+
+
+def test_the_fingerprint_notices_data(tmp_path):
+    first = fingerprint(None)
+    assert fingerprint(None) == first
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "a.tsv").write_text("1")
+    with_data = fingerprint(tmp_path)
+    assert with_data != first
+    (tmp_path / "part" / "a.tsv").write_text("2")
+    assert fingerprint(tmp_path) != with_data
 
 
 def study(calls, stop_after=None):
@@ -71,8 +110,30 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path, monkeypatch):
     assert calls == [0, 1, 2, 3]
     text = (tmp_path / "out" / "fig1.md").read_text()
     assert text.startswith("# Squares\n\n[0, 1, 4, 9]\n\n(full sizes, ")
-    assert json.loads((tmp_path / "out" / "fig1.json").read_text()) == {"values": [0, 1, 4, 9]}
+    found = runner.read(tmp_path / "out" / "fig1.json.gz")
+    assert found["content"] == {"values": [0, 1, 4, 9]}
     assert (tmp_path / "out" / "fig1.svg").exists()
+    (tmp_path / "out" / "fig1.md").unlink()
+    assert main(monkeypatch, "--redraw", *arguments, "--remark", "not of this run") == 0
+    assert (tmp_path / "out" / "fig1.md").read_text() == text
+
+
+def test_a_store_of_other_settings_ends_the_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runner.importlib, "import_module", lambda name: study([]))
+    arguments = ("--only", "fig1", "--out", tmp_path, "--work", tmp_path)
+    assert main(monkeypatch, *arguments) == 0
+    monkeypatch.setattr(runner, "fingerprint", lambda data: "another")
+    assert main(monkeypatch, *arguments) == 2
+    assert "delete the file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", runner.STUDIES)
+def test_the_results_are_what_the_study_found(name):
+    study = importlib.import_module(f"bench.accuracy.{name}")
+    found = runner.read(runner.RESULTS / f"{name}.json.gz")
+    assert found["about"]["kind"] == "full"
+    assert not found["content"].get("simulated")
+    assert (runner.RESULTS / f"{name}.md").read_text() == runner.page(study, found)
 
 
 @pytest.mark.parametrize("arguments", [("--quick",), ("--only", "fig9")])

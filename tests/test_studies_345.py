@@ -345,6 +345,19 @@ def test_last_place_with_so_many_snps():
     assert [fig4.last_with(n_active, n) for n in (0, 1, 3, 7, 8)] == [0, 0, 3, 3, 4]
 
 
+def test_a_best_alpha_at_the_end_of_the_path_is_marked(quick):
+    content = copy.deepcopy(quick[fig4][0])
+    [entry, *_] = content["phenotypes"]
+    for model in fig4.MODELS:
+        values = entry[model]["all"]
+        values[:] = np.linspace(0.1, 0.2, len(values)).tolist()
+    assert fig4.markdown(content).count("(the end of the path)") >= 2
+    for other in content["phenotypes"]:
+        for model in fig4.MODELS:
+            other[model]["all"][0] = 0.9
+    assert "(the end of the path)" not in fig4.markdown(content)
+
+
 # ---- fig5 ----------------------------------------------------------------------------------------
 
 
@@ -434,6 +447,7 @@ def group(frequency, chromosome="0", r2=0.0):
 
 def test_verdicts_on_known_loci_can_fail(quick):
     content = copy.deepcopy(quick[fig5][0])
+    content["n_replicates"] = 100
     both = dict.fromkeys(fig5.MODELS)
     known = content["known"]
     known["avrRpm1"] = both | {m: [group(0.9, r2=1), group(0.5, r2=0.4), group(0.1)] for m in both}
@@ -442,12 +456,18 @@ def test_verdicts_on_known_loci_can_fail(quick):
     assert "stands alone at the top: 0.90 against 0.50" in text
     assert f"r² < {fig5.SAME_LOCUS:g} to it at most 0.10" in text
     assert text.count("chromosome 17 leads") == 2
-    known["avrRpm1"]["LMM-Lasso"][1]["frequency"] = 0.9
-    known["CD8"]["LMM-Lasso"][1]["frequency"] = 1.0
+    known["avrRpm1"]["LMM-Lasso"][1]["frequency"] = 0.8
+    known["CD8"]["LMM-Lasso"][1]["frequency"] = 0.99
     text = fig5.markdown(content)
-    assert "has company: 0.90 against 0.90" in text
-    assert "LMM-Lasso, chromosome 17 does NOT lead" in text
+    assert "has company: 0.90 against 0.80" in text
+    assert "LMM-Lasso, chromosome 17 does NOT clearly lead" in text
     assert "Lasso, chromosome 17 leads: 1 of the first 2 groups" in text
+
+
+def test_above_is_two_standard_errors_over_pairs():
+    assert not fig5.clearly_above(0.9, 0.8, 50)
+    assert fig5.clearly_above(0.9, 0.8, 200)
+    assert not fig5.clearly_above(1.0, 1.0, 50)
 
 
 def test_comparison_counts_signs_where_both_selected(quick):

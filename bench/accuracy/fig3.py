@@ -142,7 +142,7 @@ def _male(dataset: str, table) -> np.ndarray | None:
 
 
 def _simulated(dataset: str, names) -> Iterator[Trait]:
-    drawn = simulate_genotypes(90, 600, n_chromosomes=1, inbred=True, seed=len(dataset))
+    drawn = simulate_genotypes(90, 600, n_chromosomes=1, inbred=True, seed=sum(dataset.encode()))
     genotypes = ll.Genotypes.from_array(drawn.dosages, drawn.samples, drawn.variants)
     for seed, name in enumerate(names):
         shares = {"n_causal": 5, "h2_snp": 0.3, "h2_structure": 0.3}

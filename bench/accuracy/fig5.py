@@ -250,7 +250,8 @@ def markdown(content: dict) -> str:
     lines += ["", *_comparisons(content["enrichment"]), ""]
     for name, models in content["known"].items():
         lines += _known_table(name, models)
-    lines += [_alone(content["known"]["avrRpm1"]), _leading(content["known"]["CD8"], "17")]
+    known, n_pairs = content["known"], content["n_replicates"] // 2
+    lines += [_alone(known["avrRpm1"], n_pairs), _leading(known["CD8"], "17", n_pairs)]
     return "\n".join(lines)
 
 
@@ -298,24 +299,34 @@ def _known_table(name: str, models: dict[str, list[dict]]) -> list[str]:
     return [*lines, ""]
 
 
-def _alone(models: dict[str, list[dict]]) -> str:
+def clearly_above(a: float, b: float, n_pairs: int) -> bool:
+    """Whether frequency a is above b by more than two standard errors.
+
+    Over so many pairs of halves: the two of a pair are not independent.
+    """
+    return a - b > 2 * np.sqrt((a * (1 - a) + b * (1 - b)) / n_pairs)
+
+
+def _alone(models: dict[str, list[dict]], n_pairs: int) -> str:
     first, *others = models["LMM-Lasso"]
     elsewhere = [group for group in others if group["r2"] < SAME_LOCUS]
     next_one = others[0]["frequency"] if others else 0.0
-    verdict = "stands alone at the top" if first["frequency"] > next_one else "has company"
     far = max((group["frequency"] for group in elsewhere), default=0.0)
+    is_alone = all(clearly_above(first["frequency"], other, n_pairs) for other in (next_one, far))
+    verdict = "stands alone at the top" if is_alone else "has company"
     return (
         f"* avrRpm1, LMM-Lasso: the first group {verdict}: {first['frequency']:.2f} against "
         f"{next_one:.2f} of the next; of groups with r² < {SAME_LOCUS:g} to it at most {far:.2f}."
     )
 
 
-def _leading(models: dict[str, list[dict]], chromosome: str) -> str:
+def _leading(models: dict[str, list[dict]], chromosome: str, n_pairs: int) -> str:
     texts = []
     for model, groups in models.items():
         on = [group["frequency"] for group in groups if group["chromosome"] == chromosome]
         off = [group["frequency"] for group in groups if group["chromosome"] != chromosome]
-        leads = "leads" if max(on, default=0) > max(off, default=0) else "does NOT lead"
+        is_first = clearly_above(max(on, default=0.0), max(off, default=0.0), n_pairs)
+        leads = "leads" if is_first else "does NOT clearly lead"
         texts.append(
             f"{model}, chromosome {chromosome} {leads}: {len(on)} of the first {len(groups)} "
             f"groups, up to {max(on, default=0):.2f} against {max(off, default=0):.2f} elsewhere"
