@@ -186,8 +186,8 @@ def markdown(content: dict) -> str:
         f"{content['n_seeds']} divisions into folds (± their sd). *SNPs*: active ones, mean over "
         "folds. *SNPs alone*: prediction from covariates and SNPs; *structure adds*: what the "
         "random effect adds to that; *Lasso*: at its last alpha with at most as many SNPs. "
-        "*in the fit*: share of the variance that single SNPs have in the fit to all samples, at as "
-        "many SNPs.",
+        "*in the fit*: share of the variance that single SNPs have in the fit to all samples, at "
+        "as many SNPs.",
         "",
         "| phenotype | n | SNPs | covariates | SNPs alone | structure adds | LMM-Lasso | Lasso "
         "| SNPs in the fit |",
