@@ -22,7 +22,7 @@ from lmmlasso_fast.cli.inputs import (
     report_variants,
     say_estimate,
 )
-from lmmlasso_fast.cli.run import Run
+from lmmlasso_fast.cli.recording import Run
 from lmmlasso_fast.errors import PhenotypeError, SampleMatchError, TableError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.ids import match_samples

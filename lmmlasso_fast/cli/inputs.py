@@ -7,7 +7,7 @@ import click
 import numpy as np
 
 from lmmlasso_fast.cli.estimate import estimate, estimate_refits
-from lmmlasso_fast.cli.run import Run
+from lmmlasso_fast.cli.recording import Run
 from lmmlasso_fast.errors import (
     GenotypeError,
     InputError,

@@ -10,7 +10,7 @@ from lmmlasso_fast.cli.inputs import (
     report_variants,
     say_estimate,
 )
-from lmmlasso_fast.cli.run import execute
+from lmmlasso_fast.cli.recording import execute
 from lmmlasso_fast.io.kinship_files import save_kinship, write_gemma, write_grm
 
 

@@ -10,7 +10,7 @@ from lmmlasso_fast.cli.inputs import (
     open_genotypes,
     read_given_kinship,
 )
-from lmmlasso_fast.cli.run import execute
+from lmmlasso_fast.cli.recording import execute
 from lmmlasso_fast.errors import CovariateError, KinshipError
 from lmmlasso_fast.io import results
 from lmmlasso_fast.io.ids import match_samples

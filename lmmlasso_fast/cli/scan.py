@@ -8,7 +8,7 @@ from lmmlasso_fast.cli import options
 from lmmlasso_fast.cli.analysed import Analysed, analyses
 from lmmlasso_fast.cli.inputs import say_estimate
 from lmmlasso_fast.cli.null import fit_null_model
-from lmmlasso_fast.cli.run import Run, execute
+from lmmlasso_fast.cli.recording import Run, execute
 from lmmlasso_fast.io.results import write_json, write_table
 from lmmlasso_fast.io.scan_tables import loco_content, scan_table
 

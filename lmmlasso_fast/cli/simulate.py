@@ -8,7 +8,7 @@ import numpy as np
 
 from lmmlasso_fast.cli import options
 from lmmlasso_fast.cli.inputs import located, open_genotypes
-from lmmlasso_fast.cli.run import Run, execute
+from lmmlasso_fast.cli.recording import Run, execute
 from lmmlasso_fast.errors import InputError, TableError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.atomic import together

@@ -13,7 +13,7 @@ from lmmlasso_fast.cli.checkpoint import fingerprint, finish_tasks, open_journal
 from lmmlasso_fast.cli.estimate import Refits, estimate_tasks
 from lmmlasso_fast.cli.inputs import say_estimate
 from lmmlasso_fast.cli.null import fit_null_model
-from lmmlasso_fast.cli.run import Run, execute
+from lmmlasso_fast.cli.recording import Run, execute
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.io import stability_tables
 from lmmlasso_fast.io.journal import check_same, merge_journals, read_journal

@@ -1,4 +1,4 @@
-"""One run of a command: log, timings, warnings, result files at the end, exit code."""
+"""What a run of any command leaves: log, timings, warnings, result files at the end, exit code."""
 
 import ctypes
 import errno
