@@ -77,6 +77,10 @@ def flag_cases(small, command):
             [*base, "--covar", f / "c.tsv"],
             [*base, "--covar", f / "c.tsv", "--covar-name", "age"],
         ),
+        "cat_covar": (
+            [*base, "--covar", f / "coded.tsv"],
+            [*base, "--covar", f / "coded.tsv", "--cat-covar", "batch"],
+        ),
         "missing_code": (Refused(minus9), [*minus9, "--missing-code", "-9"]),
         "transform": plus("--transform", "rint"),
         "standardize": plus("--standardize"),

@@ -27,7 +27,12 @@ from lmmlasso_fast.errors import PhenotypeError, SampleMatchError, TableError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.ids import match_samples
 from lmmlasso_fast.io.plink_text import read_fam
-from lmmlasso_fast.io.tables import encode_covariates, read_covariates, read_phenotypes
+from lmmlasso_fast.io.tables import (
+    encode_covariates,
+    expand_names,
+    read_covariates,
+    read_phenotypes,
+)
 from lmmlasso_fast.io.text import quote
 from lmmlasso_fast.kinship import Kinship
 from lmmlasso_fast.kinship import kinship as compute_kinship
@@ -342,13 +347,17 @@ def _read_covariates(run, options, genotypes):
     """Covariates in the order of the fileset, or None; null where a sample has none."""
     path = options["covar"]
     if path is None:
-        if options["covar_name"]:
-            raise click.UsageError("--covar-name names columns of --covar FILE")
+        for name in ("covar_name", "cat_covar"):
+            if options[name]:
+                flag = name.replace("_", "-")
+                raise click.UsageError(f"--{flag} names columns of --covar FILE")
         return None
     run.note_input(path)
-    table = read_covariates(path, options["covar_name"], options["missing_code"])
+    categorical = options["cat_covar"] or ()
+    table = read_covariates(path, options["covar_name"], options["missing_code"], categorical)
     groups = options.get("groups")
-    if options["covar_name"] is None and groups in table.columns[2:]:
+    chosen = expand_names(categorical) if categorical else []
+    if options["covar_name"] is None and groups in table.columns[2:] and groups not in chosen:
         run.say(f"--groups: column {groups} of {path} is no covariate")
         table = table.drop(groups)
         if table.width == 2:

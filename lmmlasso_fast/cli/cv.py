@@ -19,6 +19,7 @@ from lmmlasso_fast.io.results import write_table
 from lmmlasso_fast.io.tables import read_table
 from lmmlasso_fast.io.text import quote
 from lmmlasso_fast.path import LassoPath, PathOptions
+from lmmlasso_fast.suggestions import listed
 
 #: Flags on which no fold depends.
 _NEUTRAL = frozenset(["select", "n_active", "model_alphas", "strict"])
@@ -200,9 +201,13 @@ def _column(run: Run, flags: dict, analysed: Analysed) -> np.ndarray:
         plural = "" if n_groups == 1 else "s"
         run.say(f"--groups: {n_groups} group{plural} in column {name} of {file}")
         return values
+    columns = list(
+        dict.fromkeys(column for file in files for column in read_table(file).columns[2:])
+    )
+    where = f"{', '.join(files)}: {listed(name, columns, quote)}" if files else "none is given"
     raise TableError(
-        f"--groups {quote(name)}: expected a column of the phenotype or covariate table "
-        f"({', '.join(files) or 'none is given'}), found none of that name"
+        f"--groups {quote(name)}: expected a column of the phenotype or covariate table ({where}), "
+        "found none of that name; correct the name"
     )
 
 

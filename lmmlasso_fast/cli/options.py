@@ -89,6 +89,14 @@ def n_active(what: str):
     return click.option("--n-active", type=click.IntRange(1), help=what)
 
 
+cat_covar = click.option(
+    "--cat-covar",
+    "--catCovarList",
+    metavar="NAME[,NAME]",
+    help="Columns of --covar that are categories even if they are numbers, besides --covar-name: "
+    "an indicator for each level but the first in alphabetical order, at most 50 levels.",
+)
+
 resume = click.option(
     "--resume",
     is_flag=True,
@@ -156,6 +164,7 @@ phenotype = group(
         metavar="A,B,PC{1:10}",
         help="Its columns [default: all]; text is categorical.",
     ),
+    cat_covar,
     click.option(
         "--missing-code",
         multiple=True,

@@ -15,7 +15,7 @@ from lmmlasso_fast.errors import CovariateError, KinshipError
 from lmmlasso_fast.io import results
 from lmmlasso_fast.io.ids import match_samples
 from lmmlasso_fast.io.models import load_model
-from lmmlasso_fast.io.tables import read_covariates, read_table
+from lmmlasso_fast.io.tables import read_covariates
 from lmmlasso_fast.io.text import quote
 
 
@@ -93,7 +93,9 @@ def _covariates(run, flags, model, genotypes) -> np.ndarray | None:
         for level in levels
     }
     sources = list(dict.fromkeys(indicators.get(name, (name, ""))[0] for name in wanted))
-    table = read_covariates(path, sources, flags["missing_code"])
+    # the levels of a category may all be numbers here
+    categories = [name for name in sources if name in model.covariate_levels]
+    table = read_covariates(path, sources, flags["missing_code"], categories)
     rows = match_samples(genotypes.samples, table, f"covariates {path}")
     lacking = rows < 0
     lacking[~lacking] = table.select(_any_null(sources)).to_series().to_numpy()[rows[~lacking]]
@@ -104,20 +106,19 @@ def _covariates(run, flags, model, genotypes) -> np.ndarray | None:
             f"{int(lacking.sum())} samples without; the first is {first}; drop these with --remove"
         )
     table = table[rows]
-    as_text = read_table(path)[rows]  # the levels of a category may all be numbers here
     columns = []
     for name in wanted:
         source, level = indicators.get(name, (name, None))
         if level is not None:
             known = model.covariate_levels[source]
-            unknown = as_text.filter(~as_text[source].is_in(known))[source]
+            unknown = table.filter(~table[source].is_in(known))[source]
             if len(unknown):
                 raise CovariateError(
                     f"{path}: column {quote(source)}: expected a category of the training "
                     f"samples ({', '.join(map(quote, known))}), found {quote(unknown[0])}; drop "
                     "these samples with --remove"
                 )
-            columns.append((as_text[source] == level).to_numpy())
+            columns.append((table[source] == level).to_numpy())
         elif table[source].dtype.is_numeric():
             columns.append(table[source].to_numpy())
         else:
