@@ -36,7 +36,7 @@ from lmmlasso_fast.io.tables import (
 from lmmlasso_fast.io.text import quote
 from lmmlasso_fast.kinship import Kinship
 from lmmlasso_fast.kinship import kinship as compute_kinship
-from lmmlasso_fast.null_model import as_phenotype
+from lmmlasso_fast.null_model import NullModel, as_phenotype
 from lmmlasso_fast.preprocessing import Transform, transform_phenotype
 from lmmlasso_fast.threads import blas_cap, blas_threads_for
 
@@ -148,6 +148,8 @@ class Analysed:
     transform : Transform
     prefix : str
         Of the result files' suffixes: empty, or with several phenotypes its name and a dot.
+    nulls : dict
+        Null models fitted so far, by how: the steps of one run have them in common.
     """
 
     samples: SampleSet
@@ -156,6 +158,7 @@ class Analysed:
     y: np.ndarray
     transform: Transform
     prefix: str
+    nulls: dict[tuple, NullModel] = field(default_factory=dict)
 
     @property
     def genotypes(self) -> Genotypes:

@@ -71,19 +71,29 @@ def cv(**flags):
 
     def body(run):
         options.check_path(flags)
-        if flags["groups"] is not None and flags["kinship_threshold"] is not None:
-            raise click.UsageError("give --groups or --kinship-threshold, not both")
-        if flags["n_active"] is not None:
-            options.ignored({"select"}, "with --n-active")
-        n_folds = flags["folds"]
-        run.refits = Refits(n_folds * flags["repeats"], share=1 - 1 / n_folds)
+        check_folds(flags)
+        run.refits = folds_to_fit(flags)
         for analysed in analyses(run, flags):
-            _run(run, flags, analysed)
+            cross_validate_and_write(run, flags, analysed)
 
     execute("cv", flags, body)
 
 
-def _run(run: Run, flags: dict, analysed: Analysed) -> None:
+def check_folds(flags: dict) -> None:
+    """Refuse flags that contradict each other."""
+    if flags["groups"] is not None and flags["kinship_threshold"] is not None:
+        raise click.UsageError("give --groups or --kinship-threshold, not both")
+    if flags["n_active"] is not None:
+        options.ignored({"select"}, "with --n-active")
+
+
+def folds_to_fit(flags: dict) -> Refits:
+    """Return how many folds there are, and of what size."""
+    return Refits(flags["folds"] * flags["repeats"], share=1 - 1 / flags["folds"])
+
+
+def cross_validate_and_write(run: Run, flags: dict, analysed: Analysed) -> None:
+    """Everything of `cv` after the input; has the result files written."""
     groups = _groups(run, flags, analysed)
     null = optional_null_model(run, flags, analysed)
     path = fit_path(run, flags, analysed, null, flags["alphas"])

@@ -31,10 +31,23 @@ def null(**flags):
 
 
 def fit_null_model(run: Run, flags: dict, analysed: Analysed) -> NullModel:
-    """Kinship and null model of a command; has P.null.json written."""
+    """Kinship and null model of a command, fitted once; has P.null.json written."""
+    how = (flags["method"], flags["log_delta"])
+    if how not in analysed.nulls:
+        analysed.nulls[how] = _fit(run, flags, analysed)
+        _say(run, analysed.nulls[how])
+    model = analysed.nulls[how]
+    n_variants = int(analysed.genotypes.included.sum())
+    source = "given" if given_kinship(flags) else flags["kinship_samples"]
+    content = null_model_content(model, analysed.transform, n_variants, source)
+    run.write(f"{analysed.prefix}null.json", lambda path: write_json(content, path))
+    return model
+
+
+def _fit(run: Run, flags: dict, analysed: Analysed) -> NullModel:
     kinship = analysed.samples.kinship(run, flags)
     with run.stage("null model"):
-        model = fit_null(
+        return fit_null(
             analysed.y,
             kinship,
             analysed.covariates,
@@ -43,6 +56,9 @@ def fit_null_model(run: Run, flags: dict, analysed: Analysed) -> NullModel:
             covariate_names=analysed.covariate_names,
             n_threads=run.threads,
         )
+
+
+def _say(run: Run, model: NullModel) -> None:
     error = "" if model.h2_se is None else f" (standard error {model.h2_se:.4f})"
     flags_set = [
         text
@@ -57,8 +73,3 @@ def fit_null_model(run: Run, flags: dict, analysed: Analysed) -> NullModel:
         f"null model ({model.method}): log delta {model.log_delta:.6f}, h2 {model.h2:.4f}{error}"
         + (f"; {', '.join(flags_set)}" if flags_set else "")
     )
-    n_variants = int(analysed.genotypes.included.sum())
-    source = "given" if given_kinship(flags) else flags["kinship_samples"]
-    content = null_model_content(model, analysed.transform, n_variants, source)
-    run.write(f"{analysed.prefix}null.json", lambda path: write_json(content, path))
-    return model

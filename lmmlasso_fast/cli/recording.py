@@ -65,6 +65,7 @@ class Run:
         self._inputs: dict[Path, dict | None] = {}  # what is known of each: nothing yet, its hash
         self._afterwards: list[Callable[[], None]] = []
         self._outputs: list[tuple[str, Callable[[Path], None]]] = []
+        self._renamed: dict[str, str] = {}
         self._timings: dict[str, float] = {}
         self._warnings: list[str] = []
         self._start = time.perf_counter()
@@ -127,7 +128,7 @@ class Run:
         """Return path, size and sha256 of every file noted so far."""
         for path, known in self._inputs.items():
             if known is None:
-                self._inputs[path] = _fingerprint(path)
+                self._inputs[path] = file_fingerprint(path)
         return list(self._inputs.values())
 
     @contextmanager
@@ -159,7 +160,19 @@ class Run:
 
     def write(self, suffix: str, writer: Callable[[Path], None]) -> None:
         """Have `writer(path)` called for OUT.suffix once everything has been computed."""
-        self._outputs.append((suffix, writer))
+        self._outputs.append((self._renamed.get(suffix, suffix), writer))
+
+    @contextmanager
+    def renaming(self, names: dict[str, str]):
+        """Have files that are asked for within the block appear under other suffixes.
+
+        Two steps of one run may have files of the same name.
+        """
+        self._renamed = names
+        try:
+            yield
+        finally:
+            self._renamed = {}
 
     def afterwards(self, action: Callable[[], None]) -> None:
         """Have something done once the files are there."""
@@ -167,8 +180,8 @@ class Run:
 
     # -- the end ----------------------------------------------------------------------------------
 
-    def write_outputs(self) -> None:
-        """Have the files appear together, and begin a new list.
+    def write_outputs(self) -> list[str]:
+        """Have the files appear together, and begin a new list; return their suffixes.
 
         Raises
         ------
@@ -182,14 +195,15 @@ class Run:
         with self.stage("write"), together():
             for suffix, writer in self._outputs:
                 writer(Path(f"{self.out}.{suffix}"))
-        if self._outputs:
-            names = ", ".join(suffix for suffix, _ in self._outputs)
-            self.say(f"wrote {self.out}.* ({names})")
+        written = [suffix for suffix, _ in self._outputs]
+        if written:
+            self.say(f"wrote {self.out}.* ({', '.join(written)})")
         self._outputs.clear()
         for action in self._afterwards:
             action()
         self._afterwards.clear()
         self.checkpoint = None
+        return written
 
     def warn(self, message: str) -> None:
         self._warnings.append(message)
@@ -326,7 +340,7 @@ def _plain(value):
     return list(value) if isinstance(value, tuple) else value
 
 
-def _fingerprint(path: Path) -> dict:
+def file_fingerprint(path: Path) -> dict:
     """Size and sha256; neither for what cannot be read."""
     try:
         with open(path, "rb") as file:

@@ -126,14 +126,14 @@ def stability(**flags):
 
     def body(run):
         options.check_path(flags)
-        _check_flags(flags)
+        check_subsamples(flags)
         for analysed in analyses(run, flags):
-            _run(run, flags, analysed)
+            select_and_write(run, flags, analysed)
 
     execute("stability", flags, body)
 
 
-def _check_flags(flags: dict) -> None:
+def check_subsamples(flags: dict) -> None:
     """Refuse flags that contradict each other."""
     if flags["alphas"] is not None:
         options.ignored({"n_active", "max_false"}, "with --alpha")
@@ -165,7 +165,8 @@ def _check_flags(flags: dict) -> None:
         raise click.UsageError("--max-false and --no-pairs need --assumption none")
 
 
-def _run(run: Run, flags: dict, analysed: Analysed) -> None:
+def select_and_write(run: Run, flags: dict, analysed: Analysed) -> None:
+    """Everything of `stability` after the input; has the result files written."""
     first, last = flags["replicates"]
     plan, cutoff = _plan(run, flags, analysed, last - first)
     belongs_to = _fingerprint(run, flags, analysed, plan)
