@@ -49,12 +49,18 @@ class Numbers(click.ParamType):
         )
 
 
-def ignored(names, because: str) -> None:
-    """Raise a usage error if one of these flags was given, which would change nothing."""
+def ignored(names, because: str, *, in_file: bool = True) -> None:
+    """Raise a usage error if one of these flags was given, which would change nothing.
+
+    `in_file`: also if the file of --config has it, with another value than the default.
+    """
     context = click.get_current_context()
+    sources = {click.core.ParameterSource.COMMANDLINE}
+    if in_file:
+        sources.add(click.core.ParameterSource.DEFAULT_MAP)
     for parameter in context.command.params:
         given = context.get_parameter_source(parameter.name)
-        if parameter.name in names and given is click.core.ParameterSource.COMMANDLINE:
+        if parameter.name in names and given in sources:
             raise click.UsageError(f"{parameter.opts[0]} changes nothing {because}; leave it out")
 
 
