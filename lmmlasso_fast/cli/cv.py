@@ -65,8 +65,6 @@ def cv(**flags):
     """Cross-validation: explained variance of held-out samples, and everything `fit` writes.
 
     Predictions and selected SNPs are those of the chosen alpha.
-
-    Example: lmmlasso cv --bfile mouse --pheno pheno.tsv --pheno-name CD8 --out mouse
     """
 
     def body(run):

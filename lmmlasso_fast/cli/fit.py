@@ -64,10 +64,7 @@ error_options = options.group(
 @click.command()
 @options.paths(model_options, error_options)
 def fit(**flags):
-    """Fit LMM-Lasso: null model, Lasso path, saved model and predictions.
-
-    Example: lmmlasso fit --bfile mouse --pheno pheno.tsv --pheno-name CD8 --out mouse
-    """
+    """Fit LMM-Lasso: null model, Lasso path, saved model and predictions."""
 
     def body(run):
         options.check_path(flags)

@@ -18,10 +18,7 @@ from lmmlasso_fast.null_model import NullModel, fit_null
 @options.filters
 @options.output
 def null(**flags):
-    """Fit the null model: h2 and the variance ratio delta, without SNP effects.
-
-    Example: lmmlasso null --bfile mouse --pheno pheno.tsv --pheno-name CD8 --out mouse
-    """
+    """Fit the null model: h2 and the variance ratio delta, without SNP effects."""
 
     def body(run):
         for analysed in analyses(run, flags):

@@ -44,8 +44,6 @@ def predict(**flags):
 
     With --kinship or --grm (needed if the model was trained with one): a matrix that holds both
     the training and the new samples.
-
-    Example: lmmlasso predict --model mouse.model.npz --bfile new --out new
     """
 
     def body(run):

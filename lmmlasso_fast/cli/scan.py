@@ -36,10 +36,7 @@ model_options = options.group(
 @options.filters
 @options.output
 def scan(**flags):
-    """Test every SNP by itself in the mixed model: effect, standard error, p-value.
-
-    Example: lmmlasso scan --bfile mouse --pheno pheno.tsv --pheno-name CD8 --out mouse
-    """
+    """Test every SNP by itself in the mixed model: effect, standard error, p-value."""
 
     def body(run):
         _check(flags)

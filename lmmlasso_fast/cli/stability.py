@@ -119,10 +119,7 @@ subsample_options = options.group(
 @click.command()
 @options.paths(subsample_options, options.resume)
 def stability(**flags):
-    """Stability selection: which SNPs are selected on many halves of the samples.
-
-    Example: lmmlasso stability --bfile mouse --pheno pheno.tsv --pheno-name CD8 --out mouse
-    """
+    """Stability selection: which SNPs are selected on many halves of the samples."""
 
     def body(run):
         options.check_path(flags)
@@ -337,8 +334,6 @@ def merge(**flags):
     """Join the files that `lmmlasso stability --partial` wrote, and write what one run would have.
 
     The inputs that the partial files name are read again, and must not have changed.
-
-    Example: lmmlasso merge a.partial b.partial --out mouse
     """
 
     def body(run):
