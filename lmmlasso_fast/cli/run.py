@@ -86,8 +86,9 @@ class _StepNames(click.ParamType):
         return [name for name in STEPS if name in chosen]
 
 
-#: What flags that several steps share say of themselves.
+#: What flags say of themselves that mean more, or less, here than in a single command.
 _HELP = {
+    "replicates": "Fits on subsamples, in pairs.",
     "seed": "Of folds, of subsamples and of the draws of --fwer.",
     "resume": "Go on where an earlier run with the same --out ended: steps that are done and whose "
     "input and flags are the same are not redone.",
@@ -106,6 +107,7 @@ def _params() -> list[click.Option]:
     for name, text in _HELP.items():
         found[name] = copy(found[name])
         found[name].help = text
+    found["replicates"].metavar = "N"
     found["out"] = copy(found["out"])
     found["out"].required = False  # a file may have it, and --write-config does without
     return list(found.values())
@@ -192,6 +194,7 @@ def _take_steps(run: Run, flags: dict, analysed: Analysed) -> None:
     exit_code = run.exit_code
     if given_kinship(flags) is not None:
         note_given_kinship(run, flags)
+    run.write_outputs()  # the lists of SNPs, which belong to no step
     finished = FinishedSteps(run, analysed.prefix, resume=flags["resume"])
     for name in flags["steps"]:
         if flags["no_kinship"] and name in _OF_KINSHIP:

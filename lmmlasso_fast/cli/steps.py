@@ -63,6 +63,8 @@ class FinishedSteps:
             The record cannot be written.
         """
         files = {suffix: self._content(suffix) for suffix in suffixes}
+        # flags come in the order in which they were given, on which no byte may depend
+        belongs_to = json.loads(json.dumps(belongs_to, sort_keys=True))
         self._steps[step] = {"belongs_to": belongs_to, "files": files, "exit_code": exit_code}
         write_json({"format": _FORMAT, "steps": self._steps}, self.path)
 
