@@ -254,6 +254,7 @@ def variants_of(small) -> dict[str, Path]:
     coded.with_columns(batch=pl.col("batch").replace_strict({"a": 1, "b": 2, "c": 3})).write_csv(
         folder / "coded.tsv", separator="\t"
     )
+    (folder / "run.toml").write_text("n-alphas = 7\n")
     half = 0.5 * small.kinship.matrix + 0.5 * np.eye(90)
     other = Kinship.from_matrix(half, samples=small.kinship.samples)
     save_kinship(other, folder / "half.npz")
