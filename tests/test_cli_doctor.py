@@ -240,8 +240,11 @@ def test_misspelt(arguments, message):
     assert message in lmmlasso(*arguments, code=2)
 
 
-def test_the_program_starts_as_fast_as_before():
-    """Nothing that help and completion do needs the numerical packages of a fit."""
-    code = "import sys; import lmmlasso_fast.cli.examples; print('scipy.linalg' in sys.modules)"
+def test_a_command_is_imported_when_it_is_asked_for():
+    code = (
+        "import sys; from lmmlasso_fast.cli import main; main(['null', '--help'], "
+        "standalone_mode=False); print('lmmlasso_fast.cli.null' in sys.modules, "
+        "'lmmlasso_fast.cli.cv' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True)
-    assert done.stdout.split()[-1] == "False"
+    assert done.stdout.split()[-2:] == ["True", "False"]
