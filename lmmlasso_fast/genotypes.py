@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from lmmlasso_fast.errors import DataWarning, GenotypeError
+from lmmlasso_fast.suggestions import listed
 
 #: Why a SNP is not offered to the model; index 0 means that it is.
 REASONS = (
@@ -209,9 +210,10 @@ class Genotypes(ABC):
             wanted = {str(name) for name in chromosomes}
             present = set(self.variants["CHROM"].unique())
             if wanted - present:
+                absent = sorted(wanted - present)
                 raise GenotypeError(
-                    f"chromosomes: expected names among {', '.join(sorted(present)[:30])}, "
-                    f"found {', '.join(sorted(wanted - present))}"
+                    f"chromosomes: expected names among {listed(absent[0], sorted(present))}, "
+                    f"found {', '.join(absent)}; names are text, as in the .bim"
                 )
             result = result._exclude(~_is_in(self.variants["CHROM"], wanted), "chr")
         if extract is not None:

@@ -250,6 +250,11 @@ def variants_of(small) -> dict[str, Path]:
     lines = (folder / "c.tsv").read_text().splitlines()
     lines[3] = lines[3].replace(lines[3].split("\t")[2], "-9", 1)
     (folder / "c9.tsv").write_text("\n".join(lines) + "\n")
+    coded = pl.read_csv(folder / "c.tsv", separator="\t")
+    coded.with_columns(batch=pl.col("batch").replace_strict({"a": 1, "b": 2, "c": 3})).write_csv(
+        folder / "coded.tsv", separator="\t"
+    )
+    (folder / "run.toml").write_text("n-alphas = 7\n")
     half = 0.5 * small.kinship.matrix + 0.5 * np.eye(90)
     other = Kinship.from_matrix(half, samples=small.kinship.samples)
     save_kinship(other, folder / "half.npz")

@@ -30,7 +30,7 @@ from cli_files import (
 from click.testing import CliRunner
 
 from lmmlasso_fast.cli import main
-from lmmlasso_fast.cli.run import Run
+from lmmlasso_fast.cli.recording import Run
 from lmmlasso_fast.errors import OutputError
 from lmmlasso_fast.io.kinship_files import save_kinship
 from lmmlasso_fast.io.plink import read_plink

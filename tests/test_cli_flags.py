@@ -13,6 +13,7 @@ from cli_files import (
     results,
     run_json,
 )
+from click.testing import CliRunner
 
 from lmmlasso_fast.cli import main
 from lmmlasso_fast.cli.options import in_flags
@@ -28,9 +29,35 @@ class Refused(tuple):
     """Arguments that the command refuses with exit code 3."""
 
 
+#: Commands that write nothing; tests/test_cli_doctor.py has them.
+_WITHOUT_FILES = {"completion", "doctor"}
+COMMANDS = [name for name in main.commands if name not in _WITHOUT_FILES]
+
+
+def run_cases(small):
+    """Cases of `run`: those of the single command that has the flag, as the only step."""
+    cases = {
+        "steps": ([*small.base, "--steps", "fit"], [*small.base, "--steps", "scan"]),
+        "config": (
+            [*small.base, "--steps", "fit"],
+            [*small.base, "--steps", "fit", "--config", small.folder / "run.toml"],
+        ),
+        "write_config": None,
+    }
+    for step in ("stability", "scan", "cv", "fit"):
+        flags = {p.name for p in main.commands[step].params}
+        of_step = flag_cases(small, step)
+        for flag in flags - ({"n_active"} if step == "cv" else set()):
+            pair = of_step[flag]
+            cases[flag] = pair and tuple(type(part)([*part, "--steps", step]) for part in pair)
+    return cases
+
+
 def flag_cases(small, command):
     """{parameter: (arguments before, arguments after)} whose results must differ; None: a test of
     its own, named below."""
+    if command == "run":
+        return run_cases(small)
     f = small.folder
     base = {
         "fit": [*small.base],
@@ -76,6 +103,10 @@ def flag_cases(small, command):
         "covar_name": (
             [*base, "--covar", f / "c.tsv"],
             [*base, "--covar", f / "c.tsv", "--covar-name", "age"],
+        ),
+        "cat_covar": (
+            [*base, "--covar", f / "coded.tsv"],
+            [*base, "--covar", f / "coded.tsv", "--cat-covar", "batch"],
         ),
         "missing_code": (Refused(minus9), [*minus9, "--missing-code", "-9"]),
         "transform": plus("--transform", "rint"),
@@ -185,7 +216,7 @@ def flag_cases(small, command):
     return cases
 
 
-FLAGS = [(name, p.name) for name, command in main.commands.items() for p in command.params]
+FLAGS = [(name, p.name) for name in COMMANDS for p in main.commands[name].params]
 
 
 @pytest.mark.parametrize(("command", "flag"), FLAGS)
@@ -202,7 +233,9 @@ def test_every_flag_changes_something(small, other, tmp_path, command, flag):
         refused = isinstance(arguments, Refused)
         lmmlasso(command, *arguments, "--out", out, code=3 if refused else 0)
         assert bool(results(out)) != refused
-        found.append(results(out))
+        files = results(out)
+        files.pop(".steps.json", None)  # it has the flags themselves
+        found.append(files)
     before, after = found
     assert before != after
     parameter = next(p for p in main.commands[command].params if p.name == flag)
@@ -247,6 +280,14 @@ def test_out(small, tmp_path):
     }
 
 
+def test_write_config(small, tmp_path):
+    arguments = [str(part) for part in ["run", *small.base, "--out", tmp_path / "P"]]
+    printed = CliRunner().invoke(main, [*arguments, "--write-config"])
+    assert printed.exit_code == 0
+    assert "n-alphas = 100\n" in printed.stdout
+    assert not list(tmp_path.iterdir())
+
+
 def test_tol(small, tmp_path):
     arguments = ["stability", *small.base, "--replicates", 4, "--out", tmp_path / "P"]
     assert "gap" not in lmmlasso(*arguments)
@@ -265,7 +306,7 @@ def test_resume(small, tmp_path, monkeypatch):
     assert "resumed: 3 of 4 replicates were done before" in log(tmp_path / "P")
 
 
-@pytest.mark.parametrize("command", main.commands)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_threads(small, other, tmp_path, command):
     arguments = {
         "kinship": ["--bfile", small.prefix],

@@ -875,7 +875,7 @@ def test_memory_counts_those_at_work(small, tmp_path, monkeypatch, command):
     found = {}
     for workers in (1, 3, 1000):
         monkeypatch.setattr(
-            sys.modules["lmmlasso_fast.cli.run"], "as_n_jobs", lambda _, n=workers: n
+            sys.modules["lmmlasso_fast.cli.recording"], "as_n_jobs", lambda _, n=workers: n
         )
         flags = {"stability": ["--replicates", 600], "cv": ["--folds", 60, "--repeats", 10]}[
             command

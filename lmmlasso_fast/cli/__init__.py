@@ -4,19 +4,52 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
 from lmmlasso_fast import __version__
+from lmmlasso_fast.cli.examples import epilog
+from lmmlasso_fast.suggestions import did_you_mean
 
 #: The module of every subcommand.
-_ALIKE = ("cv", "demo", "fit", "kinship", "null", "predict", "scan", "simulate", "stability")
+_ALIKE = ("completion", "cv", "demo", "doctor", "fit", "kinship", "null", "predict")
+_ALIKE += ("run", "scan", "simulate", "stability")
 _MODULES = {name: name for name in _ALIKE} | {"merge": "stability"}
+
+
+#: How help names files, and prefixes of these.
+_PATHS = frozenset(["FILE", "PREFIX", "P"])
+
+
+class _Path(click.types.StringParamType):
+    """Text that shells complete as the name of a file."""
+
+    def shell_complete(self, ctx, param, incomplete):
+        return [CompletionItem(incomplete, type="file")]
+
+
+_path = _Path()
+
+
+class _Group(click.Group):
+    """Subcommands; one that there is not is told with those of like names."""
+
+    def resolve_command(self, ctx, args):
+        if args and not ctx.resilient_parsing and args[0] not in self.commands:
+            near = did_you_mean(args[0], self.commands)
+            ctx.fail(f"No such command {args[0]!r}.{near or ' lmmlasso --help lists them.'}")
+        return super().resolve_command(ctx, args)
 
 
 class _Commands(Mapping):
     """Subcommands by name, each imported when it is asked for: none waits for the others."""
 
     def __getitem__(self, name: str) -> click.Command:
-        return getattr(import_module(f"lmmlasso_fast.cli.{_MODULES[name]}"), name)
+        command = getattr(import_module(f"lmmlasso_fast.cli.{_MODULES[name]}"), name)
+        command.epilog = epilog(name)
+        for parameter in command.params:
+            if parameter.metavar in _PATHS:
+                parameter.type = _path
+        return command
 
     def __iter__(self) -> Iterator[str]:
         return iter(_MODULES)
@@ -25,7 +58,12 @@ class _Commands(Mapping):
         return len(_MODULES)
 
 
-@click.group(commands=_Commands(), context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Group,
+    commands=_Commands(),
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="First steps: lmmlasso demo, then lmmlasso run --help. Is all well? lmmlasso doctor.",
+)
 @click.version_option(__version__, prog_name="lmmlasso")
 def main():
     """LMM-Lasso: a Lasso over all SNPs plus a kinship random effect.

@@ -22,16 +22,21 @@ from lmmlasso_fast.cli.inputs import (
     report_variants,
     say_estimate,
 )
-from lmmlasso_fast.cli.run import Run
+from lmmlasso_fast.cli.recording import Run
 from lmmlasso_fast.errors import PhenotypeError, SampleMatchError, TableError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.ids import match_samples
 from lmmlasso_fast.io.plink_text import read_fam
-from lmmlasso_fast.io.tables import encode_covariates, read_covariates, read_phenotypes
+from lmmlasso_fast.io.tables import (
+    encode_covariates,
+    expand_names,
+    read_covariates,
+    read_phenotypes,
+)
 from lmmlasso_fast.io.text import quote
 from lmmlasso_fast.kinship import Kinship
 from lmmlasso_fast.kinship import kinship as compute_kinship
-from lmmlasso_fast.null_model import as_phenotype
+from lmmlasso_fast.null_model import NullModel, as_phenotype
 from lmmlasso_fast.preprocessing import Transform, transform_phenotype
 from lmmlasso_fast.threads import blas_cap, blas_threads_for
 
@@ -143,6 +148,8 @@ class Analysed:
     transform : Transform
     prefix : str
         Of the result files' suffixes: empty, or with several phenotypes its name and a dot.
+    nulls : dict
+        Null models fitted so far, by how: the steps of one run have them in common.
     """
 
     samples: SampleSet
@@ -151,6 +158,7 @@ class Analysed:
     y: np.ndarray
     transform: Transform
     prefix: str
+    nulls: dict[tuple, NullModel] = field(default_factory=dict)
 
     @property
     def genotypes(self) -> Genotypes:
@@ -342,13 +350,17 @@ def _read_covariates(run, options, genotypes):
     """Covariates in the order of the fileset, or None; null where a sample has none."""
     path = options["covar"]
     if path is None:
-        if options["covar_name"]:
-            raise click.UsageError("--covar-name names columns of --covar FILE")
+        for name in ("covar_name", "cat_covar"):
+            if options[name]:
+                flag = name.replace("_", "-")
+                raise click.UsageError(f"--{flag} names columns of --covar FILE")
         return None
     run.note_input(path)
-    table = read_covariates(path, options["covar_name"], options["missing_code"])
+    categorical = options["cat_covar"] or ()
+    table = read_covariates(path, options["covar_name"], options["missing_code"], categorical)
     groups = options.get("groups")
-    if options["covar_name"] is None and groups in table.columns[2:]:
+    chosen = expand_names(categorical) if categorical else []
+    if options["covar_name"] is None and groups in table.columns[2:] and groups not in chosen:
         run.say(f"--groups: column {groups} of {path} is no covariate")
         table = table.drop(groups)
         if table.width == 2:

@@ -9,7 +9,7 @@ from pathlib import Path
 import lmmlasso_fast
 from lmmlasso_fast.cli.analysed import Analysed
 from lmmlasso_fast.cli.inputs import say_time
-from lmmlasso_fast.cli.run import Run
+from lmmlasso_fast.cli.recording import Run
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.io.journal import Journal, JournalError, read_journal
 

@@ -9,7 +9,7 @@ from lmmlasso_fast.cli.checkpoint import fingerprint, finish_tasks, open_journal
 from lmmlasso_fast.cli.estimate import Refits, estimate_tasks
 from lmmlasso_fast.cli.fit import fit_path, model_options, optional_null_model, write_path
 from lmmlasso_fast.cli.inputs import given_kinship
-from lmmlasso_fast.cli.run import EXIT_NOT_CONVERGED, Run, execute
+from lmmlasso_fast.cli.recording import EXIT_NOT_CONVERGED, Run, execute
 from lmmlasso_fast.cross_validation import CrossValidation, CvPlan, collect, make_plan, run_folds
 from lmmlasso_fast.errors import InputError, TableError
 from lmmlasso_fast.folds import kinship_groups, make_folds
@@ -19,6 +19,7 @@ from lmmlasso_fast.io.results import write_table
 from lmmlasso_fast.io.tables import read_table
 from lmmlasso_fast.io.text import quote
 from lmmlasso_fast.path import LassoPath, PathOptions
+from lmmlasso_fast.suggestions import listed
 
 #: Flags on which no fold depends.
 _NEUTRAL = frozenset(["select", "n_active", "model_alphas", "strict"])
@@ -64,25 +65,33 @@ def cv(**flags):
     """Cross-validation: explained variance of held-out samples, and everything `fit` writes.
 
     Predictions and selected SNPs are those of the chosen alpha.
-
-    Example: lmmlasso cv --bfile mouse --pheno pheno.tsv --pheno-name CD8 --out mouse
     """
 
     def body(run):
         options.check_path(flags)
-        if flags["groups"] is not None and flags["kinship_threshold"] is not None:
-            raise click.UsageError("give --groups or --kinship-threshold, not both")
-        if flags["n_active"] is not None:
-            options.ignored({"select"}, "with --n-active")
-        n_folds = flags["folds"]
-        run.refits = Refits(n_folds * flags["repeats"], share=1 - 1 / n_folds)
+        check_folds(flags)
+        run.refits = folds_to_fit(flags)
         for analysed in analyses(run, flags):
-            _run(run, flags, analysed)
+            cross_validate_and_write(run, flags, analysed)
 
     execute("cv", flags, body)
 
 
-def _run(run: Run, flags: dict, analysed: Analysed) -> None:
+def check_folds(flags: dict) -> None:
+    """Refuse flags that contradict each other."""
+    if flags["groups"] is not None and flags["kinship_threshold"] is not None:
+        raise click.UsageError("give --groups or --kinship-threshold, not both")
+    if flags["n_active"] is not None:
+        options.ignored({"select"}, "with --n-active")
+
+
+def folds_to_fit(flags: dict) -> Refits:
+    """Return how many folds there are, and of what size."""
+    return Refits(flags["folds"] * flags["repeats"], share=1 - 1 / flags["folds"])
+
+
+def cross_validate_and_write(run: Run, flags: dict, analysed: Analysed) -> None:
+    """Everything of `cv` after the input; has the result files written."""
     groups = _groups(run, flags, analysed)
     null = optional_null_model(run, flags, analysed)
     path = fit_path(run, flags, analysed, null, flags["alphas"])
@@ -200,9 +209,13 @@ def _column(run: Run, flags: dict, analysed: Analysed) -> np.ndarray:
         plural = "" if n_groups == 1 else "s"
         run.say(f"--groups: {n_groups} group{plural} in column {name} of {file}")
         return values
+    columns = list(
+        dict.fromkeys(column for file in files for column in read_table(file).columns[2:])
+    )
+    where = f"{', '.join(files)}: {listed(name, columns, quote)}" if files else "none is given"
     raise TableError(
-        f"--groups {quote(name)}: expected a column of the phenotype or covariate table "
-        f"({', '.join(files) or 'none is given'}), found none of that name"
+        f"--groups {quote(name)}: expected a column of the phenotype or covariate table ({where}), "
+        "found none of that name; correct the name"
     )
 
 

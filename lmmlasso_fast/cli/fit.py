@@ -7,7 +7,7 @@ from lmmlasso_fast.cli import options
 from lmmlasso_fast.cli.analysed import Analysed, analyses
 from lmmlasso_fast.cli.inputs import say_estimate
 from lmmlasso_fast.cli.null import fit_null_model
-from lmmlasso_fast.cli.run import EXIT_NOT_CONVERGED, Run, execute
+from lmmlasso_fast.cli.recording import EXIT_NOT_CONVERGED, Run, execute
 from lmmlasso_fast.error_control import calibrated_alpha, marginal_fdr
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io import results
@@ -64,10 +64,7 @@ error_options = options.group(
 @click.command()
 @options.paths(model_options, error_options)
 def fit(**flags):
-    """Fit LMM-Lasso: null model, Lasso path, saved model and predictions.
-
-    Example: lmmlasso fit --bfile mouse --pheno pheno.tsv --pheno-name CD8 --out mouse
-    """
+    """Fit LMM-Lasso: null model, Lasso path, saved model and predictions."""
 
     def body(run):
         options.check_path(flags)

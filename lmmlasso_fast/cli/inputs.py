@@ -7,7 +7,7 @@ import click
 import numpy as np
 
 from lmmlasso_fast.cli.estimate import estimate, estimate_refits, estimate_scan
-from lmmlasso_fast.cli.run import Run
+from lmmlasso_fast.cli.recording import Run
 from lmmlasso_fast.errors import (
     GenotypeError,
     InputError,
@@ -153,8 +153,8 @@ def given_kinship(options: dict) -> str | None:
     return options["kinship_file"] or options["grm"]
 
 
-def read_given_kinship(run: Run, options: dict, fam_samples=None) -> Kinship:
-    """Read what --kinship or --grm names; `fam_samples` are those of a file without ids."""
+def note_given_kinship(run: Run, options: dict) -> None:
+    """Remember the files of --kinship or --grm for P.run.json."""
     given = given_kinship(options)
     names = [given]
     if options["grm"] or given.endswith((".grm.bin", ".rel", ".rel.gz")) or not isfile(given):
@@ -163,6 +163,12 @@ def read_given_kinship(run: Run, options: dict, fam_samples=None) -> Kinship:
         names = [name for name in (f"{stem}.{end}" for end in ends) if isfile(name)]
     for name in names:
         run.note_input(name)
+
+
+def read_given_kinship(run: Run, options: dict, fam_samples=None) -> Kinship:
+    """Read what --kinship or --grm names; `fam_samples` are those of a file without ids."""
+    given = given_kinship(options)
+    note_given_kinship(run, options)
     if options["grm"]:
         matrix = read_grm(given.removesuffix(".grm.bin"))
     else:

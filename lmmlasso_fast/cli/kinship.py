@@ -10,7 +10,7 @@ from lmmlasso_fast.cli.inputs import (
     report_variants,
     say_estimate,
 )
-from lmmlasso_fast.cli.run import execute
+from lmmlasso_fast.cli.recording import execute
 from lmmlasso_fast.io.kinship_files import save_kinship, write_gemma, write_grm
 
 
@@ -28,10 +28,7 @@ from lmmlasso_fast.io.kinship_files import save_kinship, write_gemma, write_grm
 )
 @options.output
 def kinship(**flags):
-    """Compute the realised relationship matrix X X' / p.
-
-    Example: lmmlasso kinship --bfile mouse --maf 0.01 --out mouse
-    """
+    """Compute the realised relationship matrix X X' / p."""
     from lmmlasso_fast.kinship import kinship as compute_kinship
 
     def body(run):

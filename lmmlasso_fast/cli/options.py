@@ -49,12 +49,18 @@ class Numbers(click.ParamType):
         )
 
 
-def ignored(names, because: str) -> None:
-    """Raise a usage error if one of these flags was given, which would change nothing."""
+def ignored(names, because: str, *, in_file: bool = True) -> None:
+    """Raise a usage error if one of these flags was given, which would change nothing.
+
+    `in_file`: also if the file of --config has it, with another value than the default.
+    """
     context = click.get_current_context()
+    sources = {click.core.ParameterSource.COMMANDLINE}
+    if in_file:
+        sources.add(click.core.ParameterSource.DEFAULT_MAP)
     for parameter in context.command.params:
         given = context.get_parameter_source(parameter.name)
-        if parameter.name in names and given is click.core.ParameterSource.COMMANDLINE:
+        if parameter.name in names and given in sources:
             raise click.UsageError(f"{parameter.opts[0]} changes nothing {because}; leave it out")
 
 
@@ -88,6 +94,14 @@ def n_active(what: str):
     """Return the flag --n-active."""
     return click.option("--n-active", type=click.IntRange(1), help=what)
 
+
+cat_covar = click.option(
+    "--cat-covar",
+    "--catCovarList",
+    metavar="NAME[,NAME]",
+    help="Columns of --covar that are categories even if they are numbers, besides --covar-name: "
+    "an indicator for each level but the first in alphabetical order, at most 50 levels.",
+)
 
 resume = click.option(
     "--resume",
@@ -156,6 +170,7 @@ phenotype = group(
         metavar="A,B,PC{1:10}",
         help="Its columns [default: all]; text is categorical.",
     ),
+    cat_covar,
     click.option(
         "--missing-code",
         multiple=True,

@@ -10,12 +10,12 @@ from lmmlasso_fast.cli.inputs import (
     open_genotypes,
     read_given_kinship,
 )
-from lmmlasso_fast.cli.run import execute
+from lmmlasso_fast.cli.recording import execute
 from lmmlasso_fast.errors import CovariateError, KinshipError
 from lmmlasso_fast.io import results
 from lmmlasso_fast.io.ids import match_samples
 from lmmlasso_fast.io.models import load_model
-from lmmlasso_fast.io.tables import read_covariates, read_table
+from lmmlasso_fast.io.tables import read_covariates
 from lmmlasso_fast.io.text import quote
 
 
@@ -44,8 +44,6 @@ def predict(**flags):
 
     With --kinship or --grm (needed if the model was trained with one): a matrix that holds both
     the training and the new samples.
-
-    Example: lmmlasso predict --model mouse.model.npz --bfile new --out new
     """
 
     def body(run):
@@ -93,7 +91,9 @@ def _covariates(run, flags, model, genotypes) -> np.ndarray | None:
         for level in levels
     }
     sources = list(dict.fromkeys(indicators.get(name, (name, ""))[0] for name in wanted))
-    table = read_covariates(path, sources, flags["missing_code"])
+    # the levels of a category may all be numbers here
+    categories = [name for name in sources if name in model.covariate_levels]
+    table = read_covariates(path, sources, flags["missing_code"], categories)
     rows = match_samples(genotypes.samples, table, f"covariates {path}")
     lacking = rows < 0
     lacking[~lacking] = table.select(_any_null(sources)).to_series().to_numpy()[rows[~lacking]]
@@ -104,20 +104,19 @@ def _covariates(run, flags, model, genotypes) -> np.ndarray | None:
             f"{int(lacking.sum())} samples without; the first is {first}; drop these with --remove"
         )
     table = table[rows]
-    as_text = read_table(path)[rows]  # the levels of a category may all be numbers here
     columns = []
     for name in wanted:
         source, level = indicators.get(name, (name, None))
         if level is not None:
             known = model.covariate_levels[source]
-            unknown = as_text.filter(~as_text[source].is_in(known))[source]
+            unknown = table.filter(~table[source].is_in(known))[source]
             if len(unknown):
                 raise CovariateError(
                     f"{path}: column {quote(source)}: expected a category of the training "
                     f"samples ({', '.join(map(quote, known))}), found {quote(unknown[0])}; drop "
                     "these samples with --remove"
                 )
-            columns.append((as_text[source] == level).to_numpy())
+            columns.append((table[source] == level).to_numpy())
         elif table[source].dtype.is_numeric():
             columns.append(table[source].to_numpy())
         else:

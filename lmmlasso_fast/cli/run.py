@@ -1,338 +1,224 @@
-"""One run of a command: log, timings, warnings, result files at the end, exit code."""
+"""`lmmlasso run`: the whole analysis in one command."""
 
-import ctypes
-import errno
-import hashlib
-import math
-import os
-import platform
-import shlex
-import signal
-import sys
-import time
-import traceback
-import warnings
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
-from importlib.metadata import version as package_version
-from pathlib import Path
+from copy import copy
+from dataclasses import dataclass
 
 import click
 
-import lmmlasso_fast
-from lmmlasso_fast import _core
-from lmmlasso_fast.cli.estimate import Refits, Scan
-from lmmlasso_fast.cli.options import in_flags
-from lmmlasso_fast.errors import InputError, OutputError
-from lmmlasso_fast.io.atomic import remove_stale, together
-from lmmlasso_fast.io.results import write_json
-from lmmlasso_fast.parallel import as_n_jobs
-from lmmlasso_fast.threads import available_threads, blas_threads_for
-
-EXIT_OK, EXIT_INPUT, EXIT_NOT_CONVERGED, EXIT_OUTPUT = 0, 3, 4, 5
-EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_TERMINATED = 70, 130, 143
-#: No command's file has a longer suffix.
-_LONGEST = "stability.checkpoint"
-
-
-def _return_memory() -> None:
-    """Give what was freed back to the system: glibc keeps up to 50 MB between two stages."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+from lmmlasso_fast.cli import options
+from lmmlasso_fast.cli.analysed import Analysed, analyses
+from lmmlasso_fast.cli.checkpoint import fingerprint
+from lmmlasso_fast.cli.config import config_text, read_config
+from lmmlasso_fast.cli.cv import check_folds, cross_validate_and_write, cv, folds_to_fit
+from lmmlasso_fast.cli.fit import fit, fit_and_write
+from lmmlasso_fast.cli.inputs import given_kinship, note_given_kinship
+from lmmlasso_fast.cli.null import fit_null_model, null
+from lmmlasso_fast.cli.recording import EXIT_OK, Run, execute
+from lmmlasso_fast.cli.scan import scan, scan_and_write
+from lmmlasso_fast.cli.stability import check_subsamples, select_and_write, stability
+from lmmlasso_fast.cli.steps import FinishedSteps
+from lmmlasso_fast.io.kinship_files import save_kinship
 
 
-class _Terminated(BaseException):
-    """SIGTERM arrived."""
+@dataclass(frozen=True)
+class Step:
+    """A part of the analysis.
+
+    Attributes
+    ----------
+    command : click.Command
+        The subcommand that does it alone; the step depends on this one's flags.
+    work : function (run, flags, analysed)
+        Has the result files written.
+    renamed : function (flags) -> dict
+        Result files that another step would replace, and what they are called instead.
+    has_checkpoint : bool
+        Whether it can be resumed in its midst.
+    """
+
+    command: click.Command
+    work: Callable[[Run, dict, Analysed], object]
+    renamed: Callable[[dict], dict[str, str]] = lambda flags: {}
+    has_checkpoint: bool = False
 
 
-class Run:
-    """What a command writes to: lines for the user, and files that appear when all is done."""
-
-    def __init__(self, command: str, out: str, threads: int | None):
-        self.out = out
-        # more threads than processors only wait for each other
-        self.threads = min(threads or available_threads(), available_threads())
-        #: None: as many tasks at a time as joblib finds processors
-        self.n_jobs = None if threads is None else self.threads
-        self.command = command
-        self.exit_code = EXIT_OK
-        self.counts: dict[str, object] = {}
-        #: What follows the fit to all samples.
-        self.refits: Refits | None = None
-        #: The tests of single SNPs, where they are what takes long.
-        self.scan: Scan | None = None
-        #: The file with what --resume goes on from, while there is something left to do.
-        self.checkpoint: str | None = None
-        self._inputs: dict[Path, dict | None] = {}  # what is known of each: nothing yet, its hash
-        self._afterwards: list[Callable[[], None]] = []
-        self._outputs: list[tuple[str, Callable[[Path], None]]] = []
-        self._timings: dict[str, float] = {}
-        self._warnings: list[str] = []
-        self._start = time.perf_counter()
-        if not os.path.basename(out):
-            raise click.UsageError(
-                f"--out {out!r}: expected a prefix such as {out}run, from which {out}run.log and "
-                "the other names are made"
-            )
-        self.require_names()
-        try:
-            self._log = open(  # noqa: SIM115 (closed in finish)
-                f"{out}.log", "w", encoding="utf-8", errors="backslashreplace"
-            )
-        except OSError as error:
-            raise OutputError(
-                f"{out}.log: cannot be written: {error.strerror}; --out is the prefix of the "
-                "result files and its folder must exist"
-            ) from error
-        remove_stale(out)
-        self._write_log(f"lmmlasso {lmmlasso_fast.__version__} ({_core.kernels_name()} kernels)")
-        self._write_log("command: " + shlex.join(sys.argv))
-
-    # -- for the commands ------------------------------------------------------------------------
-
-    def say(self, text: str) -> None:
-        """Tell the user, and the log."""
-        text = _visible(text)
-        try:
-            click.echo(text, err=True)
-        except OSError:  # a closed pipe must not end the run, nor fail Python's last flush (120)
-            with suppress(OSError):  # what stands for stderr may have no descriptor
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-        self._write_log(text)
-
-    def require_names(self, prefix: str = "") -> None:
-        """Refuse an --out after which the files' names are too long for the system.
-
-        `prefix` is that of a phenotype's files, if there are several.
-        """
-        name = f"{self.out}.{prefix}{_LONGEST}"
-        try:
-            os.lstat(name)
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                raise OutputError(
-                    f"{name}: cannot be written: {error.strerror}; --out is the prefix of names "
-                    "as long as this one, give a shorter one"
-                ) from error
-
-    def workers(self, n_tasks: int) -> int:
-        """Return how many of the tasks run at a time."""
-        return min(as_n_jobs(self.n_jobs), n_tasks)
-
-    def note_input(self, path: str | os.PathLike | None) -> None:
-        """Remember a file for P.run.json (size and sha256)."""
-        if path is not None:
-            self._inputs.setdefault(Path(path), None)
-
-    def fingerprints(self) -> list[dict]:
-        """Return path, size and sha256 of every file noted so far."""
-        for path, known in self._inputs.items():
-            if known is None:
-                self._inputs[path] = _fingerprint(path)
-        return list(self._inputs.values())
-
-    @contextmanager
-    def stage(self, name: str):
-        """Time a part of the run."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            _return_memory()
-            self._timings[name] = self._timings.get(name, 0.0) + time.perf_counter() - start
-
-    @contextmanager
-    def progress(self, what: str, total: int):
-        """Yield a function (done, total) -> None: a bar on a terminal, ten lines elsewhere."""
-        if sys.stderr.isatty():
-            with click.progressbar(length=total, label=what, file=sys.stderr) as bar:
-                yield lambda done, _: bar.update(done - bar.pos)
-            return
-        tenths = 0
-
-        def report(done: int, _total: int) -> None:
-            nonlocal tenths
-            if 10 * done // total > tenths:
-                tenths = 10 * done // total
-                self.say(f"{what}: {done} of {total}")
-
-        yield report
-
-    def write(self, suffix: str, writer: Callable[[Path], None]) -> None:
-        """Have `writer(path)` called for OUT.suffix once everything has been computed."""
-        self._outputs.append((suffix, writer))
-
-    def afterwards(self, action: Callable[[], None]) -> None:
-        """Have something done once the files are there."""
-        self._afterwards.append(action)
-
-    # -- the end ----------------------------------------------------------------------------------
-
-    def write_outputs(self) -> None:
-        """Have the files appear together, and begin a new list.
-
-        Raises
-        ------
-        InputError
-            One would take the place of an input.
-        """
-        for suffix, _ in self._outputs:
-            target = Path(f"{self.out}.{suffix}")
-            if target.exists() and any(target.samefile(p) for p in self._inputs if p.exists()):
-                raise InputError(f"{target}: it is an input, and would be replaced; change --out")
-        with self.stage("write"), together():
-            for suffix, writer in self._outputs:
-                writer(Path(f"{self.out}.{suffix}"))
-        if self._outputs:
-            names = ", ".join(suffix for suffix, _ in self._outputs)
-            self.say(f"wrote {self.out}.* ({names})")
-        self._outputs.clear()
-        for action in self._afterwards:
-            action()
-        self._afterwards.clear()
-        self.checkpoint = None
-
-    def warn(self, message: str) -> None:
-        self._warnings.append(message)
-        self.say(f"warning: {message}")
-
-    def finish(self, options: dict, code: int, state: str) -> None:
-        """Write P.run.json and the log's last line, whatever happened before."""
-        seconds = time.perf_counter() - self._start
-        full = None
-        try:
-            self._write_log(f"end: {_visible(state)} (exit code {code}, {seconds:.1f} s)")
-        except OutputError as error:
-            full = error
-        with suppress(OSError):  # closing writes what could not be written once more
-            self._log.close()
-        write_json(
-            {
-                "program": "lmmlasso",
-                "version": lmmlasso_fast.__version__,
-                "subcommand": self.command,
-                "command": sys.argv,
-                "options": {key: _plain(value) for key, value in options.items()},
-                "inputs": self.fingerprints(),
-                "counts": self.counts,
-                "kernels": _core.kernels_name(),
-                "threads": self.threads,
-                "blas_threads": blas_threads_for(self._most_samples(), self.threads),
-                "packages": {
-                    name: package_version(name) for name in ("numpy", "scipy", "polars", "click")
-                },
-                "python": platform.python_version(),
-                "warnings": self._warnings,
-                "timings": {**self._timings, "total": seconds},
-                "exit": {"code": code, "state": state},
-            },
-            f"{self.out}.run.json",
-        )
-        if full is not None:
-            raise full
-
-    def _most_samples(self) -> int:
-        """Return the samples analysed, of several phenotypes those of the one that has most."""
-        counts = [self.counts, *self.counts.get("phenotypes", {}).values()]
-        return max(count.get("samples", 0) for count in counts)
-
-    def _write_log(self, text: str) -> None:
-        try:
-            self._log.write(text + "\n")
-            self._log.flush()
-        except OSError as error:
-            raise OutputError(f"{self.out}.log: cannot be written: {error.strerror}") from error
+def _write_kinship(run: Run, flags: dict, analysed: Analysed) -> None:
+    kinship = analysed.samples.kinship(run, flags)
+    run.write(f"{analysed.prefix}kinship.npz", lambda path: save_kinship(kinship, path))
 
 
-def execute(command: str, options: dict, body: Callable[[Run], None]) -> None:
-    """Run a command's body; leave the process with the documented exit code."""
-    run = None
-    state = "ok"
-    code = EXIT_INTERNAL
-    try:
-        with _sigterm_raises(), warnings.catch_warnings():
-            run = Run(command, options["out"], options.get("threads"))
-            warnings.simplefilter("always")
-            warnings.showwarning = lambda message, *_, **__: run.warn(str(message))
-            body(run)
-            run.write_outputs()
-            code = run.exit_code
-            state = "ok" if code == EXIT_OK else "not converged"
-    except click.ClickException as error:
-        code, state = 2, f"usage: {error.format_message()}"
-        raise
-    except InputError as error:
-        message = str(error)
-        if type(error) is InputError:  # of an option; its subclasses are about files and data
-            message = in_flags(message, click.get_current_context().command)
-        code, state = EXIT_INPUT, _complain(run, message)
-    except OutputError as error:
-        code, state = EXIT_OUTPUT, _complain(run, str(error))
-    except KeyboardInterrupt:
-        code, state = EXIT_INTERRUPTED, _complain(run, "interrupted", stopped=True)
-    except _Terminated:
-        code, state = EXIT_TERMINATED, _complain(run, "terminated", stopped=True)
-    except MemoryError as error:
-        code, state = EXIT_INTERNAL, _complain(run, f"out of memory: {error}")
-    except Exception as error:
-        detail = traceback.format_exc()
-        code, state = EXIT_INTERNAL, _complain(run, f"internal error: {error!r}\n{detail}")
-    finally:
-        if run is not None:
-            try:
-                run.finish(options, code, state)
-            except OutputError as error:
-                code = code or EXIT_OUTPUT
-                click.echo(f"error: {error}", err=True)
-    sys.exit(code)
+def _renamed_by_scan(flags: dict) -> dict[str, str]:
+    """The null models of --loco and --exact are not those of the Lasso."""
+    return {"null.json": "scan_null.json"} if flags["loco"] or flags["exact"] else {}
 
 
-def _complain(run: Run | None, message: str, stopped: bool = False) -> str:
-    """Show an error, and what is left of a run that was stopped; return the error."""
-    if run is None:
-        click.echo(f"error: {_visible(message)}", err=True)
-    else:
-        kept = ""
-        if stopped and run.checkpoint is not None:
-            kept = f"; {run.checkpoint} is kept, and the same command with --resume goes on from it"
-        with suppress(OutputError):  # of the log: this is the message about it, or finish raises
-            run.say(f"error: {message}{kept}")
-    return message
+def _renamed_by_stability(flags: dict) -> dict[str, str]:
+    return {"selected.tsv": "stable.tsv"}
 
 
-def _visible(text: str) -> str:
-    """Control characters of hostile ids and names as escape sequences."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+#: In the order in which they are done.
+STEPS = {
+    "kinship": Step(null, _write_kinship),
+    "null": Step(null, fit_null_model),
+    "scan": Step(scan, scan_and_write, _renamed_by_scan),
+    "fit": Step(fit, fit_and_write),
+    "cv": Step(cv, cross_validate_and_write, has_checkpoint=True),
+    "stability": Step(stability, select_and_write, _renamed_by_stability, has_checkpoint=True),
+}
+_DEFAULT_STEPS = "null,scan,cv,stability"
+#: Steps that there are not without a kinship.
+_OF_KINSHIP = frozenset(["kinship", "null"])
+#: Flags of single commands that are not offered: of two, --n-active is that of stability.
+_NOT_OFFERED = {"cv": {"n_active"}, "stability": {"partial"}}
 
 
-@contextmanager
-def _sigterm_raises():
-    def handler(signum, frame):
-        raise _Terminated
+class _StepNames(click.ParamType):
+    """Names of steps, separated by commas."""
 
-    try:
-        before = signal.signal(signal.SIGTERM, handler)
-    except ValueError:  # not the main thread: the caller deals with signals
-        yield
+    name = "steps"
+
+    def convert(self, value, param, ctx):
+        if not isinstance(value, str):
+            return value
+        one = click.Choice(list(STEPS))
+        chosen = {one.convert(part.strip(), param, ctx) for part in value.split(",")}
+        return [name for name in STEPS if name in chosen]
+
+
+#: What flags say of themselves that mean more, or less, here than in a single command.
+_HELP = {
+    "replicates": "Fits on subsamples, in pairs.",
+    "seed": "Of folds, of subsamples and of the draws of --fwer.",
+    "resume": "Go on where an earlier run with the same --out ended: steps that are done and whose "
+    "input and flags are the same are not redone.",
+    "n_active": "SNPs that each fit of the step stability selects [default: 20, or from "
+    "--max-false].",
+}
+
+
+def _params() -> list[click.Option]:
+    """Return every flag of the steps once."""
+    found = {}
+    for step in (STEPS[name] for name in ("fit", "cv", "scan", "stability")):
+        for option in step.command.params:
+            if option.name not in _NOT_OFFERED.get(step.command.name, ()):
+                found.setdefault(option.name, option)
+    for name, text in _HELP.items():
+        found[name] = copy(found[name])
+        found[name].help = text
+    found["replicates"].metavar = "N"
+    found["out"] = copy(found["out"])
+    found["out"].required = False  # a file may have it, and --write-config does without
+    return list(found.values())
+
+
+@click.command(params=_params())
+@click.option(
+    "--steps",
+    type=_StepNames(),
+    default=_DEFAULT_STEPS,
+    show_default=True,
+    metavar="NAME[,NAME]",
+    help=f"What to do, among {', '.join(STEPS)}; cv includes all of fit.",
+)
+@click.option(
+    "--config",
+    metavar="FILE",
+    is_eager=True,
+    callback=read_config,
+    help="TOML file with flags (n-alphas = 50); those of the command line go before.",
+)
+@click.option(
+    "--write-config",
+    is_flag=True,
+    help="Print all flags with their values as such a file, and do nothing else.",
+)
+def run(**flags):
+    """The whole analysis: null model, scan, Lasso path, cross-validation, stability selection.
+
+    Kinship, its decomposition and the null model are computed once. The files are those of the
+    single commands, but for P.stable.tsv, which is the P.selected.tsv of stability, and
+    P.scan_null.json, the P.null.json of scan --exact or --loco. P.steps.json says what is done.
+    """
+    context = click.get_current_context()
+    if flags["replicates"][0]:
+        raise click.UsageError("--replicates A:B is for lmmlasso stability --partial")
+    if flags.pop("write_config"):
+        shown = flags | {"replicates": flags["replicates"][1]}
+        click.echo(config_text(context.command, shown))
         return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    if flags["out"] is None:
+        raise click.MissingParameter(param=next(p for p in run.params if p.name == "out"))
+
+    def body(run):
+        _check(flags)
+        if "cv" in flags["steps"]:
+            run.refits = folds_to_fit(flags)
+        for analysed in analyses(run, flags):
+            _take_steps(run, flags, analysed)
+
+    execute("run", flags, body)
 
 
-def _plain(value):
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return list(value) if isinstance(value, tuple) else value
+def _check(flags: dict) -> None:
+    """Refuse flags that change nothing, or contradict each other."""
+    steps = flags["steps"]
+    used = {option.name for name in steps for option in STEPS[name].command.params}
+    unused = {option.name for option in run.params} - used - {"steps", "config", "resume"}
+    options.ignored(unused, f"with the steps {', '.join(steps)}", in_file=False)
+    options.check_path(flags)
+    if flags["no_kinship"]:
+        options.ignored({"exact", "loco"}, "with --no-kinship")
+    if {"fit", "cv"} <= set(steps):
+        raise click.UsageError("--steps: cv includes all of fit; leave fit out")
+    if flags["no_kinship"] and set(steps) <= _OF_KINSHIP:
+        raise click.UsageError(f"--steps {','.join(steps)}: there is none with --no-kinship")
+    if flags["fwer"] is None:
+        options.ignored({"n_draws"}, "without --fwer")
+    if "cv" in steps:
+        check_folds(_flags_of("cv", flags))
+    if "stability" in steps:
+        check_subsamples(_flags_of("stability", flags))
 
 
-def _fingerprint(path: Path) -> dict:
-    """Size and sha256; neither for what cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return {"path": str(path), "size": path.stat().st_size, "sha256": digest}
-    except OSError as error:
-        return {"path": str(path), "error": error.strerror}
+def _flags_of(step: str, flags: dict) -> dict:
+    """Return what the single command would have been given."""
+    without = {"n_active": None} if step == "cv" else {"partial": False}
+    names = {option.name for option in STEPS[step].command.params}
+    return {name: value for name, value in (flags | without).items() if name in names}
+
+
+def _take_steps(run: Run, flags: dict, analysed: Analysed) -> None:
+    """Do what is not done yet; the files of each step are there before the next one begins."""
+    exit_code = run.exit_code
+    if given_kinship(flags) is not None:
+        note_given_kinship(run, flags)
+    run.write_outputs()  # the lists of SNPs, which belong to no step
+    finished = FinishedSteps(run, analysed.prefix, resume=flags["resume"])
+    for name in flags["steps"]:
+        if flags["no_kinship"] and name in _OF_KINSHIP:
+            continue
+        own = _flags_of(name, flags)
+        belongs_to = fingerprint(run, own, analysed, frozenset())
+        code = finished.exit_code_of(name, belongs_to)
+        if code is None:
+            run.say(f"step {name}")
+            # a checkpoint holds the flags, the estimate of the others is of the whole run
+            given = own if STEPS[name].has_checkpoint else flags | own
+            code, suffixes = _take_step(run, STEPS[name], given, analysed)
+            finished.add(name, belongs_to, suffixes, code)
+            run.checkpoint = str(finished.path)
+        exit_code = max(exit_code, code)
+    run.exit_code = exit_code
+
+
+def _take_step(run: Run, step: Step, flags: dict, analysed: Analysed) -> tuple[int, list[str]]:
+    """Return the exit code of the step and the suffixes of the files that it wrote."""
+    run.exit_code = EXIT_OK
+    prefix = analysed.prefix
+    renamed = {f"{prefix}{old}": f"{prefix}{new}" for old, new in step.renamed(flags).items()}
+    with run.renaming(renamed):
+        step.work(run, flags, analysed)
+    suffixes = run.write_outputs()
+    return run.exit_code, suffixes

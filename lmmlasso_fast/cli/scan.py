@@ -11,7 +11,7 @@ from lmmlasso_fast.cli.analysed import Analysed, analyses
 from lmmlasso_fast.cli.estimate import Scan
 from lmmlasso_fast.cli.inputs import say_estimate
 from lmmlasso_fast.cli.null import fit_null_model
-from lmmlasso_fast.cli.run import Run, execute
+from lmmlasso_fast.cli.recording import Run, execute
 from lmmlasso_fast.covariates import as_design
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.results import write_json, write_table
@@ -43,10 +43,7 @@ model_options = options.group(
 @options.filters
 @options.output
 def scan(**flags):
-    """Test every SNP by itself in the mixed model: effect, standard error, p-value.
-
-    Example: lmmlasso scan --bfile mouse --pheno pheno.tsv --pheno-name CD8 --out mouse
-    """
+    """Test every SNP by itself in the mixed model: effect, standard error, p-value."""
 
     def body(run):
         _check(flags)

@@ -8,7 +8,7 @@ import numpy as np
 
 from lmmlasso_fast.cli import options
 from lmmlasso_fast.cli.inputs import located, open_genotypes
-from lmmlasso_fast.cli.run import Run, execute
+from lmmlasso_fast.cli.recording import Run, execute
 from lmmlasso_fast.errors import InputError, TableError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.atomic import together
@@ -156,10 +156,6 @@ def simulate(**flags):
     P.truth.tsv. With --bfile (or --bed, --bim and --fam) the genotypes are those of a fileset, and
     P.pheno.tsv and P.truth.tsv alone are written; the shares of the variance are then met exactly,
     and else in expectation. The genotypes are never in memory as a whole.
-
-    \b
-    Examples: lmmlasso simulate --n-samples 1000 --n-variants 100000 --out sim
-              lmmlasso simulate --bfile mouse --background y.tsv --out semi
     """
 
     def body(run):

@@ -13,7 +13,7 @@ from lmmlasso_fast.cli.checkpoint import fingerprint, finish_tasks, open_journal
 from lmmlasso_fast.cli.estimate import Refits, estimate_tasks
 from lmmlasso_fast.cli.inputs import say_estimate
 from lmmlasso_fast.cli.null import fit_null_model
-from lmmlasso_fast.cli.run import Run, execute
+from lmmlasso_fast.cli.recording import Run, execute
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.io import stability_tables
 from lmmlasso_fast.io.journal import check_same, merge_journals, read_journal
@@ -119,21 +119,18 @@ subsample_options = options.group(
 @click.command()
 @options.paths(subsample_options, options.resume)
 def stability(**flags):
-    """Stability selection: which SNPs are selected on many halves of the samples.
-
-    Example: lmmlasso stability --bfile mouse --pheno pheno.tsv --pheno-name CD8 --out mouse
-    """
+    """Stability selection: which SNPs are selected on many halves of the samples."""
 
     def body(run):
         options.check_path(flags)
-        _check_flags(flags)
+        check_subsamples(flags)
         for analysed in analyses(run, flags):
-            _run(run, flags, analysed)
+            select_and_write(run, flags, analysed)
 
     execute("stability", flags, body)
 
 
-def _check_flags(flags: dict) -> None:
+def check_subsamples(flags: dict) -> None:
     """Refuse flags that contradict each other."""
     if flags["alphas"] is not None:
         options.ignored({"n_active", "max_false"}, "with --alpha")
@@ -165,7 +162,8 @@ def _check_flags(flags: dict) -> None:
         raise click.UsageError("--max-false and --no-pairs need --assumption none")
 
 
-def _run(run: Run, flags: dict, analysed: Analysed) -> None:
+def select_and_write(run: Run, flags: dict, analysed: Analysed) -> None:
+    """Everything of `stability` after the input; has the result files written."""
     first, last = flags["replicates"]
     plan, cutoff = _plan(run, flags, analysed, last - first)
     belongs_to = _fingerprint(run, flags, analysed, plan)
@@ -336,8 +334,6 @@ def merge(**flags):
     """Join the files that `lmmlasso stability --partial` wrote, and write what one run would have.
 
     The inputs that the partial files name are read again, and must not have changed.
-
-    Example: lmmlasso merge a.partial b.partial --out mouse
     """
 
     def body(run):

@@ -11,7 +11,6 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +23,7 @@ from lmmlasso_fast.errors import (
     TableError,
 )
 from lmmlasso_fast.io.text import BLANKS, Text, quote, read_text, split_blanks
+from lmmlasso_fast.suggestions import listed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,7 +37,8 @@ def read_table(path: str | os.PathLike) -> "pl.DataFrame":
     Parameters
     ----------
     path : path
-        Whitespace- or tab-separated text, plain or gzipped (see the module's description).
+        Whitespace- or tab-separated text, plain, gzipped or compressed by zstd (see the module's
+        description).
 
     Returns
     -------
@@ -94,16 +95,24 @@ def read_covariates(
     path: str | os.PathLike,
     names: str | Sequence[str] | None = None,
     missing_codes: Sequence[str] = (),
+    categorical: str | Sequence[str] = (),
 ) -> "pl.DataFrame":
     """Read covariates: numbers, and categories for columns with any text.
 
-    Parameters and missing values are those of `read_phenotypes`.
+    Parameters
+    ----------
+    path, names, missing_codes
+        As in `read_phenotypes`, and so are missing values.
+    categorical : str or sequence of str, default ()
+        Columns that are categories even if all values are numbers (a batch, a cage), see
+        `expand_names`. Those that `names` lacks are read too, after the others.
 
     Returns
     -------
     polars.DataFrame
-        FID, IID (String), Float64 columns, and a String column for each covariate with a value
-        that is neither missing nor a number; null where missing. See `encode_covariates`.
+        FID, IID (String), Float64 columns, and a String column for each covariate that is
+        categorical or has a value that is neither missing nor a number; null where missing.
+        Categories are text: 1 and 1.0 are two. See `encode_covariates`.
 
     Raises
     ------
@@ -112,7 +121,12 @@ def read_covariates(
     CovariateError
         A value is infinite or an unexplained -9; the message names line and column.
     """
-    return _read_values(path, names, missing_codes, CovariateError, keep_text=True)
+    categorical = expand_names(categorical) if categorical else []
+    if names is not None:
+        names = list(dict.fromkeys([*expand_names(names), *categorical]))
+    return _read_values(
+        path, names, missing_codes, CovariateError, keep_text=True, categorical=categorical
+    )
 
 
 def expand_names(names: str | Sequence[str]) -> list[str]:
@@ -276,15 +290,16 @@ def _read_values(
     missing_codes: Sequence[str],
     error: type[InputError],
     keep_text: bool,
+    categorical: Sequence[str] = (),
 ) -> "pl.DataFrame":
     text, table = _read_table(path)
     available = table.columns[2:]
     names = available if names is None else expand_names(names)
-    for name in names:
+    for name in [*names, *categorical]:
         if name not in available:
             raise text.failure(
                 f"no column {quote(name)}",
-                expected="one of " + _closest_first(name, available),
+                expected="one of " + listed(name, available, quote),
                 found=quote(name),
                 advice="correct the name",
             )
@@ -297,24 +312,20 @@ def _read_values(
         )
     text = replace(text, error=error)
     codes = [missing_codes] if isinstance(missing_codes, str) else [str(c) for c in missing_codes]
-    return table.select(
-        "FID", "IID", *(_parse_column(text, table[name], codes, keep_text) for name in names)
+    columns = (
+        _parse_column(text, table[name], codes, keep_text, name in categorical) for name in names
     )
-
-
-def _closest_first(name: str, available: Sequence[str]) -> str:
-    def likeness(other: str) -> float:
-        return SequenceMatcher(None, name.lower(), other.lower()).ratio()
-
-    ordered = sorted(available, key=likeness, reverse=True)
-    more = f" and {len(ordered) - 20} more" if len(ordered) > 20 else ""
-    return ", ".join(quote(other) for other in ordered[:20]) + more
+    return table.select("FID", "IID", *columns)
 
 
 def _parse_column(
-    text: Text, column: "pl.Series", missing_codes: Sequence[str], keep_text: bool
+    text: Text,
+    column: "pl.Series",
+    missing_codes: Sequence[str],
+    keep_text: bool,
+    categorical: bool,
 ) -> "pl.Series":
-    """One column of a table as numbers, or as text if it has any and `keep_text`."""
+    """One column of a table as numbers; as text if `categorical`, or it has any and `keep_text`."""
     import polars as pl
 
     numbers = column.cast(pl.Float64, strict=False)  # null where the text is no number
@@ -345,7 +356,7 @@ def _parse_column(
             "--missing-code -9 or --missing-code none (in Python: missing_codes)",
         )
     text_rows = numbers.is_null() & ~missing
-    if keep_text and text_rows.any():
+    if categorical or (keep_text and text_rows.any()):
         return column.set(missing, None)
     refuse(
         text_rows,

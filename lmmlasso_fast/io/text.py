@@ -7,8 +7,10 @@ Every text format of this package (tables, .fam, .bim, id lists, kinship matrice
 import gzip
 import os
 import re
+import sys
 import zlib
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 BLANKS = b" \t"
+#: First bytes of what zstd compressed, and what decompresses it before Python 3.14.
+_ZSTD, _ZSTD_PACKAGE = b"\x28\xb5\x2f\xfd", "backports.zstd"
 
 
 def failure(
@@ -168,14 +172,15 @@ class Text:
 
 
 def read_text(path: str | os.PathLike, error: type[InputError]) -> Text:
-    """Read a text file, gzipped (named .gz, or by its first bytes) or plain.
+    """Read a text file: plain, gzipped or compressed by zstd (by its name or its first bytes).
 
     Windows line ends, a missing newline at the end and a UTF-8 byte order mark are accepted.
 
     Raises
     ------
     InputError
-        The file cannot be read or decompressed, or contains a NUL byte, bytes that are not UTF-8
+        The file cannot be read or decompressed (zstd needs the extra "zstd" before Python 3.14), or
+        contains a NUL byte, bytes that are not UTF-8
         or a carriage return inside a line; of the class `error`, with the line number.
     """
     name = os.fspath(path)
@@ -183,13 +188,15 @@ def read_text(path: str | os.PathLike, error: type[InputError]) -> Text:
         data = Path(path).read_bytes()
         if name.endswith(".gz") or data.startswith(b"\x1f\x8b"):
             data = gzip.decompress(data)
+        elif name.endswith((".zst", ".zstd")) or data.startswith(_ZSTD):
+            data = _decompress_zstd(name, data, error)
     except (OSError, EOFError, zlib.error) as problem:
         reason = getattr(problem, "strerror", None) or str(problem)
         raise failure(
             error,
             name,
             "the file cannot be read",
-            expected="a readable text file, plain or gzipped",
+            expected="a readable text file, plain or compressed (gzip, zstd)",
             found=reason,
             advice="check its name and that it is complete",
         ) from problem
@@ -199,6 +206,25 @@ def read_text(path: str | os.PathLike, error: type[InputError]) -> Text:
     if data and not data.endswith(b"\n"):
         data += b"\n"
     return Text(name, data, error)
+
+
+def _decompress_zstd(name: str, data: bytes, error: type[InputError]) -> bytes:
+    """Return what is in a .zst file; raise OSError if it is damaged, `error` without a library."""
+    try:
+        zstd = import_module("compression.zstd" if sys.version_info >= (3, 14) else _ZSTD_PACKAGE)
+    except ImportError as problem:
+        raise failure(
+            error,
+            name,
+            "the file is compressed by zstd",
+            expected=f"the package {_ZSTD_PACKAGE} that decompresses it",
+            found="none",
+            advice='pip install "lmmlasso-fast[zstd]", or decompress the file with zstd -d',
+        ) from problem
+    try:
+        return zstd.decompress(data)
+    except zstd.ZstdError as problem:
+        raise OSError(None, str(problem)) from problem
 
 
 def split_blanks(line: bytes) -> list[bytes]:

@@ -1,0 +1,352 @@
+"""What a run of any command leaves: log, timings, warnings, result files at the end, exit code."""
+
+import ctypes
+import errno
+import hashlib
+import math
+import os
+import platform
+import shlex
+import signal
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
+from importlib.metadata import version as package_version
+from pathlib import Path
+
+import click
+
+import lmmlasso_fast
+from lmmlasso_fast import _core
+from lmmlasso_fast.cli.estimate import Refits, Scan
+from lmmlasso_fast.cli.options import in_flags
+from lmmlasso_fast.errors import InputError, OutputError
+from lmmlasso_fast.io.atomic import remove_stale, together
+from lmmlasso_fast.io.results import write_json
+from lmmlasso_fast.parallel import as_n_jobs
+from lmmlasso_fast.threads import available_threads, blas_threads_for
+
+EXIT_OK, EXIT_INPUT, EXIT_NOT_CONVERGED, EXIT_OUTPUT = 0, 3, 4, 5
+EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_TERMINATED = 70, 130, 143
+#: No command's file has a longer suffix.
+_LONGEST = "stability.checkpoint"
+
+
+def _return_memory() -> None:
+    """Give what was freed back to the system: glibc keeps up to 50 MB between two stages."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+class _Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+class Run:
+    """What a command writes to: lines for the user, and files that appear when all is done."""
+
+    def __init__(self, command: str, out: str, threads: int | None):
+        self.out = out
+        # more threads than processors only wait for each other
+        self.threads = min(threads or available_threads(), available_threads())
+        #: None: as many tasks at a time as joblib finds processors
+        self.n_jobs = None if threads is None else self.threads
+        self.command = command
+        self.exit_code = EXIT_OK
+        self.counts: dict[str, object] = {}
+        #: What follows the fit to all samples.
+        self.refits: Refits | None = None
+        #: The tests of single SNPs, where they are what takes long.
+        self.scan: Scan | None = None
+        #: The file with what --resume goes on from, while there is something left to do.
+        self.checkpoint: str | None = None
+        self._inputs: dict[Path, dict | None] = {}  # what is known of each: nothing yet, its hash
+        self._afterwards: list[Callable[[], None]] = []
+        self._outputs: list[tuple[str, Callable[[Path], None]]] = []
+        self._renamed: dict[str, str] = {}
+        self._timings: dict[str, float] = {}
+        self._warnings: list[str] = []
+        self._start = time.perf_counter()
+        if not os.path.basename(out):
+            raise click.UsageError(
+                f"--out {out!r}: expected a prefix such as {out}run, from which {out}run.log and "
+                "the other names are made"
+            )
+        self.require_names()
+        try:
+            self._log = open(  # noqa: SIM115 (closed in finish)
+                f"{out}.log", "w", encoding="utf-8", errors="backslashreplace"
+            )
+        except OSError as error:
+            raise OutputError(
+                f"{out}.log: cannot be written: {error.strerror}; --out is the prefix of the "
+                "result files and its folder must exist"
+            ) from error
+        remove_stale(out)
+        self._write_log(f"lmmlasso {lmmlasso_fast.__version__} ({_core.kernels_name()} kernels)")
+        self._write_log("command: " + shlex.join(sys.argv))
+
+    # -- for the commands ------------------------------------------------------------------------
+
+    def say(self, text: str) -> None:
+        """Tell the user, and the log."""
+        text = _visible(text)
+        try:
+            click.echo(text, err=True)
+        except OSError:  # a closed pipe must not end the run, nor fail Python's last flush (120)
+            with suppress(OSError):  # what stands for stderr may have no descriptor
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        self._write_log(text)
+
+    def require_names(self, prefix: str = "") -> None:
+        """Refuse an --out after which the files' names are too long for the system.
+
+        `prefix` is that of a phenotype's files, if there are several.
+        """
+        name = f"{self.out}.{prefix}{_LONGEST}"
+        try:
+            os.lstat(name)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise OutputError(
+                    f"{name}: cannot be written: {error.strerror}; --out is the prefix of names "
+                    "as long as this one, give a shorter one"
+                ) from error
+
+    def workers(self, n_tasks: int) -> int:
+        """Return how many of the tasks run at a time."""
+        return min(as_n_jobs(self.n_jobs), n_tasks)
+
+    def note_input(self, path: str | os.PathLike | None) -> None:
+        """Remember a file for P.run.json (size and sha256)."""
+        if path is not None:
+            self._inputs.setdefault(Path(path), None)
+
+    def fingerprints(self) -> list[dict]:
+        """Return path, size and sha256 of every file noted so far."""
+        for path, known in self._inputs.items():
+            if known is None:
+                self._inputs[path] = file_fingerprint(path)
+        return list(self._inputs.values())
+
+    @contextmanager
+    def stage(self, name: str):
+        """Time a part of the run."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            _return_memory()
+            self._timings[name] = self._timings.get(name, 0.0) + time.perf_counter() - start
+
+    @contextmanager
+    def progress(self, what: str, total: int):
+        """Yield a function (done, total) -> None: a bar on a terminal, ten lines elsewhere."""
+        if sys.stderr.isatty():
+            with click.progressbar(length=total, label=what, file=sys.stderr) as bar:
+                yield lambda done, _: bar.update(done - bar.pos)
+            return
+        tenths = 0
+
+        def report(done: int, _total: int) -> None:
+            nonlocal tenths
+            if 10 * done // total > tenths:
+                tenths = 10 * done // total
+                self.say(f"{what}: {done} of {total}")
+
+        yield report
+
+    def write(self, suffix: str, writer: Callable[[Path], None]) -> None:
+        """Have `writer(path)` called for OUT.suffix once everything has been computed."""
+        self._outputs.append((self._renamed.get(suffix, suffix), writer))
+
+    @contextmanager
+    def renaming(self, names: dict[str, str]):
+        """Have files that are asked for within the block appear under other suffixes.
+
+        Two steps of one run may have files of the same name.
+        """
+        self._renamed = names
+        try:
+            yield
+        finally:
+            self._renamed = {}
+
+    def afterwards(self, action: Callable[[], None]) -> None:
+        """Have something done once the files are there."""
+        self._afterwards.append(action)
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    def write_outputs(self) -> list[str]:
+        """Have the files appear together, and begin a new list; return their suffixes.
+
+        Raises
+        ------
+        InputError
+            One would take the place of an input.
+        """
+        for suffix, _ in self._outputs:
+            target = Path(f"{self.out}.{suffix}")
+            if target.exists() and any(target.samefile(p) for p in self._inputs if p.exists()):
+                raise InputError(f"{target}: it is an input, and would be replaced; change --out")
+        with self.stage("write"), together():
+            for suffix, writer in self._outputs:
+                writer(Path(f"{self.out}.{suffix}"))
+        written = [suffix for suffix, _ in self._outputs]
+        if written:
+            self.say(f"wrote {self.out}.* ({', '.join(written)})")
+        self._outputs.clear()
+        for action in self._afterwards:
+            action()
+        self._afterwards.clear()
+        self.checkpoint = None
+        return written
+
+    def warn(self, message: str) -> None:
+        self._warnings.append(message)
+        self.say(f"warning: {message}")
+
+    def finish(self, options: dict, code: int, state: str) -> None:
+        """Write P.run.json and the log's last line, whatever happened before."""
+        seconds = time.perf_counter() - self._start
+        full = None
+        try:
+            self._write_log(f"end: {_visible(state)} (exit code {code}, {seconds:.1f} s)")
+        except OutputError as error:
+            full = error
+        with suppress(OSError):  # closing writes what could not be written once more
+            self._log.close()
+        write_json(
+            {
+                "program": "lmmlasso",
+                "version": lmmlasso_fast.__version__,
+                "subcommand": self.command,
+                "command": sys.argv,
+                "options": {key: _plain(value) for key, value in options.items()},
+                "inputs": self.fingerprints(),
+                "counts": self.counts,
+                "kernels": _core.kernels_name(),
+                "threads": self.threads,
+                "blas_threads": blas_threads_for(self._most_samples(), self.threads),
+                "packages": {
+                    name: package_version(name) for name in ("numpy", "scipy", "polars", "click")
+                },
+                "python": platform.python_version(),
+                "warnings": self._warnings,
+                "timings": {**self._timings, "total": seconds},
+                "exit": {"code": code, "state": state},
+            },
+            f"{self.out}.run.json",
+        )
+        if full is not None:
+            raise full
+
+    def _most_samples(self) -> int:
+        """Return the samples analysed, of several phenotypes those of the one that has most."""
+        counts = [self.counts, *self.counts.get("phenotypes", {}).values()]
+        return max(count.get("samples", 0) for count in counts)
+
+    def _write_log(self, text: str) -> None:
+        try:
+            self._log.write(text + "\n")
+            self._log.flush()
+        except OSError as error:
+            raise OutputError(f"{self.out}.log: cannot be written: {error.strerror}") from error
+
+
+def execute(command: str, options: dict, body: Callable[[Run], None]) -> None:
+    """Run a command's body; leave the process with the documented exit code."""
+    run = None
+    state = "ok"
+    code = EXIT_INTERNAL
+    try:
+        with _sigterm_raises(), warnings.catch_warnings():
+            run = Run(command, options["out"], options.get("threads"))
+            warnings.simplefilter("always")
+            warnings.showwarning = lambda message, *_, **__: run.warn(str(message))
+            body(run)
+            run.write_outputs()
+            code = run.exit_code
+            state = "ok" if code == EXIT_OK else "not converged"
+    except click.ClickException as error:
+        code, state = 2, f"usage: {error.format_message()}"
+        raise
+    except InputError as error:
+        message = str(error)
+        if type(error) is InputError:  # of an option; its subclasses are about files and data
+            message = in_flags(message, click.get_current_context().command)
+        code, state = EXIT_INPUT, _complain(run, message)
+    except OutputError as error:
+        code, state = EXIT_OUTPUT, _complain(run, str(error))
+    except KeyboardInterrupt:
+        code, state = EXIT_INTERRUPTED, _complain(run, "interrupted", stopped=True)
+    except _Terminated:
+        code, state = EXIT_TERMINATED, _complain(run, "terminated", stopped=True)
+    except MemoryError as error:
+        code, state = EXIT_INTERNAL, _complain(run, f"out of memory: {error}")
+    except Exception as error:
+        detail = traceback.format_exc()
+        code, state = EXIT_INTERNAL, _complain(run, f"internal error: {error!r}\n{detail}")
+    finally:
+        if run is not None:
+            try:
+                run.finish(options, code, state)
+            except OutputError as error:
+                code = code or EXIT_OUTPUT
+                click.echo(f"error: {error}", err=True)
+    sys.exit(code)
+
+
+def _complain(run: Run | None, message: str, stopped: bool = False) -> str:
+    """Show an error, and what is left of a run that was stopped; return the error."""
+    if run is None:
+        click.echo(f"error: {_visible(message)}", err=True)
+    else:
+        kept = ""
+        if stopped and run.checkpoint is not None:
+            kept = f"; {run.checkpoint} is kept, and the same command with --resume goes on from it"
+        with suppress(OutputError):  # of the log: this is the message about it, or finish raises
+            run.say(f"error: {message}{kept}")
+    return message
+
+
+def _visible(text: str) -> str:
+    """Control characters of hostile ids and names as escape sequences."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
+@contextmanager
+def _sigterm_raises():
+    def handler(signum, frame):
+        raise _Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, handler)
+    except ValueError:  # not the main thread: the caller deals with signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _plain(value):
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def file_fingerprint(path: Path) -> dict:
+    """Size and sha256; neither for what cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"path": str(path), "size": path.stat().st_size, "sha256": digest}
+    except OSError as error:
+        return {"path": str(path), "error": error.strerror}
