@@ -91,6 +91,7 @@ def scan_and_write(run: Run, flags: dict, analysed: Analysed) -> AssociationScan
             )
         else:
             found = association_scan(genotypes, analysed.y, null, exact=flags["exact"], **arguments)
+    run.scan = None  # what may come after it is of another kind
     _say(run, analysed, found)
     if flags["loco"]:
         content = loco_content(found, flags["method"], analysed.transform, n_variants)
