@@ -37,8 +37,7 @@ _LONGEST = "stability.checkpoint"
 
 def _return_memory() -> None:
     """Give what was freed back to the system: glibc keeps up to 50 MB between two stages."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
+    if os.name != "nt" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
         trim(0)
 
 
