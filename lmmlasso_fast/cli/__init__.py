@@ -8,7 +8,7 @@ import click
 from lmmlasso_fast import __version__
 
 #: The module of every subcommand.
-_ALIKE = ("cv", "demo", "fit", "kinship", "null", "predict", "scan", "simulate", "stability")
+_ALIKE = "cv demo fit kinship multiqc null predict scan simulate stability".split()
 _MODULES = {name: name for name in _ALIKE} | {"merge": "stability"}
 
 

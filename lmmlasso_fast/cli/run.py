@@ -64,6 +64,7 @@ class Run:
         self._inputs: dict[Path, dict | None] = {}  # what is known of each: nothing yet, its hash
         self._afterwards: list[Callable[[], None]] = []
         self._outputs: list[tuple[str, Callable[[Path], None]]] = []
+        self._written: list[str] = []  # suffixes of the files that are there
         self._timings: dict[str, float] = {}
         self._warnings: list[str] = []
         self._start = time.perf_counter()
@@ -182,8 +183,9 @@ class Run:
             for suffix, writer in self._outputs:
                 writer(Path(f"{self.out}.{suffix}"))
         if self._outputs:
-            names = ", ".join(suffix for suffix, _ in self._outputs)
-            self.say(f"wrote {self.out}.* ({names})")
+            suffixes = [suffix for suffix, _ in self._outputs]
+            self.say(f"wrote {self.out}.* ({', '.join(suffixes)})")
+            self._written += suffixes
         self._outputs.clear()
         for action in self._afterwards:
             action()
@@ -212,6 +214,7 @@ class Run:
                 "command": sys.argv,
                 "options": {key: _plain(value) for key, value in options.items()},
                 "inputs": self.fingerprints(),
+                "outputs": self._written,
                 "counts": self.counts,
                 "kernels": _core.kernels_name(),
                 "threads": self.threads,
