@@ -8,8 +8,8 @@ import click
 from lmmlasso_fast import __version__
 
 #: The module of every subcommand.
-_ALIKE = "cv demo fit kinship multiqc null predict scan simulate stability".split()
-_MODULES = {name: name for name in _ALIKE} | {"merge": "stability"}
+_ALIKE = ["cv", "demo", "fit", "kinship", "multiqc", "null", "predict", "scan", "simulate"]
+_MODULES = {name: name for name in _ALIKE} | dict.fromkeys(("stability", "merge"), "stability")
 
 
 class _Commands(Mapping):
