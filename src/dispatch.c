@@ -4,15 +4,65 @@
 #include "kernels.h"
 
 #if defined(LMML_HAVE_AMX)
-#include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#endif
 
-/* AMX-TILE and AMX-INT8; clang's __builtin_cpu_supports does not know them. */
-static int has_tiles(void)
+#if defined(LMML_HAVE_X86)
+#include <cpuid.h>
+
+/* What the processor has and the system saves. Asked of the processor: what
+ * __builtin_cpu_supports reads is in no library that clang links on Windows, and clang's does not
+ * know of tiles. Bits as in Intel's manual, CPUID leaves 1 and 7, and register XCR0. */
+typedef struct {
+    unsigned ecx1, ebx, ecx, edx; /* ecx of leaf 1, the others of leaf 7 */
+    unsigned saved;               /* XCR0 */
+} cpu_features;
+
+static cpu_features ask_cpu(void)
 {
-    unsigned a, b, c, d;
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && d >> 24 & 1 && d >> 25 & 1;
+    enum { OSXSAVE = 27 };
+    cpu_features cpu = {0};
+    unsigned eax, ebx, ecx, edx;
+    if (!__get_cpuid(1, &eax, &ebx, &cpu.ecx1, &edx)) return cpu;
+    if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
+        cpu.ebx = ebx;
+        cpu.ecx = ecx;
+        cpu.edx = edx;
+    }
+    if (cpu.ecx1 >> OSXSAVE & 1) __asm__ volatile("xgetbv" : "=a"(cpu.saved), "=d"(edx) : "c"(0));
+    return cpu;
+}
+
+static int has_all(unsigned word, unsigned bits) { return (word & bits) == bits; }
+
+static int has_avx2(const cpu_features *cpu)
+{
+    enum { FMA = 1 << 12, POPCNT = 1 << 23, AVX = 1 << 28, AVX2 = 1 << 5, XMM_YMM = 0x6 };
+    return has_all(cpu->ecx1, FMA | POPCNT | AVX) && has_all(cpu->ebx, AVX2) &&
+           has_all(cpu->saved, XMM_YMM);
+}
+
+static int has_avx512(const cpu_features *cpu)
+{
+    enum { BMI2 = 1 << 8, F = 1 << 16, BW = 1 << 30, VNNI = 1 << 11 };
+    const unsigned VL = 1u << 31;
+#if defined(__APPLE__) /* saves these registers from their first use on, and says so only then */
+    enum { MASKS_ZMM = 0 };
+#else
+    enum { MASKS_ZMM = 0xe0 };
+#endif
+    return has_avx2(cpu) && has_all(cpu->ebx, BMI2 | F | BW | VL) && has_all(cpu->ecx, VNNI) &&
+           has_all(cpu->saved, MASKS_ZMM);
+}
+#endif
+
+#if defined(LMML_HAVE_AMX)
+static int has_amx(const cpu_features *cpu)
+{
+    enum { DQ = 1 << 17, GFNI = 1 << 8, TILE = 1 << 24, INT8 = 1 << 25 };
+    return has_avx512(cpu) && has_all(cpu->ebx, DQ) && has_all(cpu->ecx, GFNI) &&
+           has_all(cpu->edx, TILE | INT8);
 }
 
 /* Linux gives the state of the tiles (8 kB a thread) to processes that ask for it. */
@@ -26,21 +76,12 @@ static int tiles_are_permitted(void)
 static int is_available(const lmml_kernels *kernels)
 {
 #if defined(LMML_HAVE_X86)
-    __builtin_cpu_init();
+    const cpu_features cpu = ask_cpu();
 #if defined(LMML_HAVE_AMX)
-    if (kernels == &lmml_kernels_amx)
-        return has_tiles() && __builtin_cpu_supports("gfni") &&
-               __builtin_cpu_supports("avx512dq") && is_available(&lmml_kernels_avx512) &&
-               tiles_are_permitted();
+    if (kernels == &lmml_kernels_amx) return has_amx(&cpu) && tiles_are_permitted();
 #endif
-    if (kernels == &lmml_kernels_avx512)
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") &&
-               __builtin_cpu_supports("fma") && __builtin_cpu_supports("popcnt") &&
-               __builtin_cpu_supports("bmi2");
-    if (kernels == &lmml_kernels_avx2)
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-               __builtin_cpu_supports("popcnt");
+    if (kernels == &lmml_kernels_avx512) return has_avx512(&cpu);
+    if (kernels == &lmml_kernels_avx2) return has_avx2(&cpu);
 #endif
     return kernels == &lmml_kernels_generic;
 }

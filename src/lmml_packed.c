@@ -120,13 +120,14 @@ static const uint8_t *row_at(const lmml_packed *packed, const row_tail *tail, in
                            : tail->copy + (j - tail->first) * tail->chunk_bytes;
 }
 
-/* The digits in the order of matrix instructions (kernels.h), or NULL without memory. */
-static int8_t *arrange_tiles(const lmml_operand *v, int64_t n_chunks)
+/* The digits in the order of matrix instructions (kernels.h), or NULL without memory. Aligned by
+ * hand, for want of aligned_alloc on Windows: what is to be freed is *memory. */
+static int8_t *arrange_tiles(const lmml_operand *v, int64_t n_chunks, void **memory)
 {
     const size_t size = (size_t)(v->n_column_blocks * n_chunks * 4) * LMML_TILE_BYTES;
-    int8_t *tiles = aligned_alloc(LMML_CHUNK_BYTES, size);
-    if (tiles == NULL) return NULL;
-    memset(tiles, 0, size);
+    *memory = calloc(size + LMML_CHUNK_BYTES, 1);
+    if (*memory == NULL) return NULL;
+    int8_t *tiles = (int8_t *)*memory + (-(uintptr_t)*memory & (LMML_CHUNK_BYTES - 1));
     int column = 0;
     for (int k = 0; k < v->n_vectors; k++)
         for (int l = 0; l < v->vectors[k].n_limbs; l++, column++) {
@@ -149,6 +150,7 @@ static int operand_init(lmml_operand *v, const lmml_kernels *kernels, const lmml
     if (n_vectors < 1 || n_vectors > LMML_MAX_VECTORS) return LMML_ERR_ARGUMENT;
     v->n_vectors = n_vectors;
     v->tiles = NULL;
+    v->tiles_memory = NULL;
     for (int k = 0; k < n_vectors; k++) {
         const int n_limbs = vectors[k].n_limbs;
         if (n_limbs != LMML_LIMBS_SCREENING && n_limbs != LMML_LIMBS_CERTIFICATE)
@@ -158,7 +160,7 @@ static int operand_init(lmml_operand *v, const lmml_kernels *kernels, const lmml
     }
     v->n_column_blocks = (n_columns + LMML_TILE_COLUMNS - 1) / LMML_TILE_COLUMNS;
     if (n_columns >= kernels->tiles_from && n_chunks > 0) {
-        v->tiles = arrange_tiles(v, n_chunks);
+        v->tiles = arrange_tiles(v, n_chunks, &v->tiles_memory);
         if (v->tiles == NULL) return LMML_ERR_MEMORY;
     }
     return LMML_OK;
@@ -228,7 +230,7 @@ int lmml_gradient(const lmml_kernels *kernels, const lmml_packed *packed, const 
     }
     free(tail.copy);
 out:
-    free((void *)v.tiles);
+    free(v.tiles_memory);
     return error;
 }
 

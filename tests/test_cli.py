@@ -68,6 +68,7 @@ def test_null_json(small):
 def test_run_json(small):
     content = run_json(small.fit)
     assert content["exit"] == {"code": 0, "state": "ok"}
+    assert {f".{suffix}" for suffix in content["outputs"]} == set(results(small.fit))
     assert content["version"] == lmmlasso_fast.__version__
     assert content["subcommand"] == "fit"
     assert content["options"]["tol"] == 1e-6

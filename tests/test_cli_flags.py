@@ -70,6 +70,7 @@ def flag_cases(small, command):
         "cv": [*small.base, "--folds", 3],
         "stability": [*small.base, "--replicates", 4],
         "merge": [f / "first_two.partial"],
+        "multiqc": [small.fit],
     }[command]
 
     def plus(*arguments):
@@ -195,6 +196,8 @@ def flag_cases(small, command):
             "min_distance": plus("--min-distance", 3_000),
             "family_size": plus("--family-size", 4),
         }
+    if command == "multiqc":
+        cases["prefix"] = plus(small.plain)
     if command == "merge":
         cases["partial"] = plus(f / "last_two.partial")
     if command == "predict":
@@ -306,7 +309,7 @@ def test_resume(small, tmp_path, monkeypatch):
     assert "resumed: 3 of 4 replicates were done before" in log(tmp_path / "P")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [name for name, flag in FLAGS if flag == "threads"])
 def test_threads(small, other, tmp_path, command):
     arguments = {
         "kinship": ["--bfile", small.prefix],

@@ -11,8 +11,8 @@ from lmmlasso_fast.cli.examples import epilog
 from lmmlasso_fast.suggestions import did_you_mean
 
 #: The module of every subcommand.
-_ALIKE = ("completion", "cv", "demo", "doctor", "fit", "kinship", "null", "predict")
-_ALIKE += ("run", "scan", "simulate", "stability")
+_ALIKE = ("completion", "cv", "demo", "doctor", "fit", "kinship", "multiqc")
+_ALIKE += ("null", "predict", "run", "scan", "simulate", "stability")
 _MODULES = {name: name for name in _ALIKE} | {"merge": "stability"}
 
 

@@ -31,6 +31,9 @@ EXAMPLES = {
         ("For GCTA", "lmmlasso kinship --bfile mouse --format grm --out mouse"),
     ),
     "merge": (("Join two halves", "lmmlasso merge a.partial b.partial --out mouse"),),
+    "multiqc": (
+        ("A table of two runs", "lmmlasso multiqc mouse.CD8 mouse.MCH --out runs && multiqc ."),
+    ),
     "null": (
         ("By REML", f"lmmlasso null {_DATA} --method reml --out mouse"),
         ("From GCTA's matrix", f"lmmlasso null {_DATA} --grm mouse --out mouse"),

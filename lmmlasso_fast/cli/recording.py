@@ -37,8 +37,7 @@ _LONGEST = "stability.checkpoint"
 
 def _return_memory() -> None:
     """Give what was freed back to the system: glibc keeps up to 50 MB between two stages."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
+    if os.name != "nt" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
         trim(0)
 
 
@@ -68,6 +67,7 @@ class Run:
         self._afterwards: list[Callable[[], None]] = []
         self._outputs: list[tuple[str, Callable[[Path], None]]] = []
         self._renamed: dict[str, str] = {}
+        self._written: list[str] = []  # suffixes of the files that are there
         self._timings: dict[str, float] = {}
         self._warnings: list[str] = []
         self._start = time.perf_counter()
@@ -200,6 +200,7 @@ class Run:
         written = [suffix for suffix, _ in self._outputs]
         if written:
             self.say(f"wrote {self.out}.* ({', '.join(written)})")
+            self._written += written
         self._outputs.clear()
         for action in self._afterwards:
             action()
@@ -229,6 +230,7 @@ class Run:
                 "command": sys.argv,
                 "options": {key: _plain(value) for key, value in options.items()},
                 "inputs": self.fingerprints(),
+                "outputs": self._written,
                 "counts": self.counts,
                 "kernels": _core.kernels_name(),
                 "threads": self.threads,

@@ -48,6 +48,16 @@ static void test_kernels(void)
     CHECK(lmml_kernels_select("sse9", &found) == LMML_ERR_ISA && found == NULL);
     CHECK(lmml_kernels_select("", &found) == LMML_ERR_ISA);
     CHECK(lmml_kernels_select("generic ", &found) == LMML_ERR_ISA);
+#if defined(__x86_64__) && !defined(_MSC_VER) /* the compiler's own library finds the same */
+    const int avx2 = lmml_kernels_select("avx2", &found) == LMML_OK;
+    const int avx512 = lmml_kernels_select("avx512", &found) == LMML_OK;
+    __builtin_cpu_init();
+    CHECK(avx2 == (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                   __builtin_cpu_supports("popcnt")));
+    CHECK(avx512 == (avx2 && __builtin_cpu_supports("avx512f") &&
+                     __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+                     __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("bmi2")));
+#endif
 }
 
 static void test_errors_have_names(void)

@@ -1,0 +1,36 @@
+"""`lmmlasso multiqc`: finished runs as a table for MultiQC's report."""
+
+import os
+
+import click
+
+from lmmlasso_fast.cli.recording import execute
+from lmmlasso_fast.io.multiqc import multiqc_content
+from lmmlasso_fast.io.results import write_json
+
+
+@click.command()
+@click.argument("prefix", nargs=-1, required=True)
+@click.option("--out", required=True, metavar="P", help="Prefix of the files.")
+def multiqc(**flags):
+    """Summarise finished runs for MultiQC: P.lmmlasso_mqc.json, which it finds by its name.
+
+    Each PREFIX is the --out of a run; the files that start with the prefix are kept as they are.
+    """
+    out = os.path.realpath(flags["out"])
+    for prefix in flags["prefix"]:
+        if os.path.realpath(prefix) == out:
+            raise click.UsageError(
+                f"--out {flags['out']!r}: its P.log and P.run.json would replace those of that "
+                "run; choose another prefix"
+            )
+
+    def body(run):
+        for prefix in flags["prefix"]:
+            run.note_input(f"{prefix}.run.json")
+        with run.stage("read"):
+            content = multiqc_content(flags["prefix"])
+        run.say(f"{len(content['data'])} rows from {len(flags['prefix'])} runs")
+        run.write("lmmlasso_mqc.json", lambda path: write_json(content, path))
+
+    execute("multiqc", flags, body)
