@@ -27,8 +27,9 @@ from lmmlasso_fast import _core
 from lmmlasso_fast.covariates import Design, as_design, without_fixed_effects
 from lmmlasso_fast.error_control import norms_of
 from lmmlasso_fast.errors import CovariateError, GenotypeError, InputError
-from lmmlasso_fast.genotypes import _CODE, Genotypes
-from lmmlasso_fast.kinship import Kinship, kinship
+from lmmlasso_fast.genotypes import Genotypes
+from lmmlasso_fast.kinship import Kinship
+from lmmlasso_fast.loco import LeaveOneOut
 from lmmlasso_fast.null_model import (
     NullModel,
     as_phenotype,
@@ -53,8 +54,6 @@ EXACT_GRID = np.linspace(-11.5, 11.5, 24)
 _BLOCK = 256
 #: Arrays of the size of a block that are held at a time, and bytes for those of all threads.
 _ARRAYS, _WORKERS_BYTES = 4, 1 << 29
-#: Chromosomes' sums of products are kept up to this size, and computed twice beyond it.
-_KEPT_BYTES = 1 << 30
 #: The float32 factor of P costs what the lengths of so many times n SNPs do in float64.
 _WORTH_A_FACTOR = 3
 #: A length x'P x below this share of the largest possible one is computed again in float64.
@@ -299,14 +298,9 @@ def association_scan_loco(
     check_null_options(method, None)
     design = as_design(covariates, n, intercept=intercept, names=covariate_names)
     data = _Data.of(genotypes, y, design)
-    names, snps = _chromosomes(genotypes)
-    if len(names) < 2:
-        raise InputError(
-            f"leave one chromosome out: expected SNPs on at least two chromosomes, found only "
-            f"{names[0]!r}; take association_scan"
-        )
+    kinships = LeaveOneOut(genotypes, n_threads=n_threads)
+    names, snps = kinships.chromosomes, kinships.snps
     done = _Progress(progress, len(data.snps))
-    products = _Products(genotypes, snps, n_threads)
     # Either chromosomes are side by side, with one BLAS thread, or the threads are BLAS's.
     side_by_side = n < SINGLE_THREAD_BELOW
     each = 1 if side_by_side else n_threads
@@ -316,7 +310,7 @@ def association_scan_loco(
     yPys = np.empty(len(names))
 
     def scan(k: int) -> None:
-        K = products.kinship_without(k, each)
+        K = kinships.without(k, each)
         null = fit_null_on_grid(y, K, design, method, n_threads=each)
         nulls[k] = ChromosomeNull(
             chromosome=names[k],
@@ -592,50 +586,3 @@ class _Rotated:
 
         _in_blocks(optimise, len(snps), self.genotypes.n_samples, n_threads, done)
         return found.T
-
-
-# ---- leaving one chromosome out ------------------------------------------------------------------
-
-
-def _chromosomes(genotypes: Genotypes) -> tuple[list[str], list[np.ndarray]]:
-    """Return the names of the chromosomes with offered SNPs, by first occurrence, and these."""
-    import polars as pl
-
-    offered = np.flatnonzero(genotypes.included)
-    table = pl.DataFrame({"name": genotypes.variants["CHROM"][offered], "snp": offered})
-    groups = table.group_by("name", maintain_order=True).agg("snp")
-    return groups["name"].to_list(), [snps.to_numpy() for snps in groups["snp"]]
-
-
-class _Products:
-    """X X' over the SNPs of all chromosomes but one."""
-
-    def __init__(self, genotypes: Genotypes, snps: list[np.ndarray], n_threads: int):
-        n = genotypes.n_samples
-        self._genotypes, self._snps = genotypes, snps
-        self._n_offered = sum(map(len, snps))
-        self._parts: list[np.ndarray] | None = None
-        if 8 * n**2 * len(snps) <= _KEPT_BYTES:
-            self._parts = [self._of(k, n_threads) for k in range(len(snps))]
-        self._total = np.zeros((n, n))
-        for k in range(len(snps)):
-            self._total += self._of(k, n_threads)
-
-    def _of(self, k: int, n_threads: int) -> np.ndarray:
-        if self._parts is not None:
-            return self._parts[k]
-        alone = self._genotypes.without_tables()
-        alone.reasons = np.full(alone.n_variants, _CODE["chr"], dtype=np.uint8)
-        alone.reasons[self._snps[k]] = 0
-        K = kinship(alone, n_threads=n_threads)
-        return K.matrix * (K.scale * K.n_variants)
-
-    def kinship_without(self, k: int, n_threads: int) -> Kinship:
-        """Return the realised relationship matrix of the SNPs that are not on chromosome k."""
-        matrix = self._total - self._of(k, n_threads)
-        scale = float(np.mean(np.diag(matrix)))
-        matrix /= scale
-        matrix.flags.writeable = False
-        n_variants = self._n_offered - len(self._snps[k])
-        samples = self._genotypes.samples if self._genotypes.has_sample_ids else None
-        return Kinship(matrix, samples, "rrm", n_variants, scale / n_variants)
