@@ -182,7 +182,7 @@ def _indicators(genotypes: Genotypes, snps: np.ndarray) -> np.ndarray:
     return block
 
 
-# ---- how a SNP is scaled ---------------------------------------------------------------------------
+# ---- how a SNP is scaled -------------------------------------------------------------------------
 
 
 def _share_present(genotypes: Genotypes) -> np.ndarray:
