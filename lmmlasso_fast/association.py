@@ -20,11 +20,13 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lmmlasso_fast import _core
 from lmmlasso_fast.covariates import Design, as_design, without_fixed_effects
+from lmmlasso_fast.display import Result, check_same_snps, draw
 from lmmlasso_fast.error_control import norms_of
 from lmmlasso_fast.errors import CovariateError, GenotypeError, InputError
 from lmmlasso_fast.genotypes import Genotypes
@@ -46,6 +48,9 @@ from lmmlasso_fast.threads import (
     for_each,
 )
 from lmmlasso_fast.whitening import Precision
+
+if TYPE_CHECKING:
+    import polars as pl
 
 #: Where delta is searched for a single SNP: GEMMA's lambda = 1 / delta from 1e-5 to 1e5. Between
 #: two points the derivative of the likelihood is taken to change its sign once.
@@ -89,7 +94,7 @@ class ChromosomeNull:
 
 
 @dataclass(frozen=True, eq=False)
-class AssociationScan:
+class AssociationScan(Result):
     """Every SNP's effect and test. NaN for SNPs that are not offered, or lie in the span of C.
 
     Attributes
@@ -129,6 +134,41 @@ class AssociationScan:
     sd: np.ndarray = field(repr=False)
     design: Design = field(repr=False)
     chromosome_nulls: tuple[ChromosomeNull, ...] = field(default=(), repr=False)
+
+    def to_frame(self, genotypes: Genotypes | None = None) -> "pl.DataFrame":
+        """Return P.scan.tsv: one row per SNP that is offered, with regenie's names.
+
+        ALLELE1 is A1. Without genotypes: SNP N TEST BETA SE CHISQ LOG10P.
+        """
+        import polars as pl
+
+        snps = np.flatnonzero(self.sd > 0)
+        if genotypes is None:
+            frame = pl.DataFrame({"SNP": snps})
+        else:
+            check_same_snps(genotypes, len(self.beta))
+            frame = genotypes.variants[snps].select(
+                "CHROM",
+                pl.col("POS").alias("GENPOS"),
+                "ID",
+                pl.col("A2").alias("ALLELE0"),
+                pl.col("A1").alias("ALLELE1"),
+                pl.Series("A1FREQ", genotypes.frequency[snps]),
+            )
+        return frame.with_columns(
+            pl.lit(self.n_samples).alias("N"),
+            pl.lit(self.test).alias("TEST"),
+            pl.Series("BETA", self.beta[snps]),
+            pl.Series("SE", self.se[snps]),
+            pl.Series("CHISQ", self.chisq[snps]),
+            pl.Series("LOG10P", self.log10p[snps]),
+        )
+
+    def plot(self, genotypes: Genotypes | None = None, **options: Any) -> Any:
+        """Draw `lmmlasso_fast.plots.manhattan`, or without genotypes `lmmlasso_fast.plots.qq`."""
+        if genotypes is None:
+            return draw("qq", after=self, **options)
+        return draw("manhattan", scan=self, genotypes=genotypes, **options)
 
     @property
     def beta_std(self) -> np.ndarray:

@@ -9,9 +9,11 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lmmlasso_fast.display import Result, draw
 from lmmlasso_fast.errors import (
     ConvergenceWarning,
     InputError,
@@ -29,12 +31,15 @@ from lmmlasso_fast.problem import as_penalty_factors
 from lmmlasso_fast.study import Part, Study, make_study
 from lmmlasso_fast.threads import as_n_threads
 
+if TYPE_CHECKING:
+    import polars as pl
+
 #: A path whose fit misses the phenotype by more than this share of its largest value has another.
 _SAME_PHENOTYPE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class CrossValidation:
+class CrossValidation(Result):
     """Scores of held-out samples along the path.
 
     With f_i the prediction of a test row by its fold's model, m_i the mean of y over that fold's
@@ -111,6 +116,25 @@ class CrossValidation:
     converged: np.ndarray = field(repr=False)
     kinship_saw_test_rows: bool
     path: LassoPath = field(repr=False)
+
+    def to_frame(self) -> "pl.DataFrame":
+        """Return P.cv.tsv: one row per alpha; EV_k is the score of fold k, repeat by repeat."""
+        import polars as pl
+
+        return pl.DataFrame(
+            {
+                "ALPHA": self.alphas,
+                "N_ACTIVE": self.n_active,
+                "EXPLAINED_VARIANCE": self.explained_variance,
+                "SE": self.se,
+                "CORRELATION": self.correlation,
+            }
+            | {f"EV_{k}": scores for k, scores in enumerate(self.fold_scores, start=1)}
+        )
+
+    def plot(self, **options: Any) -> Any:
+        """Draw the explained variance along the path: `lmmlasso_fast.plots.cv_curve`."""
+        return draw("cv_curve", self, **options)
 
     @property
     def alpha_best(self) -> float:

@@ -7,11 +7,13 @@ the whitened SNPs, never all of these at once.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lmmlasso_fast.checks import require_integer
 from lmmlasso_fast.covariates import Design, independent_columns
+from lmmlasso_fast.display import Result, one_row
 from lmmlasso_fast.errors import GenotypeError, InputError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.null_model import NullModel, as_phenotype
@@ -21,6 +23,9 @@ from lmmlasso_fast.spectral import Spectrum
 from lmmlasso_fast.threads import as_n_threads, blas_cap, blas_threads_for, for_each
 from lmmlasso_fast.variance import variance_split
 from lmmlasso_fast.whitening import Precision
+
+if TYPE_CHECKING:
+    import polars as pl
 
 #: For the scores of the draws that are made together, and for the draws themselves.
 _DRAWS_BYTES = 1 << 26
@@ -37,7 +42,7 @@ _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
-class CalibratedAlpha:
+class CalibratedAlpha(Result):
     """The alpha below which a first SNP enters by chance with a given probability.
 
     Attributes
@@ -64,6 +69,10 @@ class CalibratedAlpha:
     quantile: float
     draws: np.ndarray = field(repr=False)
     n_draws: int
+
+    def to_frame(self) -> "pl.DataFrame":
+        """Return one row: all but the draws."""
+        return one_row(self, ("alpha", "level", "alpha_max", "p_value", "quantile", "n_draws"))
 
 
 def calibrated_alpha(

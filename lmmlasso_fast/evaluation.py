@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from lmmlasso_fast.checks import require_integer
+from lmmlasso_fast.display import Result, name_snps, one_row
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.bed_regions import read_bed
@@ -74,7 +75,7 @@ _BLOCK_SNPS = 1024
 
 
 @dataclass(frozen=True, eq=False)
-class Ranking:
+class Ranking(Result):
     """SNPs in the order of a score, with their ties.
 
     Attributes
@@ -90,6 +91,14 @@ class Ranking:
     snps: np.ndarray
     level_ends: np.ndarray = field(repr=False)
     n_variants: int
+
+    def to_frame(self, genotypes: Genotypes | None = None) -> "pl.DataFrame":
+        """Return one row per SNP, the best first: LEVEL (from 1; equal if tied) and the SNP."""
+        import polars as pl
+
+        level = np.searchsorted(self.level_ends, np.arange(len(self.snps)), side="right") + 1
+        names = name_snps(self.snps, genotypes, self.n_variants)
+        return pl.concat([pl.DataFrame({"LEVEL": level}), names], how="horizontal")
 
 
 def rank_snps(scores, *, above: float | None = None) -> Ranking:
@@ -153,7 +162,7 @@ def entry_order(path: LassoPath) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Hits:
+class Hits(Result):
     """What a ranking finds, counted by locus (see the module).
 
     Attributes
@@ -192,6 +201,15 @@ class Hits:
     n_variants: int
     window: float | None
     r2: float | None
+
+    def to_frame(self, genotypes: Genotypes | None = None) -> "pl.DataFrame":
+        """Return one row per SNP, the best first: LEVEL, the SNP, LOCUS, FALSE_LOCUS (-1: none)."""
+        import polars as pl
+
+        ranking = Ranking(self.snps, self.level_ends, self.n_variants)
+        return ranking.to_frame(genotypes).with_columns(
+            pl.Series("LOCUS", self.locus), pl.Series("FALSE_LOCUS", self.false_locus)
+        )
 
 
 def hits(
@@ -583,7 +601,7 @@ class _Correlation:
 
 
 @dataclass(frozen=True, eq=False)
-class PrecisionRecallCurve:
+class PrecisionRecallCurve(Result):
     """Precision against recall, one point per level of the ranking.
 
     Attributes
@@ -596,6 +614,12 @@ class PrecisionRecallCurve:
     precision: np.ndarray = field(repr=False)
     recall: np.ndarray = field(repr=False)
     area: float
+
+    def to_frame(self) -> "pl.DataFrame":
+        """Return the points: RECALL, PRECISION."""
+        import polars as pl
+
+        return pl.DataFrame({"RECALL": self.recall, "PRECISION": self.precision})
 
     def at(self, recall) -> np.ndarray:
         """Return the precision where this recall is first reached, 0 where it never is.
@@ -629,7 +653,7 @@ def precision_recall(hits: Hits) -> PrecisionRecallCurve:
 
 
 @dataclass(frozen=True, eq=False)
-class RocCurve:
+class RocCurve(Result):
     """True against false positive rate, from (0, 0) over the levels of the ranking to (1, 1).
 
     Attributes
@@ -645,6 +669,17 @@ class RocCurve:
     true_positive_rate: np.ndarray = field(repr=False)
     area: float
     n_negatives: int
+
+    def to_frame(self) -> "pl.DataFrame":
+        """Return the points: FALSE_POSITIVE_RATE, TRUE_POSITIVE_RATE."""
+        import polars as pl
+
+        return pl.DataFrame(
+            {
+                "FALSE_POSITIVE_RATE": self.false_positive_rate,
+                "TRUE_POSITIVE_RATE": self.true_positive_rate,
+            }
+        )
 
     def at(self, false_positive_rate) -> np.ndarray:
         """Return the largest true positive rate at a false positive rate.
@@ -850,7 +885,7 @@ def _as_selected(snps, genotypes: Genotypes) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Enrichment:
+class Enrichment(Result):
     """Whether selected SNPs are near genes more often than by chance.
 
     Attributes
@@ -882,6 +917,10 @@ class Enrichment:
     genes_found: np.ndarray
     n_genes: int
     null: np.ndarray = field(repr=False)
+
+    def to_frame(self) -> "pl.DataFrame":
+        """Return one row: the numbers."""
+        return one_row(self, ("share", "expected", "p_value", "n_snps", "n_near", "n_genes"))
 
 
 def enrichment(

@@ -6,19 +6,24 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lmmlasso_fast.checks import is_integer, require_integer
+from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.kinship import as_kinship
+
+if TYPE_CHECKING:
+    import polars as pl
 
 #: Samples that a model is fitted on at least: `as_phenotype` asks for as many.
 _MIN_TRAINING = 3
 
 
 @dataclass(frozen=True)
-class Fold:
+class Fold(Result):
     """One division of the samples.
 
     Attributes
@@ -33,6 +38,14 @@ class Fold:
     train: np.ndarray = field(repr=False)
     test: np.ndarray
     repeat: int = 0
+
+    def to_frame(self) -> "pl.DataFrame":
+        """Return one row per sample: SAMPLE, its place, and whether it is in the test part."""
+        import polars as pl
+
+        samples = np.concatenate([self.train, self.test])
+        test = np.arange(len(samples)) >= len(self.train)
+        return pl.DataFrame({"SAMPLE": samples, "TEST": test}).sort("SAMPLE")
 
 
 # ---- folds --------------------------------------------------------------------------------------

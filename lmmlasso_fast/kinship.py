@@ -1,10 +1,12 @@
 """Kinship between samples: the covariance of the random effect."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lmmlasso_fast import _core
+from lmmlasso_fast.display import Result, draw
 from lmmlasso_fast.errors import KinshipError
 from lmmlasso_fast.genotypes import Genotypes, as_sample_index
 from lmmlasso_fast.lazy import computed_once
@@ -12,6 +14,9 @@ from lmmlasso_fast.parallel import poll
 from lmmlasso_fast.relationship import ESTIMATORS, SnpSums, sum_over
 from lmmlasso_fast.spectral import Spectrum, decompose
 from lmmlasso_fast.tridiagonal import Tridiagonal, tridiagonalise
+
+if TYPE_CHECKING:
+    import polars as pl
 
 #: SNPs summed in float32 before they are added in float64.
 _BLOCK = 2048
@@ -22,6 +27,8 @@ _SMALLEST_SQUARE = 1e-30
 TRIDIAGONAL_FROM = 512
 #: An eigenvalue of our own matrix this far below zero, relative to the largest, is rounding.
 _FLOAT32_ROUNDING = 1e-5
+#: Columns of the matrix that a notebook shows at most.
+_SHOWN = 10
 #: Summed in float32, as few samples and many SNPs show.
 _IN_FLOAT32 = frozenset({"rrm", "centred", "standardised"})
 #: Largest asymmetry, relative to the largest entry, that is taken for rounding and averaged away.
@@ -29,7 +36,7 @@ _SYMMETRIC = 1e-6
 
 
 @dataclass(frozen=True)
-class Kinship:
+class Kinship(Result):
     """A kinship matrix with what is needed to know where it came from.
 
     Attributes
@@ -51,6 +58,48 @@ class Kinship:
     estimator: str = "given"
     n_variants: int | None = None
     scale: float = 1.0
+
+    def to_frame(self, above: float | None = None) -> "pl.DataFrame":
+        """Return pairs of samples, row by row of the lower triangle with its diagonal.
+
+        FID1 IID1 FID2 IID2 KINSHIP, or without ids SAMPLE1 SAMPLE2 KINSHIP; KINSHIP is an entry of
+        `matrix`.
+
+        Parameters
+        ----------
+        above : float, optional
+            Only pairs of different samples with a larger entry. Default: all n (n + 1) / 2.
+        """
+        import polars as pl
+
+        pairs = np.tril_indices(self.n_samples, k=0 if above is None else -1)
+        values = self.matrix[pairs]
+        if above is not None:
+            large = values > above
+            pairs, values = tuple(index[large] for index in pairs), values[large]
+        if self.samples is None:
+            names = [pl.DataFrame({f"SAMPLE{k}": index}) for k, index in enumerate(pairs, 1)]
+        else:
+            ids = self.samples.select("FID", "IID")
+            names = [
+                ids[index].rename(lambda name, k=k: f"{name}{k}")
+                for k, index in enumerate(pairs, 1)
+            ]
+        return pl.concat([*names, pl.DataFrame({"KINSHIP": values})], how="horizontal")
+
+    def _preview(self) -> "pl.DataFrame":
+        """Return the matrix with its samples."""
+        import polars as pl
+
+        columns = {str(k): column for k, column in enumerate(self.matrix[:, :_SHOWN].T, start=1)}
+        matrix = pl.DataFrame(columns)
+        if self.samples is None:
+            return matrix
+        return pl.concat([self.samples.select("FID", "IID"), matrix], how="horizontal")
+
+    def plot(self, **options: Any) -> Any:
+        """Draw the matrix: `lmmlasso_fast.plots.kinship_heatmap`."""
+        return draw("kinship_heatmap", self, **options)
 
     @classmethod
     def from_matrix(cls, A, samples=None, estimator="given", n_variants=None) -> "Kinship":

@@ -17,11 +17,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from math import isqrt
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lmmlasso_fast.checks import require_integer
 from lmmlasso_fast.covariates import Design, independent_columns, without_fixed_effects
+from lmmlasso_fast.display import Result, name_snps
 from lmmlasso_fast.errors import GenotypeError, InputError, LMMLassoError
 from lmmlasso_fast.folds import group_numbers
 from lmmlasso_fast.genotypes import Genotypes
@@ -34,12 +36,15 @@ from lmmlasso_fast.problem import Problem, as_penalty_factors
 from lmmlasso_fast.spectral import Spectrum
 from lmmlasso_fast.study import Part, Study, make_study
 
+if TYPE_CHECKING:
+    import polars as pl
+
 #: Samples of a half at least: `as_phenotype` asks for as many.
 _MIN_HALF = 3
 
 
 @dataclass(frozen=True, eq=False)
-class MultiSplitResult:
+class MultiSplitResult(Result):
     """P-values that hold for all SNPs together.
 
     Attributes
@@ -86,6 +91,20 @@ class MultiSplitResult:
     log_delta: np.ndarray = field(repr=False)
     failures: dict[int, str]
     n_not_converged: int
+
+    def to_frame(self, genotypes: Genotypes | None = None) -> "pl.DataFrame":
+        """Return the SNPs that were ever selected, the smallest p-value first.
+
+        N_SELECTED is the number of splits that selected the SNP.
+        """
+        import polars as pl
+
+        snps = np.flatnonzero(self.selections)
+        snps = snps[np.lexsort((-self.selections[snps], self.p_values[snps]))]
+        return name_snps(snps, genotypes, len(self.p_values)).with_columns(
+            pl.Series("N_SELECTED", self.selections[snps]),
+            pl.Series("P_VALUE", self.p_values[snps]),
+        )
 
     def selected(self, level: float = 0.05) -> np.ndarray:
         """Return the SNPs with a p-value of at most `level`, the smallest first.

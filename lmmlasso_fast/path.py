@@ -8,11 +8,13 @@ does and the duality gap is certified (`path_solver`). Here are the options and 
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lmmlasso_fast.checks import require_integer
 from lmmlasso_fast.covariates import Design
+from lmmlasso_fast.display import Result, draw
 from lmmlasso_fast.errors import (
     ConvergenceWarning,
     GenotypeError,
@@ -24,9 +26,12 @@ from lmmlasso_fast.path_solver import AT_MAX, PathSolver
 from lmmlasso_fast.problem import Problem, as_penalty_factors, design_of
 from lmmlasso_fast.threads import as_n_threads, blas_cap, blas_threads_for
 
+if TYPE_CHECKING:
+    import polars as pl
+
 
 @dataclass(frozen=True)
-class LassoPath:
+class LassoPath(Result):
     """Solutions for a decreasing sequence of alphas, each with its certificate.
 
     Attributes
@@ -84,6 +89,25 @@ class LassoPath:
     null: NullModel | None = field(repr=False)
     design: Design = field(repr=False)
     dual: np.ndarray = field(repr=False)
+
+    def to_frame(self) -> "pl.DataFrame":
+        """Return one row per alpha: P.path.tsv without the columns of `variance_split`."""
+        import polars as pl
+
+        return pl.DataFrame(
+            {
+                "INDEX": np.arange(len(self.alphas)),
+                "ALPHA": self.alphas,
+                "MU": self.mus,
+                "N_ACTIVE": self.n_active,
+                "DUAL_GAP": self.dual_gaps,
+                "CONVERGED": self.converged,
+            }
+        )
+
+    def plot(self, genotypes: Genotypes | None = None, **options: Any) -> Any:
+        """Draw the coefficients: `lmmlasso_fast.plots.coefficient_path`."""
+        return draw("coefficient_path", self, genotypes, **options)
 
     def at(self, alpha: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return (coef, gamma, dual) at an alpha on or between grid points (`interpolate`)."""

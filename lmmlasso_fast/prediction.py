@@ -8,15 +8,20 @@ effects u = X' V^-1 (y - C gamma - X beta) / (p scale).
 """
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lmmlasso_fast.covariates import as_numbers
+from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import CovariateError, KinshipError, ModelError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.kinship import Kinship
 from lmmlasso_fast.path import LassoPath, interpolate, interpolation
 from lmmlasso_fast.preprocessing import Transform
+
+if TYPE_CHECKING:
+    import polars as pl
 
 #: SNPs decoded at a time: few enough that they are still in the cache when they are multiplied.
 _BLOCK = 128
@@ -25,7 +30,7 @@ _SAME_MATRIX = 1e-5
 
 
 @dataclass(frozen=True)
-class Prediction:
+class Prediction(Result):
     """Predicted phenotypes of n* samples.
 
     Attributes
@@ -41,9 +46,28 @@ class Prediction:
     snp: np.ndarray
     random: np.ndarray
 
+    def to_frame(self, samples: "pl.DataFrame | None" = None) -> "pl.DataFrame":
+        """Return one row per sample: [FID IID] PRED PRED_COVARIATES PRED_SNP PRED_RANDOM.
+
+        As P.pred.tsv, except that the SNPs' part is of standardised SNPs here and of dosages
+        there; the difference is a constant, in PRED_COVARIATES there.
+        """
+        import polars as pl
+
+        parts = {
+            "PRED": self.total,
+            "PRED_COVARIATES": self.covariates,
+            "PRED_SNP": self.snp,
+            "PRED_RANDOM": self.random,
+        }
+        frame = pl.DataFrame(parts)
+        if samples is None:
+            return frame
+        return pl.concat([samples.select("FID", "IID"), frame], how="horizontal")
+
 
 @dataclass(frozen=True)
-class Model:
+class Model(Result):
     """All that prediction needs, without the training genotypes.
 
     Attributes
@@ -99,6 +123,15 @@ class Model:
     phenotype: str = "phenotype"
     covariate_levels: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     default_alpha: float | None = None
+
+    def to_frame(self, alpha: float | None = None) -> "pl.DataFrame":
+        """Return one row per SNP that is active at an alpha: ID A1 BETA, as P.score.tsv."""
+        import polars as pl
+
+        coef = self.coef_at(alpha)
+        snps = np.flatnonzero(coef)
+        beta = pl.Series("BETA", coef[snps] / self.sd[snps])
+        return self.variants[snps].select("ID", "A1").with_columns(beta)
 
     def predict(
         self,

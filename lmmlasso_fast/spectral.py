@@ -2,12 +2,17 @@
 
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import DataWarning, KinshipError
 from lmmlasso_fast.threads import blas_cap, blas_threads_for
 from lmmlasso_fast.tridiagonal import Profile, profile
+
+if TYPE_CHECKING:
+    import polars as pl
 
 #: An eigenvalue below minus this share of the largest means that the matrix is not a covariance;
 #: above it (float32 or pairwise-complete kinship files) it is clipped to zero ...
@@ -17,7 +22,7 @@ _WORTH_A_WARNING = 1e-6
 
 
 @dataclass(frozen=True)
-class Spectrum:
+class Spectrum(Result):
     """K = U diag(s) U', s ascending and not negative.
 
     Attributes
@@ -28,6 +33,12 @@ class Spectrum:
 
     U: np.ndarray
     s: np.ndarray
+
+    def to_frame(self) -> "pl.DataFrame":
+        """Return the eigenvalues, ascending as they are, and each one's share of their sum."""
+        import polars as pl
+
+        return pl.DataFrame({"EIGENVALUE": self.s, "SHARE": self.s / self.s.sum()})
 
     def rotate(self, B: np.ndarray) -> np.ndarray:
         """Return U'B for a vector or n x k."""

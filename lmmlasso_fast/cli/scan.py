@@ -10,7 +10,7 @@ from lmmlasso_fast.cli.inputs import say_estimate
 from lmmlasso_fast.cli.null import fit_null_model
 from lmmlasso_fast.cli.run import Run, execute
 from lmmlasso_fast.io.results import write_json, write_table
-from lmmlasso_fast.io.scan_tables import loco_content, scan_table
+from lmmlasso_fast.io.scan_tables import loco_content
 
 model_options = options.group(
     click.option(
@@ -90,7 +90,7 @@ def scan_and_write(run: Run, flags: dict, analysed: Analysed) -> AssociationScan
         content = loco_content(found, flags["method"], analysed.transform, n_variants)
         run.write(f"{analysed.prefix}null.json", lambda path: write_json(content, path))
     run.write(
-        f"{analysed.prefix}scan.tsv", lambda path: write_table(scan_table(found, genotypes), path)
+        f"{analysed.prefix}scan.tsv", lambda path: write_table(found.to_frame(genotypes), path)
     )
     return found
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lmmlasso_fast.display import Result
 from lmmlasso_fast.simulation.basics import require, variant_blocks
 from lmmlasso_fast.simulation.families import Gametes, crossover_chances, families_within
 from lmmlasso_fast.threads import one_ahead
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SimulatedGenotypes:
+class SimulatedGenotypes(Result):
     """Genotypes of samples from several populations, with what they were drawn from.
 
     Attributes
@@ -43,6 +44,14 @@ class SimulatedGenotypes:
     samples: "pl.DataFrame"
     variants: "pl.DataFrame"
     family: NDArray[np.int64]
+
+    def to_frame(self) -> "pl.DataFrame":
+        """Return one row per sample: FID IID POPULATION FAMILY."""
+        import polars as pl
+
+        return self.samples.with_columns(
+            pl.Series("POPULATION", self.population), pl.Series("FAMILY", self.family)
+        )
 
 
 def simulate_genotypes(
