@@ -1,6 +1,7 @@
 """LMM-Lasso on packed genotypes: a Lasso over all SNPs plus a kinship random effect."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
@@ -25,6 +26,30 @@ from lmmlasso_fast.prediction import Model, Prediction, build_model
 from lmmlasso_fast.preprocessing import Transform, transform_phenotype
 from lmmlasso_fast.spectral import Spectrum, decompose
 from lmmlasso_fast.variance import VarianceSplit, variance_split
+
+if TYPE_CHECKING:  # what `_ON_DEMAND` and `_MODULES` name below: type checkers read no tables
+    from lmmlasso_fast import error_bounds, evaluation, simulation
+    from lmmlasso_fast.association import (
+        AssociationScan,
+        association_scan,
+        association_scan_loco,
+    )
+    from lmmlasso_fast.cross_validation import CrossValidation, cross_validate
+    from lmmlasso_fast.error_control import (
+        CalibratedAlpha,
+        calibrated_alpha,
+        marginal_fdr,
+        whitened_norms,
+    )
+    from lmmlasso_fast.estimators import LMMLasso, LMMLassoCV
+    from lmmlasso_fast.folds import Fold, kinship_groups, make_folds
+    from lmmlasso_fast.io.pedigrees import read_pedigree
+    from lmmlasso_fast.ld import LDGroups, clump
+    from lmmlasso_fast.loco import kinship_loco
+    from lmmlasso_fast.p_values import MultiSplitResult, multi_split
+    from lmmlasso_fast.pedigree import pedigree_kinship
+    from lmmlasso_fast.refit import RefittedPath, refit_path
+    from lmmlasso_fast.stability import StabilityResult, stability_selection
 
 #: What is imported when it is first used: a fit does not wait for what it does without, nor for
 #: scikit-learn.
@@ -101,7 +126,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(f"lmmlasso_fast.{name}")
     if name not in _MODULE_OF:
@@ -109,5 +134,5 @@ def __getattr__(name):
     return getattr(import_module(f"lmmlasso_fast.{_MODULE_OF[name]}"), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

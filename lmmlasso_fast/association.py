@@ -16,13 +16,14 @@ of U'y, whose only fixed effect is U'x. A SNP is rotated once; a delta then cost
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast import _core
 from lmmlasso_fast.covariates import Design, as_design, without_fixed_effects
@@ -205,11 +206,11 @@ def median_of_f(df: int) -> float:
 
 def association_scan(
     genotypes: Genotypes,
-    y,
+    y: ArrayLike,
     null: NullModel | None = None,
     *,
-    covariates=None,
-    covariate_names=None,
+    covariates: ArrayLike | None = None,
+    covariate_names: Sequence[str] | None = None,
     intercept: bool = True,
     exact: bool = False,
     n_threads: int | None = None,
@@ -286,10 +287,10 @@ def association_scan(
 
 def association_scan_loco(
     genotypes: Genotypes,
-    y,
+    y: ArrayLike,
     *,
-    covariates=None,
-    covariate_names=None,
+    covariates: ArrayLike | None = None,
+    covariate_names: Sequence[str] | None = None,
     intercept: bool = True,
     method: str = "ml",
     exact: bool = False,

@@ -6,12 +6,13 @@ kinship, delta, covariates and intercept come from its training rows. Folds have
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast.display import Result, draw
 from lmmlasso_fast.errors import (
@@ -165,29 +166,29 @@ class CrossValidation(Result):
 
 def cross_validate(
     genotypes: Genotypes,
-    y,
-    K=None,
+    y: ArrayLike,
+    K: Kinship | ArrayLike | None = None,
     *,
     n_folds: int = 10,
-    groups=None,
+    groups: ArrayLike | None = None,
     kinship_threshold: float | None = None,
-    splitter=None,
+    splitter: Any = None,
     n_repeats: int = 1,
     seed: int = 0,
     n_jobs: int | None = None,
-    covariates=None,
-    covariate_names=None,
+    covariates: ArrayLike | None = None,
+    covariate_names: Sequence[str] | None = None,
     intercept: bool = True,
     random_effect: bool = True,
     method: str = "ml",
     log_delta: float | None = None,
-    alphas=None,
+    alphas: ArrayLike | None = None,
     n_alphas: int = 100,
     eps: float = 0.01,
     max_active: int | None = None,
     tol: float = 1e-6,
     l1_ratio: float = 1.0,
-    penalty_factors=None,
+    penalty_factors: ArrayLike | None = None,
     max_iter: int = 50,
     transform: str = "none",
     standardize: bool | None = None,

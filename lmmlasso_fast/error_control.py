@@ -5,11 +5,12 @@ independent: x~_j'z is normal with variance ||x~_j||^2. They need gradients X'v 
 the whitened SNPs, never all of these at once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast.checks import require_integer
 from lmmlasso_fast.covariates import Design, independent_columns
@@ -77,16 +78,16 @@ class CalibratedAlpha(Result):
 
 def calibrated_alpha(
     genotypes: Genotypes,
-    y,
+    y: ArrayLike,
     null: NullModel | None = None,
     *,
     level: float = 0.05,
     n_draws: int = 1000,
     seed: int = 0,
-    covariates=None,
-    covariate_names=None,
+    covariates: ArrayLike | None = None,
+    covariate_names: Sequence[str] | None = None,
     intercept: bool = True,
-    penalty_factors=None,
+    penalty_factors: ArrayLike | None = None,
     l1_ratio: float = 1.0,
     n_threads: int | None = None,
 ) -> CalibratedAlpha:
@@ -223,10 +224,10 @@ def whitened_norms(
     genotypes: Genotypes,
     null: NullModel | None = None,
     *,
-    covariates=None,
-    covariate_names=None,
+    covariates: ArrayLike | None = None,
+    covariate_names: Sequence[str] | None = None,
     intercept: bool = True,
-    penalty_factors=None,
+    penalty_factors: ArrayLike | None = None,
     n_threads: int | None = None,
 ) -> np.ndarray:
     """Return ||x~_j||^2 = x_j'P x_j, P = W'M W, of every SNP: 2 n^2 p operations in float64.
@@ -313,8 +314,8 @@ def _is_penalised(factors: np.ndarray) -> np.ndarray:
 def marginal_fdr(
     path: LassoPath,
     genotypes: Genotypes,
-    y,
-    norms=None,
+    y: ArrayLike,
+    norms: np.ndarray | None = None,
     *,
     n_threads: int | None = None,
 ) -> np.ndarray:

@@ -33,6 +33,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast.checks import require_integer
 from lmmlasso_fast.display import Result, name_snps, one_row
@@ -101,7 +102,7 @@ class Ranking(Result):
         return pl.concat([pl.DataFrame({"LEVEL": level}), names], how="horizontal")
 
 
-def rank_snps(scores, *, above: float | None = None) -> Ranking:
+def rank_snps(scores: ArrayLike, *, above: float | None = None) -> Ranking:
     """Rank SNPs by a score, the highest first, and remember which are tied.
 
     Parameters
@@ -213,8 +214,8 @@ class Hits(Result):
 
 
 def hits(
-    ranking,
-    causal,
+    ranking: "Ranking | ArrayLike",
+    causal: ArrayLike,
     genotypes: Genotypes,
     *,
     window: float | None = None,
@@ -621,7 +622,7 @@ class PrecisionRecallCurve(Result):
 
         return pl.DataFrame({"RECALL": self.recall, "PRECISION": self.precision})
 
-    def at(self, recall) -> np.ndarray:
+    def at(self, recall: ArrayLike) -> np.ndarray:
         """Return the precision where this recall is first reached, 0 where it never is.
 
         For the mean of several curves: their precisions at the same recalls.
@@ -681,7 +682,7 @@ class RocCurve(Result):
             }
         )
 
-    def at(self, false_positive_rate) -> np.ndarray:
+    def at(self, false_positive_rate: ArrayLike) -> np.ndarray:
         """Return the largest true positive rate at a false positive rate.
 
         Raises
@@ -792,7 +793,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def mean_interval(values, level: float = 0.95) -> Interval:
+def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     """Return the mean over repeats and Student's interval for it: mean -+ t sd / sqrt(k).
 
     Parameters
@@ -827,7 +828,7 @@ def mean_interval(values, level: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def paired_interval(a, b, level: float = 0.95) -> Interval:
+def paired_interval(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval:
     """Return `mean_interval` of a - b, two methods on the same repeats.
 
     What makes a repeat easy for both cancels: this decides between two methods, not whether their
@@ -849,7 +850,7 @@ def paired_interval(a, b, level: float = 0.95) -> Interval:
 # ---- where selected SNPs are --------------------------------------------------------------------
 
 
-def adjacent_share(snps, genotypes: Genotypes) -> float:
+def adjacent_share(snps: ArrayLike, genotypes: Genotypes) -> float:
     """Return the share of selected SNPs whose next SNP on the map is selected as well.
 
     Next is the next SNP of the genotypes, in their order, that is offered to the model, if it is on
@@ -924,7 +925,7 @@ class Enrichment(Result):
 
 
 def enrichment(
-    snps,
+    snps: ArrayLike,
     genotypes: Genotypes,
     genes: "pl.DataFrame",
     *,

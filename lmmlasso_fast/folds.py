@@ -6,9 +6,10 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast.checks import is_integer, require_integer
 from lmmlasso_fast.display import Result
@@ -55,11 +56,11 @@ def make_folds(
     n_samples: int,
     n_folds: int = 10,
     *,
-    groups=None,
+    groups: ArrayLike | None = None,
     n_repeats: int = 1,
     seed: int = 0,
-    splitter=None,
-    y=None,
+    splitter: Any = None,
+    y: ArrayLike | None = None,
 ) -> tuple[Fold, ...]:
     """Divide samples into folds: at random, by whole groups, or as a splitter says.
 
@@ -279,7 +280,7 @@ def _as_part(samples, n_samples: int, where: str) -> np.ndarray:
 # ---- groups of relatives ------------------------------------------------------------------------
 
 
-def kinship_groups(K, threshold: float, n_folds: int = 10) -> np.ndarray:
+def kinship_groups(K: Any, threshold: float, n_folds: int = 10) -> np.ndarray:
     """Group samples so that no pair with a kinship above a threshold is in two groups.
 
     These are the connected components of the graph that joins every such pair: the smallest groups

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast import _core
 from lmmlasso_fast.display import Result, draw
@@ -54,7 +55,7 @@ class Kinship(Result):
     """
 
     matrix: np.ndarray = field(repr=False)
-    samples: object = field(default=None, repr=False)
+    samples: "pl.DataFrame | None" = field(default=None, repr=False)
     estimator: str = "given"
     n_variants: int | None = None
     scale: float = 1.0
@@ -102,7 +103,13 @@ class Kinship(Result):
         return draw("kinship_heatmap", self, **options)
 
     @classmethod
-    def from_matrix(cls, A, samples=None, estimator="given", n_variants=None) -> "Kinship":
+    def from_matrix(
+        cls,
+        A: ArrayLike,
+        samples: "pl.DataFrame | None" = None,
+        estimator: str = "given",
+        n_variants: int | None = None,
+    ) -> "Kinship":
         """Check a symmetric matrix and scale it to mean diagonal 1.
 
         Raises
@@ -150,7 +157,7 @@ class Kinship(Result):
     def n_samples(self) -> int:
         return len(self.matrix)
 
-    def subset(self, index) -> "Kinship":
+    def subset(self, index: ArrayLike) -> "Kinship":
         """Return K[index, index], rescaled to mean diagonal 1."""
         index = as_sample_index(index, self.n_samples)
         scale = float(np.mean(np.diag(self.matrix)[index]))
@@ -326,7 +333,7 @@ def cross_kinship(new: Genotypes, genotypes: Genotypes, kinship: Kinship) -> np.
     return A / (len(offered) * kinship.scale)
 
 
-def as_kinship(K) -> Kinship:
+def as_kinship(K: Kinship | ArrayLike) -> Kinship:
     """Return K as a Kinship: one is passed through, an array is checked and scaled."""
     return K if isinstance(K, Kinship) else Kinship.from_matrix(K)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast.display import Result, name_snps
 from lmmlasso_fast.errors import InputError
@@ -73,7 +74,12 @@ class LDGroups(Result):
 
 
 def clump(
-    genotypes: Genotypes, snps, score, *, r2: float = 0.5, window: int | None = 1_000_000
+    genotypes: Genotypes,
+    snps: ArrayLike,
+    score: ArrayLike,
+    *,
+    r2: float = 0.5,
+    window: int | None = 1_000_000,
 ) -> LDGroups:
     """Group SNPs around the best of them.
 

@@ -2,10 +2,12 @@
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast.covariates import Design, as_design, as_numbers, without_fixed_effects
 from lmmlasso_fast.display import Result, draw, one_row
@@ -119,14 +121,14 @@ class NullModel(Result):
 
 
 def fit_null(
-    y,
-    K,
-    covariates=None,
+    y: ArrayLike,
+    K: Kinship | ArrayLike,
+    covariates: ArrayLike | None = None,
     method: str = "ml",
     log_delta: float | None = None,
     *,
     intercept: bool = True,
-    covariate_names=None,
+    covariate_names: Sequence[str] | None = None,
     n_grid: int = 100,
     log_delta_min: float = -5.0,
     log_delta_max: float = 5.0,

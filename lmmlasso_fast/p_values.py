@@ -13,13 +13,14 @@ is V21 V11^-1 times its own residual. Half 2 is therefore tested given half 1,
 in which whatever in y1 made half 1 choose S does not come up again.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from math import isqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast.checks import require_integer
 from lmmlasso_fast.covariates import Design, independent_columns, without_fixed_effects
@@ -172,22 +173,22 @@ class Plan:
 
 def multi_split(
     genotypes: Genotypes,
-    y,
-    K=None,
+    y: ArrayLike,
+    K: Kinship | ArrayLike | None = None,
     *,
     n_splits: int = 50,
     n_active: int | None = None,
-    groups=None,
+    groups: ArrayLike | None = None,
     gamma_min: float = 0.05,
     seed: int = 0,
     n_jobs: int | None = None,
-    covariates=None,
-    covariate_names=None,
+    covariates: ArrayLike | None = None,
+    covariate_names: Sequence[str] | None = None,
     intercept: bool = True,
     random_effect: bool = True,
     method: str = "ml",
     log_delta: float | None = None,
-    penalty_factors=None,
+    penalty_factors: ArrayLike | None = None,
     l1_ratio: float = 1.0,
     n_alphas: int = 100,
     eps: float = 0.01,

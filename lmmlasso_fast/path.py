@@ -6,11 +6,12 @@ does and the duality gap is certified (`path_solver`). Here are the options and 
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast.checks import require_integer
 from lmmlasso_fast.covariates import Design
@@ -73,7 +74,7 @@ class LassoPath(Result):
 
     alphas: np.ndarray
     mus: np.ndarray
-    coefs: object = field(repr=False)
+    coefs: Any = field(repr=False)
     intercepts: np.ndarray = field(repr=False)
     gammas: np.ndarray = field(repr=False)
     n_active: np.ndarray
@@ -157,18 +158,18 @@ def interpolate(weights: dict[int, float], values: Callable[[int], np.ndarray]) 
 
 def lasso_path(
     genotypes: Genotypes,
-    y,
+    y: ArrayLike,
     null: NullModel | None = None,
     *,
-    alphas=None,
+    alphas: ArrayLike | None = None,
     n_alphas: int = 100,
     eps: float = 0.01,
     max_active: int | None = None,
     tol: float = 1e-6,
     l1_ratio: float = 1.0,
-    penalty_factors=None,
-    covariates=None,
-    covariate_names=None,
+    penalty_factors: ArrayLike | None = None,
+    covariates: ArrayLike | None = None,
+    covariate_names: Sequence[str] | None = None,
     intercept: bool = True,
     max_iter: int = 50,
     gram_limit: int = 16384,
@@ -276,7 +277,7 @@ class PathOptions:
     max_active: int | None = None
     tol: float = 1e-6
     l1_ratio: float = 1.0
-    penalty_factors: object = field(default=None, repr=False)
+    penalty_factors: ArrayLike | None = field(default=None, repr=False)
     max_iter: int = 50
     gram_limit: int = 16384
     fractions: np.ndarray | None = field(default=None, repr=False)  # of alpha_max: the alphas

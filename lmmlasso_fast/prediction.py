@@ -7,10 +7,12 @@ relationship matrix K* = X* X' / (p scale), so that the random part is X* u with
 effects u = X' V^-1 (y - C gamma - X beta) / (p scale).
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast.covariates import as_numbers
 from lmmlasso_fast.display import Result
@@ -104,17 +106,17 @@ class Model(Result):
         Where predictions are made if no alpha is asked for; None: at the last.
     """
 
-    variants: object = field(repr=False)
+    variants: "pl.DataFrame" = field(repr=False)
     mean: np.ndarray = field(repr=False)
     sd: np.ndarray = field(repr=False)
     alphas: np.ndarray
     alpha_max: float
-    coefs: object = field(repr=False)
+    coefs: Any = field(repr=False)
     gammas: np.ndarray = field(repr=False)
     covariate_names: tuple[str, ...]
     random: str
     random_effects: np.ndarray = field(repr=False)
-    samples: object = field(repr=False)
+    samples: "pl.DataFrame | None" = field(repr=False)
     kinship_scale: float
     transform: Transform
     log_delta: float | None
@@ -138,8 +140,8 @@ class Model(Result):
         genotypes: Genotypes,
         *,
         alpha: float | None = None,
-        covariates=None,
-        kinship=None,
+        covariates: ArrayLike | None = None,
+        kinship: ArrayLike | None = None,
         allow_missing: bool = False,
     ) -> Prediction:
         """Predict the samples of `genotypes`.
@@ -172,7 +174,12 @@ class Model(Result):
         return self._predict(genotypes, where, flip, alpha, covariates, kinship)
 
     def predict_in_order(
-        self, genotypes: Genotypes, *, alpha=None, covariates=None, kinship=None
+        self,
+        genotypes: Genotypes,
+        *,
+        alpha: float | None = None,
+        covariates: ArrayLike | None = None,
+        kinship: ArrayLike | None = None,
     ) -> Prediction:
         """Predict from genotypes whose SNPs are, place by place, the training ones.
 
@@ -281,9 +288,9 @@ def build_model(
     genotypes: Genotypes,
     *,
     transform: Transform | None = None,
-    alphas=None,
+    alphas: ArrayLike | None = None,
     phenotype: str = "phenotype",
-    covariate_levels=None,
+    covariate_levels: Mapping[str, Sequence[str]] | None = None,
     default_alpha: float | None = None,
     n_threads: int = 1,
 ) -> Model:

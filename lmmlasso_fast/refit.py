@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast.checks import require_integer
 from lmmlasso_fast.covariates import Design, independent_columns
@@ -80,7 +81,7 @@ class RefittedPath(Result):
     dual_gaps: np.ndarray = field(repr=False)
     n_rounds: np.ndarray
     settled: np.ndarray
-    coefs: object = field(repr=False)
+    coefs: Any = field(repr=False)
     nulls: tuple[NullModel, ...] = field(repr=False)
     _paths: tuple[LassoPath, ...] = field(repr=False)
 
@@ -122,16 +123,16 @@ class RefittedPath(Result):
 
 def refit_path(
     genotypes: Genotypes,
-    y,
+    y: ArrayLike,
     null: NullModel,
     *,
     n_alphas: int = 20,
     eps: float = 0.05,
-    fractions=None,
+    fractions: ArrayLike | None = None,
     max_active: int | None = None,
     tol: float = 1e-6,
     l1_ratio: float = 1.0,
-    penalty_factors=None,
+    penalty_factors: ArrayLike | None = None,
     max_rounds: int = 20,
     n_threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,

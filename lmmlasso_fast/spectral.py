@@ -2,9 +2,10 @@
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import DataWarning, KinshipError
@@ -44,12 +45,14 @@ class Spectrum(Result):
         """Return U'B for a vector or n x k."""
         return self.U.T @ B
 
-    def profile(self, rows: np.ndarray, deltas) -> Profile:
+    def profile(self, rows: np.ndarray, deltas: ArrayLike) -> Profile:
         """Return what the likelihood needs, as `Tridiagonal.profile`."""
         return profile(self.s, np.zeros(len(self.s) - 1), rows, deltas)
 
 
-def decompose(K, *, n_threads: int | None = None, rounding: float = _WORTH_A_WARNING) -> Spectrum:
+def decompose(
+    K: Any, *, n_threads: int | None = None, rounding: float = _WORTH_A_WARNING
+) -> Spectrum:
     """Decompose a symmetric matrix: K = U diag(s) U'.
 
     NumPy's eigh (LAPACK dsyevd) releases the GIL; SciPy's holds it. Below 3,000 samples one BLAS

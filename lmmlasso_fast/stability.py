@@ -5,19 +5,20 @@ and standard deviations, refits delta, and follows the Lasso path until `n_activ
 By default replicates come in complementary pairs: 2k and 2k + 1 share no individual.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast import error_bounds
 from lmmlasso_fast.checks import is_integer, require_integer
 from lmmlasso_fast.display import Result, draw, name_snps
 from lmmlasso_fast.errors import InputError, LMMLassoError
 from lmmlasso_fast.genotypes import Genotypes
-from lmmlasso_fast.kinship import kinship
+from lmmlasso_fast.kinship import Kinship, kinship
 from lmmlasso_fast.lazy import computed_once
 from lmmlasso_fast.ld import LDGroups, clump
 from lmmlasso_fast.parallel import each, poll
@@ -204,23 +205,23 @@ class Plan:
 
 def stability_selection(
     genotypes: Genotypes,
-    y,
-    K=None,
+    y: ArrayLike,
+    K: Kinship | ArrayLike | None = None,
     *,
     n_active: int = 20,
-    alphas=None,
+    alphas: ArrayLike | None = None,
     n_replicates: int = 100,
     fraction: float = 0.5,
     complementary: bool = True,
     seed: int = 0,
     n_jobs: int | None = None,
-    covariates=None,
-    covariate_names=None,
+    covariates: ArrayLike | None = None,
+    covariate_names: Sequence[str] | None = None,
     intercept: bool = True,
     random_effect: bool = True,
     method: str = "ml",
     log_delta: float | None = None,
-    penalty_factors=None,
+    penalty_factors: ArrayLike | None = None,
     l1_ratio: float = 1.0,
     n_alphas: int = 100,
     eps: float = 0.01,

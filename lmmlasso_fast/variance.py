@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast.display import Result, draw
 from lmmlasso_fast.genotypes import Genotypes
@@ -53,7 +54,7 @@ class VarianceSplit(Result):
         return draw("variance_split", path, self, **options)
 
 
-def variance_split(path: LassoPath, genotypes: Genotypes, y) -> VarianceSplit:
+def variance_split(path: LassoPath, genotypes: Genotypes, y: ArrayLike) -> VarianceSplit:
     """Split the variance of the analysed samples at every alpha of a path.
 
     Without active SNPs this is the null model's split by maximum likelihood: random = h2.
