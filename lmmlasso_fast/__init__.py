@@ -1,7 +1,7 @@
 """LMM-Lasso on packed genotypes: a Lasso over all SNPs plus a kinship random effect."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
@@ -126,12 +126,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"lmmlasso_fast.{name}")
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"lmmlasso_fast.{_MODULE_OF[name]}"), name)
+if not TYPE_CHECKING:  # to a type checker it would mean that there is nothing we do not have
+
+    def __getattr__(name):
+        if name in _MODULES:
+            return import_module(f"lmmlasso_fast.{name}")
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"lmmlasso_fast.{_MODULE_OF[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -2,6 +2,7 @@
 
 import os
 
+from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
@@ -9,6 +10,9 @@ from lmmlasso_fast import _core
 from lmmlasso_fast.errors import PlinkFormatError
 from lmmlasso_fast.genotypes import _CODE, Genotypes, as_sample_index, inverse_or_zero
 from lmmlasso_fast.threads import over_ranges
+
+if TYPE_CHECKING:
+    import polars as pl
 
 #: X'v over fewer genotypes than this is not worth a second thread.
 _THREADS_FROM = 1 << 24
@@ -25,7 +29,15 @@ class PackedGenotypes(Genotypes):
     chunk, instruction set, and whether or not the samples are all that the file has.
     """
 
-    def __init__(self, data, n_file, index=None, samples=None, variants=None, reasons=None):
+    def __init__(
+        self,
+        data: np.ndarray,
+        n_file: int,
+        index: np.ndarray | None = None,
+        samples: "pl.DataFrame | None" = None,
+        variants: "pl.DataFrame | None" = None,
+        reasons: np.ndarray | None = None,
+    ):
         index = np.arange(n_file, dtype=np.int64) if index is None else index
         super().__init__(len(index), data.shape[0], samples, variants)
         self._data = data
