@@ -1,8 +1,8 @@
 """Genotypes in two bits: PLINK's .bed, mapped or in memory, never expanded."""
 
 import os
-
 from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
