@@ -31,7 +31,7 @@ _FLOAT32_ROUNDING = 1e-5
 #: Columns of the matrix that a notebook shows at most.
 _SHOWN = 10
 #: Summed in float32, as few samples and many SNPs show.
-_IN_FLOAT32 = frozenset({"rrm", "centred", "standardised"})
+_IN_FLOAT32 = frozenset(ESTIMATORS) - {"ibs"}
 #: Largest asymmetry, relative to the largest entry, that is taken for rounding and averaged away.
 _SYMMETRIC = 1e-6
 

@@ -78,7 +78,7 @@ class LeaveOneOut:
 def kinship_loco(
     genotypes: Genotypes, estimator: str = "rrm", *, n_threads: int | None = None
 ) -> Iterator[tuple[str, Kinship]]:
-    """Yield the name of each chromosome and the kinship of the SNPs of all others.
+    """Iterate over (chromosome, kinship of the SNPs of all others), one matrix at a time.
 
     `association_scan_loco` does this by itself, with "rrm".
 
@@ -93,8 +93,8 @@ def kinship_loco(
         As `LeaveOneOut`.
     """
     kinships = LeaveOneOut(genotypes, estimator, n_threads)
-    for k, name in enumerate(kinships.chromosomes):
-        yield name, kinships.without(k, n_threads)
+    names = enumerate(kinships.chromosomes)
+    return ((name, kinships.without(k, n_threads)) for k, name in names)
 
 
 def _chromosomes(genotypes: Genotypes) -> tuple[list[str], list[np.ndarray]]:
