@@ -1,6 +1,7 @@
 """LMM-Lasso on packed genotypes: a Lasso over all SNPs plus a kinship random effect."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
@@ -26,6 +27,30 @@ from lmmlasso_fast.preprocessing import Transform, transform_phenotype
 from lmmlasso_fast.spectral import Spectrum, decompose
 from lmmlasso_fast.variance import VarianceSplit, variance_split
 
+if TYPE_CHECKING:  # what `_ON_DEMAND` and `_MODULES` name below: type checkers read no tables
+    from lmmlasso_fast import error_bounds, evaluation, simulation
+    from lmmlasso_fast.association import (
+        AssociationScan,
+        association_scan,
+        association_scan_loco,
+    )
+    from lmmlasso_fast.cross_validation import CrossValidation, cross_validate
+    from lmmlasso_fast.error_control import (
+        CalibratedAlpha,
+        calibrated_alpha,
+        marginal_fdr,
+        whitened_norms,
+    )
+    from lmmlasso_fast.estimators import LMMLasso, LMMLassoCV
+    from lmmlasso_fast.folds import Fold, kinship_groups, make_folds
+    from lmmlasso_fast.io.pedigrees import read_pedigree
+    from lmmlasso_fast.ld import LDGroups, clump
+    from lmmlasso_fast.loco import kinship_loco
+    from lmmlasso_fast.p_values import MultiSplitResult, multi_split
+    from lmmlasso_fast.pedigree import pedigree_kinship
+    from lmmlasso_fast.refit import RefittedPath, refit_path
+    from lmmlasso_fast.stability import StabilityResult, stability_selection
+
 #: What is imported when it is first used: a fit does not wait for what it does without, nor for
 #: scikit-learn.
 _ON_DEMAND = {
@@ -35,6 +60,9 @@ _ON_DEMAND = {
     "estimators": ("LMMLasso", "LMMLassoCV"),
     "folds": ("Fold", "kinship_groups", "make_folds"),
     "ld": ("LDGroups", "clump"),
+    "loco": ("kinship_loco",),
+    "pedigree": ("pedigree_kinship",),
+    "io.pedigrees": ("read_pedigree",),
     "p_values": ("MultiSplitResult", "multi_split"),
     "refit": ("RefittedPath", "refit_path"),
     "stability": ("StabilityResult", "stability_selection"),
@@ -77,12 +105,15 @@ __all__ = [
     "fit_null",
     "kinship",
     "kinship_groups",
+    "kinship_loco",
     "lasso_path",
     "load_model",
     "make_folds",
     "marginal_fdr",
     "multi_split",
+    "pedigree_kinship",
     "read_kinship",
+    "read_pedigree",
     "read_plink",
     "refit_path",
     "save_kinship",
@@ -95,13 +126,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
-    if name in _MODULES:
-        return import_module(f"lmmlasso_fast.{name}")
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"lmmlasso_fast.{_MODULE_OF[name]}"), name)
+if not TYPE_CHECKING:  # to a type checker it would mean that there is nothing we do not have
+
+    def __getattr__(name):
+        if name in _MODULES:
+            return import_module(f"lmmlasso_fast.{name}")
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"lmmlasso_fast.{_MODULE_OF[name]}"), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

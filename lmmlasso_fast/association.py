@@ -15,17 +15,20 @@ of U'y, whose only fixed effect is U'x. A SNP is rotated once; a delta then cost
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast import _core
 from lmmlasso_fast.covariates import Design, as_design
+from lmmlasso_fast.display import Result, check_same_snps, draw
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.genotypes import Genotypes
-from lmmlasso_fast.loco_kinships import ProductsByChromosome, offered_by_chromosome
+from lmmlasso_fast.loco import LeaveOneOut
 from lmmlasso_fast.null_model import (
     NullModel,
     as_phenotype,
@@ -35,6 +38,9 @@ from lmmlasso_fast.null_model import (
 from lmmlasso_fast.problem import design_of
 from lmmlasso_fast.scan_steps import EXACT_GRID, Progress, Rotated, ScanData, rss_of, with_delta
 from lmmlasso_fast.threads import SINGLE_THREAD_BELOW, as_n_threads, blas_cap, for_each
+
+if TYPE_CHECKING:
+    import polars as pl
 
 __all__ = [
     "EXACT_GRID",
@@ -71,7 +77,7 @@ class ChromosomeNull:
 
 
 @dataclass(frozen=True, eq=False)
-class AssociationScan:
+class AssociationScan(Result):
     """Every SNP's effect and test. NaN for SNPs that are not offered, or lie in the span of C.
 
     Attributes
@@ -112,6 +118,41 @@ class AssociationScan:
     design: Design = field(repr=False)
     chromosome_nulls: tuple[ChromosomeNull, ...] = field(default=(), repr=False)
 
+    def to_frame(self, genotypes: Genotypes | None = None) -> "pl.DataFrame":
+        """Return P.scan.tsv: one row per SNP that is offered, with regenie's names.
+
+        ALLELE1 is A1. Without genotypes: SNP N TEST BETA SE CHISQ LOG10P.
+        """
+        import polars as pl
+
+        snps = np.flatnonzero(self.sd > 0)
+        if genotypes is None:
+            frame = pl.DataFrame({"SNP": snps})
+        else:
+            check_same_snps(genotypes, len(self.beta))
+            frame = genotypes.variants[snps].select(
+                "CHROM",
+                pl.col("POS").alias("GENPOS"),
+                "ID",
+                pl.col("A2").alias("ALLELE0"),
+                pl.col("A1").alias("ALLELE1"),
+                pl.Series("A1FREQ", genotypes.frequency[snps]),
+            )
+        return frame.with_columns(
+            pl.lit(self.n_samples).alias("N"),
+            pl.lit(self.test).alias("TEST"),
+            pl.Series("BETA", self.beta[snps]),
+            pl.Series("SE", self.se[snps]),
+            pl.Series("CHISQ", self.chisq[snps]),
+            pl.Series("LOG10P", self.log10p[snps]),
+        )
+
+    def plot(self, genotypes: Genotypes | None = None, **options: Any) -> Any:
+        """Draw `lmmlasso_fast.plots.manhattan`, or without genotypes `lmmlasso_fast.plots.qq`."""
+        if genotypes is None:
+            return draw("qq", after=self, **options)
+        return draw("manhattan", scan=self, genotypes=genotypes, **options)
+
     @property
     def beta_std(self) -> np.ndarray:
         """Effect of one standard deviation of the SNP, shape (p,)."""
@@ -147,11 +188,11 @@ def median_of_f(df: int) -> float:
 
 def association_scan(
     genotypes: Genotypes,
-    y,
+    y: ArrayLike,
     null: NullModel | None = None,
     *,
-    covariates=None,
-    covariate_names=None,
+    covariates: ArrayLike | None = None,
+    covariate_names: Sequence[str] | None = None,
     intercept: bool = True,
     exact: bool = False,
     n_threads: int | None = None,
@@ -228,10 +269,10 @@ def association_scan(
 
 def association_scan_loco(
     genotypes: Genotypes,
-    y,
+    y: ArrayLike,
     *,
-    covariates=None,
-    covariate_names=None,
+    covariates: ArrayLike | None = None,
+    covariate_names: Sequence[str] | None = None,
     intercept: bool = True,
     method: str = "ml",
     exact: bool = False,
@@ -280,14 +321,9 @@ def association_scan_loco(
     check_null_options(method, None)
     design = as_design(covariates, n, intercept=intercept, names=covariate_names)
     data = ScanData.of(genotypes, y, design)
-    names, snps = offered_by_chromosome(genotypes)
-    if len(names) < 2:
-        raise InputError(
-            f"leave one chromosome out: expected SNPs on at least two chromosomes, found only "
-            f"{names[0]!r}; take association_scan (on the command line leave --loco out)"
-        )
+    kinships = LeaveOneOut(genotypes, n_threads=n_threads)
+    names, snps = kinships.chromosomes, kinships.snps
     done = Progress(progress, len(data.snps))
-    products = ProductsByChromosome(genotypes, snps, n_threads)
     # Either chromosomes are side by side, with one BLAS thread, or the threads are BLAS's.
     side_by_side = n < SINGLE_THREAD_BELOW
     each = 1 if side_by_side else n_threads
@@ -297,7 +333,7 @@ def association_scan_loco(
     yPys = np.empty(len(names))
 
     def scan(k: int) -> None:
-        K = products.kinship_without(k, each)
+        K = kinships.without(k, each)
         null = fit_null_on_grid(y, K, design, method, n_threads=each)
         nulls[k] = ChromosomeNull(
             chromosome=names[k],

@@ -1,6 +1,7 @@
 """Checks of options that many functions have."""
 
 from numbers import Integral
+from typing import Any
 
 from lmmlasso_fast.errors import InputError
 
@@ -10,7 +11,7 @@ def is_integer(value) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def require_integer(name: str, value, low: int) -> None:
+def require_integer(name: str, value: Any, low: int) -> None:
     """Raise InputError unless it is an integer of at least `low`."""
     if not is_integer(value) or value < low:
         raise InputError(f"{name}: expected an integer of at least {low}, found {value!r}")

@@ -16,8 +16,10 @@ Rakitsch, Lippert, Stegle and Borgwardt 2013, Bioinformatics 29:206.
 """
 
 import time
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast.dense import DenseGenotypes
 from lmmlasso_fast.errors import GenotypeError, InputError, KinshipError, PhenotypeError
@@ -30,17 +32,17 @@ _TOL = 1e-10
 
 
 def train(
-    X,
-    K,
-    y,
-    mu,
-    numintervals=100,
-    ldeltamin=-5,
-    ldeltamax=5,
-    rho=1,
-    alpha=1,
-    debug=False,
-):
+    X: ArrayLike,
+    K: ArrayLike,
+    y: ArrayLike,
+    mu: float,
+    numintervals: int = 100,
+    ldeltamin: float = -5,
+    ldeltamax: float = 5,
+    rho: float = 1,
+    alpha: float = 1,
+    debug: bool = False,
+) -> dict[str, Any]:
     """Fit the null model, then the Lasso with its variance ratio fixed.
 
     Parameters
@@ -110,7 +112,15 @@ def train(
     }
 
 
-def predict(y_t, X_t, X_v, K_tt, K_vt, ldelta, w):
+def predict(
+    y_t: ArrayLike,
+    X_t: ArrayLike,
+    X_v: ArrayLike,
+    K_tt: ArrayLike,
+    K_vt: ArrayLike,
+    ldelta: float,
+    w: ArrayLike,
+) -> np.ndarray:
     """Predict the phenotype of new samples from SNPs and relatedness.
 
         y_v = X_v w + K_vt (K_tt + delta I)^-1 (y_t - X_t w),   delta = exp(ldelta)
@@ -161,7 +171,17 @@ def predict(y_t, X_t, X_v, K_tt, K_vt, ldelta, w):
     return X_v @ w + K_vt @ np.linalg.solve(V, y_t - X_t @ w)
 
 
-def stability_selection(X, K, y, mu, n_reps, f_subset, *, seed=0, **kwargs):
+def stability_selection(
+    X: ArrayLike,
+    K: ArrayLike,
+    y: ArrayLike,
+    mu: float,
+    n_reps: int,
+    f_subset: float,
+    *,
+    seed: int = 0,
+    **kwargs: Any,
+) -> np.ndarray:
     """Share of random subsamples of the individuals in which each SNP is selected.
 
     Each repetition draws int(f_subset n) individuals without replacement and runs `train` on them,
@@ -210,7 +230,14 @@ def stability_selection(X, K, y, mu, n_reps, f_subset, *, seed=0, **kwargs):
     return counts / n_reps
 
 
-def train_nullmodel(y, K, numintervals=100, ldeltamin=-5, ldeltamax=5, debug=False):
+def train_nullmodel(
+    y: ArrayLike,
+    K: ArrayLike,
+    numintervals: int = 100,
+    ldeltamin: float = -5,
+    ldeltamax: float = 5,
+    debug: bool = False,
+) -> tuple[np.ndarray, np.ndarray, float, dict[str, Any]]:
     """Fit log delta by maximum likelihood without SNPs and without an intercept.
 
     Parameters

@@ -6,12 +6,15 @@ kinship, delta, covariates and intercept come from its training rows. Folds have
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from lmmlasso_fast.display import Result, draw
 from lmmlasso_fast.errors import (
     ConvergenceWarning,
     InputError,
@@ -29,12 +32,15 @@ from lmmlasso_fast.problem import as_penalty_factors
 from lmmlasso_fast.study import Part, Study, make_study
 from lmmlasso_fast.threads import as_n_threads
 
+if TYPE_CHECKING:
+    import polars as pl
+
 #: A path whose fit misses the phenotype by more than this share of its largest value has another.
 _SAME_PHENOTYPE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class CrossValidation:
+class CrossValidation(Result):
     """Scores of held-out samples along the path.
 
     With f_i the prediction of a test row by its fold's model, m_i the mean of y over that fold's
@@ -112,6 +118,25 @@ class CrossValidation:
     kinship_saw_test_rows: bool
     path: LassoPath = field(repr=False)
 
+    def to_frame(self) -> "pl.DataFrame":
+        """Return P.cv.tsv: one row per alpha; EV_k is the score of fold k, repeat by repeat."""
+        import polars as pl
+
+        return pl.DataFrame(
+            {
+                "ALPHA": self.alphas,
+                "N_ACTIVE": self.n_active,
+                "EXPLAINED_VARIANCE": self.explained_variance,
+                "SE": self.se,
+                "CORRELATION": self.correlation,
+            }
+            | {f"EV_{k}": scores for k, scores in enumerate(self.fold_scores, start=1)}
+        )
+
+    def plot(self, **options: Any) -> Any:
+        """Draw the explained variance along the path: `lmmlasso_fast.plots.cv_curve`."""
+        return draw("cv_curve", self, **options)
+
     @property
     def alpha_best(self) -> float:
         return float(self.alphas[self.best_index])
@@ -141,29 +166,29 @@ class CrossValidation:
 
 def cross_validate(
     genotypes: Genotypes,
-    y,
-    K=None,
+    y: ArrayLike,
+    K: Kinship | ArrayLike | None = None,
     *,
     n_folds: int = 10,
-    groups=None,
+    groups: ArrayLike | None = None,
     kinship_threshold: float | None = None,
-    splitter=None,
+    splitter: Any = None,
     n_repeats: int = 1,
     seed: int = 0,
     n_jobs: int | None = None,
-    covariates=None,
-    covariate_names=None,
+    covariates: ArrayLike | None = None,
+    covariate_names: Sequence[str] | None = None,
     intercept: bool = True,
     random_effect: bool = True,
     method: str = "ml",
     log_delta: float | None = None,
-    alphas=None,
+    alphas: ArrayLike | None = None,
     n_alphas: int = 100,
     eps: float = 0.01,
     max_active: int | None = None,
     tol: float = 1e-6,
     l1_ratio: float = 1.0,
-    penalty_factors=None,
+    penalty_factors: ArrayLike | None = None,
     max_iter: int = 50,
     transform: str = "none",
     standardize: bool | None = None,

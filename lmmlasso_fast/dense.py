@@ -1,9 +1,15 @@
 """Genotypes held as an array of any real numbers (dosages, standardised SNPs, features)."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from lmmlasso_fast.errors import GenotypeError
 from lmmlasso_fast.genotypes import _CODE, Genotypes, as_sample_index, inverse_or_zero
+
+if TYPE_CHECKING:
+    import polars as pl
 
 #: Bytes of float64 that a pass over the array converts at a time.
 _BLOCK_BYTES = 1 << 25
@@ -48,7 +54,15 @@ class DenseGenotypes(Genotypes):
         False uses the columns as they are (mean 0, sd 1): no intercept is absorbed.
     """
 
-    def __init__(self, X, samples=None, variants=None, *, standardize=True, reasons=None):
+    def __init__(
+        self,
+        X: ArrayLike,
+        samples: "pl.DataFrame | None" = None,
+        variants: "pl.DataFrame | None" = None,
+        *,
+        standardize: bool = True,
+        reasons: np.ndarray | None = None,
+    ):
         X = as_matrix(X)
         super().__init__(X.shape[0], X.shape[1], samples, variants)
         self._X = X
@@ -122,7 +136,7 @@ class DenseGenotypes(Genotypes):
         return out
 
     @property
-    def largest_square_sum(self):
+    def largest_square_sum(self) -> float:
         if self._standardize:
             return super().largest_square_sum
         with np.errstate(over="ignore"):
@@ -130,7 +144,9 @@ class DenseGenotypes(Genotypes):
 
     # -- the protocol ------------------------------------------------------------------------------
 
-    def gradient(self, v, *, screening=False, n_threads=1):
+    def gradient(
+        self, v: ArrayLike, *, screening: ArrayLike = False, n_threads: int = 1
+    ) -> np.ndarray:
         v = np.asarray(v, dtype=np.float64)
         if v.shape[:1] != (self.n_samples,) or v.ndim > 2:
             raise ValueError(f"v: expected {self.n_samples} rows, found shape {v.shape}")
@@ -142,13 +158,18 @@ class DenseGenotypes(Genotypes):
             out[start:stop] = block.T @ v
         return out
 
-    def columns(self, index, dtype=np.float64, statistics=None):
+    def columns(
+        self,
+        index: ArrayLike,
+        dtype: DTypeLike = np.float64,
+        statistics: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> np.ndarray:
         index = np.asarray(index, dtype=np.int64)
         mean, sd = (self.mean, self.sd) if statistics is None else statistics
         block = self._standardised(*self._block(index), mean[index], sd[index])
         return np.asfortranarray(block, dtype=dtype)
 
-    def subset(self, samples):
+    def subset(self, samples: ArrayLike) -> "DenseGenotypes":
         chosen = as_sample_index(samples, self.n_samples)
         reasons = self.reasons.copy()
         reasons[(reasons == _CODE["monomorphic"]) | (reasons == _CODE["all_missing"])] = 0
@@ -160,14 +181,14 @@ class DenseGenotypes(Genotypes):
             reasons=reasons,
         )
 
-    def sample_missing_rate(self):
+    def sample_missing_rate(self) -> np.ndarray:
         missing = np.zeros(self.n_samples)
         use = self.included
         for start, stop in self._ranges():
             missing += self._block(slice(start, stop))[1][:, use[start:stop]].sum(axis=1)
         return missing / max(int(use.sum()), 1)
 
-    def duplicate_pairs(self):
+    def duplicate_pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return pairs of columns whose numbers are equal, or equal with the other sign."""
         seen: dict[bytes, int] = {}
         duplicate, kept, sign = [], [], []

@@ -5,13 +5,16 @@ independent: x~_j'z is normal with variance ||x~_j||^2. They need gradients X'v 
 the whitened SNPs, never all of these at once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast.checks import require_integer
 from lmmlasso_fast.covariates import Design, independent_columns
+from lmmlasso_fast.display import Result, one_row
 from lmmlasso_fast.errors import GenotypeError, InputError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.null_model import NullModel, as_phenotype
@@ -21,6 +24,9 @@ from lmmlasso_fast.spectral import Spectrum
 from lmmlasso_fast.threads import as_n_threads, blas_cap, blas_threads_for, for_each
 from lmmlasso_fast.variance import variance_split
 from lmmlasso_fast.whitening import Precision
+
+if TYPE_CHECKING:
+    import polars as pl
 
 #: For the scores of the draws that are made together, and for the draws themselves.
 _DRAWS_BYTES = 1 << 26
@@ -37,7 +43,7 @@ _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
-class CalibratedAlpha:
+class CalibratedAlpha(Result):
     """The alpha below which a first SNP enters by chance with a given probability.
 
     Attributes
@@ -65,19 +71,23 @@ class CalibratedAlpha:
     draws: np.ndarray = field(repr=False)
     n_draws: int
 
+    def to_frame(self) -> "pl.DataFrame":
+        """Return one row: all but the draws."""
+        return one_row(self, ("alpha", "level", "alpha_max", "p_value", "quantile", "n_draws"))
+
 
 def calibrated_alpha(
     genotypes: Genotypes,
-    y,
+    y: ArrayLike,
     null: NullModel | None = None,
     *,
     level: float = 0.05,
     n_draws: int = 1000,
     seed: int = 0,
-    covariates=None,
-    covariate_names=None,
+    covariates: ArrayLike | None = None,
+    covariate_names: Sequence[str] | None = None,
     intercept: bool = True,
-    penalty_factors=None,
+    penalty_factors: ArrayLike | None = None,
     l1_ratio: float = 1.0,
     n_threads: int | None = None,
 ) -> CalibratedAlpha:
@@ -214,10 +224,10 @@ def whitened_norms(
     genotypes: Genotypes,
     null: NullModel | None = None,
     *,
-    covariates=None,
-    covariate_names=None,
+    covariates: ArrayLike | None = None,
+    covariate_names: Sequence[str] | None = None,
     intercept: bool = True,
-    penalty_factors=None,
+    penalty_factors: ArrayLike | None = None,
     n_threads: int | None = None,
 ) -> np.ndarray:
     """Return ||x~_j||^2 = x_j'P x_j, P = W'M W, of every SNP: 2 n^2 p operations in float64.
@@ -304,8 +314,8 @@ def _is_penalised(factors: np.ndarray) -> np.ndarray:
 def marginal_fdr(
     path: LassoPath,
     genotypes: Genotypes,
-    y,
-    norms=None,
+    y: ArrayLike,
+    norms: np.ndarray | None = None,
     *,
     n_threads: int | None = None,
 ) -> np.ndarray:

@@ -4,8 +4,10 @@ import threading
 from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 try:
     from sklearn.base import BaseEstimator, RegressorMixin
@@ -20,7 +22,7 @@ except ImportError as error:
 from lmmlasso_fast.cross_validation import cross_validate
 from lmmlasso_fast.errors import CovariateError, InputError, KinshipError
 from lmmlasso_fast.genotypes import Genotypes, inverse_or_zero
-from lmmlasso_fast.kinship import as_kinship, kinship
+from lmmlasso_fast.kinship import Kinship, as_kinship, kinship
 from lmmlasso_fast.null_model import fit_null
 from lmmlasso_fast.path import LassoPath, lasso_path
 from lmmlasso_fast.prediction import build_model
@@ -65,7 +67,9 @@ class _Regressor(RegressorMixin, BaseEstimator):
         self.dual_gap_ = float(path.dual_gaps[k])
         self.n_iter_ = int(path.n_passes[k])
 
-    def predict(self, X, K_new=None, covariates=None):
+    def predict(
+        self, X: ArrayLike, K_new: ArrayLike | None = None, covariates: ArrayLike | None = None
+    ) -> np.ndarray:
         """Predict fixed effects, SNPs and random effect together.
 
         Parameters
@@ -185,16 +189,16 @@ class LMMLasso(_Regressor):
 
     def __init__(
         self,
-        alpha=0.1,
+        alpha: float = 0.1,
         *,
-        l1_ratio=1.0,
-        tol=1e-6,
-        method="ml",
-        log_delta=None,
-        fit_intercept=True,
-        max_iter=50,
-        penalty_factors=None,
-    ):
+        l1_ratio: float = 1.0,
+        tol: float = 1e-6,
+        method: str = "ml",
+        log_delta: float | None = None,
+        fit_intercept: bool = True,
+        max_iter: int = 50,
+        penalty_factors: ArrayLike | None = None,
+    ) -> None:
         self.alpha = alpha
         self.l1_ratio = l1_ratio
         self.tol = tol
@@ -204,7 +208,13 @@ class LMMLasso(_Regressor):
         self.max_iter = max_iter
         self.penalty_factors = penalty_factors
 
-    def fit(self, X, y, K=None, covariates=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        K: Kinship | ArrayLike | None = None,
+        covariates: ArrayLike | None = None,
+    ) -> "LMMLasso":
         """Fit the variance components, then the Lasso with their ratio fixed.
 
         Parameters
@@ -315,21 +325,21 @@ class LMMLassoCV(_Regressor):
     def __init__(
         self,
         *,
-        eps=0.01,
-        n_alphas=100,
-        alphas=None,
-        cv=10,
-        selection="best",
-        l1_ratio=1.0,
-        tol=1e-6,
-        method="ml",
-        log_delta=None,
-        fit_intercept=True,
-        max_iter=50,
-        penalty_factors=None,
-        n_jobs=None,
-        random_state=0,
-    ):
+        eps: float = 0.01,
+        n_alphas: int = 100,
+        alphas: ArrayLike | None = None,
+        cv: Any = 10,
+        selection: str = "best",
+        l1_ratio: float = 1.0,
+        tol: float = 1e-6,
+        method: str = "ml",
+        log_delta: float | None = None,
+        fit_intercept: bool = True,
+        max_iter: int = 50,
+        penalty_factors: ArrayLike | None = None,
+        n_jobs: int | None = None,
+        random_state: Any = 0,
+    ) -> None:
         self.eps = eps
         self.n_alphas = n_alphas
         self.alphas = alphas
@@ -345,7 +355,14 @@ class LMMLassoCV(_Regressor):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def fit(self, X, y, K=None, covariates=None, groups=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        K: Kinship | ArrayLike | None = None,
+        covariates: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> "LMMLassoCV":
         """Cross-validate, and keep the fit to all samples at the chosen alpha.
 
         Parameters

@@ -6,19 +6,25 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from numbers import Real
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast.checks import is_integer, require_integer
+from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.kinship import as_kinship
+
+if TYPE_CHECKING:
+    import polars as pl
 
 #: Samples that a model is fitted on at least: `as_phenotype` asks for as many.
 _MIN_TRAINING = 3
 
 
 @dataclass(frozen=True)
-class Fold:
+class Fold(Result):
     """One division of the samples.
 
     Attributes
@@ -34,6 +40,14 @@ class Fold:
     test: np.ndarray
     repeat: int = 0
 
+    def to_frame(self) -> "pl.DataFrame":
+        """Return one row per sample: SAMPLE, its place, and whether it is in the test part."""
+        import polars as pl
+
+        samples = np.concatenate([self.train, self.test])
+        test = np.arange(len(samples)) >= len(self.train)
+        return pl.DataFrame({"SAMPLE": samples, "TEST": test}).sort("SAMPLE")
+
 
 # ---- folds --------------------------------------------------------------------------------------
 
@@ -42,11 +56,11 @@ def make_folds(
     n_samples: int,
     n_folds: int = 10,
     *,
-    groups=None,
+    groups: ArrayLike | None = None,
     n_repeats: int = 1,
     seed: int = 0,
-    splitter=None,
-    y=None,
+    splitter: Any = None,
+    y: ArrayLike | None = None,
 ) -> tuple[Fold, ...]:
     """Divide samples into folds: at random, by whole groups, or as a splitter says.
 
@@ -266,7 +280,7 @@ def _as_part(samples, n_samples: int, where: str) -> np.ndarray:
 # ---- groups of relatives ------------------------------------------------------------------------
 
 
-def kinship_groups(K, threshold: float, n_folds: int = 10) -> np.ndarray:
+def kinship_groups(K: Any, threshold: float, n_folds: int = 10) -> np.ndarray:
     """Group samples so that no pair with a kinship above a threshold is in two groups.
 
     These are the connected components of the graph that joins every such pair: the smallest groups

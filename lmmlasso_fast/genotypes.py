@@ -9,11 +9,17 @@ place: its mean and column are zero, so that p means the same everywhere.
 import copy
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from lmmlasso_fast.errors import DataWarning, GenotypeError
 from lmmlasso_fast.suggestions import listed
+
+if TYPE_CHECKING:
+    import polars as pl
 
 #: Why a SNP is not offered to the model; index 0 means that it is.
 REASONS = (
@@ -57,7 +63,13 @@ class Genotypes(ABC):
     n_missing: np.ndarray
     reasons: np.ndarray
 
-    def __init__(self, n_samples, n_variants, samples, variants):
+    def __init__(
+        self,
+        n_samples: int,
+        n_variants: int,
+        samples: "pl.DataFrame | None",
+        variants: "pl.DataFrame | None",
+    ):
         self.n_samples = int(n_samples)
         self.n_variants = int(n_variants)
         self._samples = samples
@@ -83,7 +95,7 @@ class Genotypes(ABC):
         return self._samples is not None
 
     @property
-    def samples(self):
+    def samples(self) -> "pl.DataFrame":
         """polars DataFrame FID, IID; made-up ids when none were given."""
         if self._samples is not None:
             return self._samples
@@ -93,7 +105,7 @@ class Genotypes(ABC):
         return pl.DataFrame({"FID": ids, "IID": ids})
 
     @property
-    def variants(self):
+    def variants(self) -> "pl.DataFrame":
         """polars DataFrame CHROM, ID, POS, A1, A2; A1 is the counted (effect) allele."""
         if self._variants is None:
             import polars as pl
@@ -120,7 +132,7 @@ class Genotypes(ABC):
         return self.reasons == 0
 
     @property
-    def excluded(self):
+    def excluded(self) -> "pl.DataFrame":
         """polars DataFrame CHROM, POS, ID, REASON of the SNPs not offered to the model."""
         import polars as pl
 
@@ -131,7 +143,7 @@ class Genotypes(ABC):
         )
 
     @property
-    def duplicates(self):
+    def duplicates(self) -> "pl.DataFrame":
         """polars DataFrame ID, KEPT_ID, SIGN: exact duplicates over the analysed samples.
 
         KEPT_ID is the first of the group, SIGN is -1 when the alleles are swapped.
@@ -145,7 +157,7 @@ class Genotypes(ABC):
     # -- what implementations provide ----------------------------------------------------------
 
     @abstractmethod
-    def gradient(self, v, *, screening: bool = False, n_threads: int = 1) -> np.ndarray:
+    def gradient(self, v: ArrayLike, *, screening: bool = False, n_threads: int = 1) -> np.ndarray:
         """Return X'v for v of shape (n,) or (n, m).
 
         `screening` (one bool, or one per column of v) allows, but does not demand, float32's
@@ -154,14 +166,19 @@ class Genotypes(ABC):
         """
 
     @abstractmethod
-    def columns(self, index, dtype=np.float64, statistics=None) -> np.ndarray:
+    def columns(
+        self,
+        index: ArrayLike,
+        dtype: DTypeLike = np.float64,
+        statistics: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> np.ndarray:
         """Return the standardised SNPs `index` as an n x k array (Fortran-ordered).
 
         `statistics` = (mean, sd) of all p SNPs standardises by another sample's instead.
         """
 
     @abstractmethod
-    def subset(self, samples) -> "Genotypes":
+    def subset(self, samples: ArrayLike) -> "Genotypes":
         """Return the genotypes of the chosen samples (integer index or boolean mask)."""
 
     @abstractmethod
@@ -179,7 +196,14 @@ class Genotypes(ABC):
     # -- filters ---------------------------------------------------------------------------------
 
     def filter(
-        self, *, chromosomes=None, extract=None, exclude=None, mind=None, geno=None, maf=None
+        self,
+        *,
+        chromosomes: Collection[str] | None = None,
+        extract: Collection[str] | None = None,
+        exclude: Collection[str] | None = None,
+        mind: float | None = None,
+        geno: float | None = None,
+        maf: float | None = None,
     ) -> "Genotypes":
         """Return genotypes with fewer SNPs (and, with `mind`, samples) offered to the model.
 
@@ -249,7 +273,9 @@ class Genotypes(ABC):
     # -- construction ------------------------------------------------------------------------------
 
     @staticmethod
-    def from_array(X, samples=None, variants=None) -> "Genotypes":
+    def from_array(
+        X: ArrayLike, samples: "pl.DataFrame | None" = None, variants: "pl.DataFrame | None" = None
+    ) -> "Genotypes":
         """Make genotypes of a numpy array (samples x SNPs).
 
         Dosages 0, 1, 2 (NaN or a mask for missing) are packed into two bits each; any other

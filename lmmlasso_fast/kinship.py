@@ -1,39 +1,43 @@
 """Kinship between samples: the covariance of the random effect."""
 
-import threading
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast import _core
+from lmmlasso_fast.display import Result, draw
 from lmmlasso_fast.errors import KinshipError
 from lmmlasso_fast.genotypes import Genotypes, as_sample_index, why_excluded
 from lmmlasso_fast.lazy import computed_once
 from lmmlasso_fast.parallel import poll
+from lmmlasso_fast.relationship import ESTIMATORS, SnpSums, sum_over
 from lmmlasso_fast.spectral import Spectrum, decompose
-from lmmlasso_fast.threads import as_n_threads, blas_cap, blas_threads_for, for_each
 from lmmlasso_fast.tridiagonal import Tridiagonal, tridiagonalise
 
-#: SNPs (at most) summed in float32 before they are added to the float64 matrix: fixed, as bits are.
-#: These sums are rounded to a grid on which adding is exact, so that any thread may add any block.
+if TYPE_CHECKING:
+    import polars as pl
+
+#: SNPs summed in float32 before they are added in float64.
 _BLOCK = 2048
 #: Mean square of a column's entries from which float32's squares have all their digits.
 _SMALLEST_SQUARE = 1e-30
-#: For the blocks that threads hold at a time.
-_WORKERS_BYTES = 1 << 29
-#: Sums beyond it, or below its inverse, are infinite or zero in float32 anyway.
-_LARGEST = 2.0**200
 #: Samples from which the tridiagonal form pays: below, NumPy's eigendecomposition ends before the
 #: library that has the other one, scipy.linalg, would have been imported.
 TRIDIAGONAL_FROM = 512
 #: An eigenvalue of our own matrix this far below zero, relative to the largest, is rounding.
 _FLOAT32_ROUNDING = 1e-5
+#: Columns of the matrix that a notebook shows at most.
+_SHOWN = 10
+#: Summed in float32, as few samples and many SNPs show.
+_IN_FLOAT32 = frozenset(ESTIMATORS) - {"ibs"}
 #: Largest asymmetry, relative to the largest entry, that is taken for rounding and averaged away.
 _SYMMETRIC = 1e-6
 
 
 @dataclass(frozen=True)
-class Kinship:
+class Kinship(Result):
     """A kinship matrix with what is needed to know where it came from.
 
     Attributes
@@ -43,7 +47,7 @@ class Kinship:
     samples : polars.DataFrame or None
         FID, IID in the order of the rows; None if the matrix came without ids.
     estimator : str
-        "rrm", or what the file or caller says.
+        One of `lmmlasso_fast.kinship`, "pedigree", or what the file or caller says.
     n_variants : int or None
         SNPs that it was computed from.
     scale : float
@@ -51,13 +55,61 @@ class Kinship:
     """
 
     matrix: np.ndarray = field(repr=False)
-    samples: object = field(default=None, repr=False)
+    samples: "pl.DataFrame | None" = field(default=None, repr=False)
     estimator: str = "given"
     n_variants: int | None = None
     scale: float = 1.0
 
+    def to_frame(self, above: float | None = None) -> "pl.DataFrame":
+        """Return pairs of samples, row by row of the lower triangle with its diagonal.
+
+        FID1 IID1 FID2 IID2 KINSHIP, or without ids SAMPLE1 SAMPLE2 KINSHIP; KINSHIP is an entry of
+        `matrix`.
+
+        Parameters
+        ----------
+        above : float, optional
+            Only pairs of different samples with a larger entry. Default: all n (n + 1) / 2.
+        """
+        import polars as pl
+
+        pairs = np.tril_indices(self.n_samples, k=0 if above is None else -1)
+        values = self.matrix[pairs]
+        if above is not None:
+            large = values > above
+            pairs, values = tuple(index[large] for index in pairs), values[large]
+        if self.samples is None:
+            names = [pl.DataFrame({f"SAMPLE{k}": index}) for k, index in enumerate(pairs, 1)]
+        else:
+            ids = self.samples.select("FID", "IID")
+            names = [
+                ids[index].rename(lambda name, k=k: f"{name}{k}")
+                for k, index in enumerate(pairs, 1)
+            ]
+        return pl.concat([*names, pl.DataFrame({"KINSHIP": values})], how="horizontal")
+
+    def _preview(self) -> "pl.DataFrame":
+        """Return the matrix with its samples."""
+        import polars as pl
+
+        columns = {str(k): column for k, column in enumerate(self.matrix[:, :_SHOWN].T, start=1)}
+        matrix = pl.DataFrame(columns)
+        if self.samples is None:
+            return matrix
+        return pl.concat([self.samples.select("FID", "IID"), matrix], how="horizontal")
+
+    def plot(self, **options: Any) -> Any:
+        """Draw the matrix: `lmmlasso_fast.plots.kinship_heatmap`."""
+        return draw("kinship_heatmap", self, **options)
+
     @classmethod
-    def from_matrix(cls, A, samples=None, estimator="given", n_variants=None) -> "Kinship":
+    def from_matrix(
+        cls,
+        A: ArrayLike,
+        samples: "pl.DataFrame | None" = None,
+        estimator: str = "given",
+        n_variants: int | None = None,
+    ) -> "Kinship":
         """Check a symmetric matrix and scale it to mean diagonal 1.
 
         Raises
@@ -105,7 +157,7 @@ class Kinship:
     def n_samples(self) -> int:
         return len(self.matrix)
 
-    def subset(self, index) -> "Kinship":
+    def subset(self, index: ArrayLike) -> "Kinship":
         """Return K[index, index], rescaled to mean diagonal 1."""
         index = as_sample_index(index, self.n_samples)
         scale = float(np.mean(np.diag(self.matrix)[index]))
@@ -121,7 +173,7 @@ class Kinship:
     @computed_once
     def spectrum(self) -> Spectrum:
         """Eigendecomposition, computed once (see `lmmlasso_fast.decompose`)."""
-        if self.estimator == "rrm":  # summed in float32, as few samples and many SNPs show
+        if self.estimator in _IN_FLOAT32:
             return decompose(self.matrix, rounding=_FLOAT32_ROUNDING)
         return decompose(self.matrix)
 
@@ -153,17 +205,35 @@ class Kinship:
         return T if T.is_accurate_at(delta) else self.spectrum
 
 
-def kinship(genotypes: Genotypes, method: str = "rrm", *, n_threads: int | None = None) -> Kinship:
+def kinship(
+    genotypes: Genotypes, estimator: str = "rrm", *, n_threads: int | None = None
+) -> Kinship:
     """Compute the kinship matrix of the analysed samples from their genotypes.
 
-    Realised relationship matrix: K = X X' / p over the p SNPs offered to the model, X
-    column-standardised over the analysed samples with missing genotypes at the mean (VanRaden
-    2008; Hayes et al. 2009), then scaled to mean diagonal 1.
+    All are averages over the p SNPs offered to the model, scaled to mean diagonal 1. With d_j the
+    dosages of SNP j, m_j and s_j their mean and standard deviation over the analysed samples,
+    q_j = m_j / 2 and p_ik the SNPs that samples i and k both have:
+
+    ============== ========================================= ==============================
+    estimator      K_ik                                      missing genotypes
+    ============== ========================================= ==============================
+    "rrm"          sum_j (d_ij - m_j)(d_kj - m_j) / s_j^2 /p at the mean
+    "standardised" the same, s_j^2 over all n samples        at the mean, in s_j too
+    "centred"      sum_j (d_ij - m_j)(d_kj - m_j) / p        at the mean
+    "gcta"         sum_j (d_ij - m_j)(d_kj - m_j)            left out, pair by pair
+                   / (2 q_j (1 - q_j)) / p_ik
+    "ibs"          sum_j (1 - |d_ij - d_kj| / 2) / p_ik      left out, pair by pair
+    ============== ========================================= ==============================
+
+    "rrm", the realised relationship matrix X X' / p of the SNPs as the model has them, is the
+    only one from which `build_model` predicts new samples by their genotypes alone.
+    "standardised" is GEMMA's -gk 2 (without missing genotypes also "rrm"), "centred" its -gk 1,
+    "gcta" is GCTA's --make-grm and PLINK's --make-rel, "ibs" PLINK's --distance ibs flat-missing.
 
     Parameters
     ----------
     genotypes : Genotypes, n samples
-    method : {"rrm"}
+    estimator : {"rrm", "standardised", "centred", "gcta", "ibs"}
     n_threads : int, optional
         Default: all that the process may use. Below 3,000 samples each takes its own blocks of
         2,048 SNPs, and the bits do not depend on their number; from there on they are BLAS's.
@@ -175,39 +245,53 @@ def kinship(genotypes: Genotypes, method: str = "rrm", *, n_threads: int | None 
     Raises
     ------
     KinshipError
-        Unknown method, no SNP offered to the model, or (columns that are not standardised) sums of
-        squares that are zero or beyond float32.
+        Unknown estimator, no SNP offered to the model, genotypes that are not dosages ("gcta",
+        "ibs"), two samples without a SNP that both have (these, too), or (columns that are not
+        standardised) sums of squares that are zero or beyond float32.
+
+    Notes
+    -----
+    Averages over the SNPs of each pair need not be positive semi-definite; `decompose` says what
+    becomes of negative eigenvalues.
+
+    References
+    ----------
+    VanRaden 2008, J. Dairy Sci. 91:4414; Hayes et al. 2009, Genet. Res. 91:47 ("rrm"); Yang et al.
+    2010, Nat. Genet. 42:565 ("gcta"); Zhou and Stephens 2012, Nat. Genet. 44:821 ("centred").
     """
-    if method != "rrm":
-        raise KinshipError(f"method: expected 'rrm', found {method!r}")
+    if estimator not in ESTIMATORS:
+        raise KinshipError(
+            f"estimator: expected {', '.join(map(repr, ESTIMATORS))}, found {estimator!r}"
+        )
     offered = np.flatnonzero(genotypes.included)
     if len(offered) == 0:
         raise KinshipError(
             f"kinship: no SNP is left to compute it from: {why_excluded(genotypes)}; relax the "
             "filters"
         )
-    n = genotypes.n_samples
-    n_blocks = -(-len(offered) // _BLOCK)
-    bounds = len(offered) * np.arange(n_blocks + 1) // n_blocks
-    blas_threads = blas_threads_for(n, n_threads)
-    # Either BLAS has the threads or the blocks do, as many as may hold a block and its product.
-    n_workers = max(1, min(as_n_threads(n_threads), _WORKERS_BYTES // (4 * n * (n + _BLOCK))))
-    largest = np.clip(len(offered) * genotypes.largest_square_sum, 1 / _LARGEST, _LARGEST)
-    grid = 2.0 ** (int(np.ceil(np.log2(largest))) - 51)
-    A, lock = np.zeros((n, n)), threading.Lock()
+    return from_sums(sum_over(genotypes, offered, estimator, n_threads), genotypes, estimator)
 
-    def add_block(k: int) -> None:
-        poll()
-        block = genotypes.columns(offered[bounds[k] : bounds[k + 1]], dtype=np.float32)
-        with np.errstate(over="ignore", invalid="ignore"):  # refused below
-            product = block @ block.T  # NumPy sees A A' and calls SYRK, without the GIL
-        with lock:
-            _core.add_rounded(product, grid, A)
 
-    with blas_cap(blas_threads):
-        for_each(add_block, n_blocks, n_workers if blas_threads == 1 else 1)
+def from_sums(sums: SnpSums, genotypes: Genotypes, estimator: str) -> Kinship:
+    """Return the kinship of sums over SNPs, whose memory it takes over.
+
+    Raises
+    ------
+    KinshipError
+        As `kinship`.
+    """
+    A, n_snps = sums.products, sums.n_snps
+    if sums.n_common is not None:
+        if not sums.n_common.all():
+            i, k = np.argwhere(sums.n_common == 0)[0]
+            raise KinshipError(
+                f"kinship: expected SNPs that each two samples have, found none for samples "
+                f"{i + 1} and {k + 1}; drop samples by --mind (filter(mind=...)), or take 'rrm'"
+            )
+        A /= sums.n_common
+        A *= n_snps
     scale = float(np.mean(np.diag(A)))
-    if not _SMALLEST_SQUARE * len(offered) < scale < np.inf:
+    if not _SMALLEST_SQUARE * n_snps < scale < np.inf:
         raise KinshipError(
             f"kinship: expected SNPs whose squares sum to a positive number that float32 can hold, "
             f"found {scale!r} as the mean diagonal; rescale the columns of X"
@@ -216,9 +300,9 @@ def kinship(genotypes: Genotypes, method: str = "rrm", *, n_threads: int | None 
     return Kinship(
         _frozen(A),
         samples=genotypes.samples if genotypes.has_sample_ids else None,
-        estimator=method,
-        n_variants=len(offered),
-        scale=scale / len(offered),
+        estimator=estimator,
+        n_variants=n_snps,
+        scale=scale / n_snps,
     )
 
 
@@ -250,7 +334,7 @@ def cross_kinship(new: Genotypes, genotypes: Genotypes, kinship: Kinship) -> np.
     return A / (len(offered) * kinship.scale)
 
 
-def as_kinship(K) -> Kinship:
+def as_kinship(K: Kinship | ArrayLike) -> Kinship:
     """Return K as a Kinship: one is passed through, an array is checked and scaled."""
     return K if isinstance(K, Kinship) else Kinship.from_matrix(K)
 

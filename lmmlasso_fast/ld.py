@@ -5,12 +5,18 @@ collects what votes for one locus.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from lmmlasso_fast.display import Result, name_snps
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.threads import blas_cap
+
+if TYPE_CHECKING:
+    import polars as pl
 
 #: An r^2 this much below the threshold is at it: exact duplicates have 1 but for rounding.
 _ROUNDING = 1e-12
@@ -22,7 +28,7 @@ _AHEAD = 128
 
 
 @dataclass(frozen=True, eq=False)
-class LDGroups:
+class LDGroups(Result):
     """Clumps, the best lead first.
 
     Attributes
@@ -38,6 +44,24 @@ class LDGroups:
     group: np.ndarray
     leads: np.ndarray
 
+    def to_frame(self, genotypes: Genotypes | None = None) -> "pl.DataFrame":
+        """Return one row per SNP, by group: LD_GROUP (from 1), the SNP, IS_LEAD."""
+        import polars as pl
+
+        order = np.argsort(self.group, kind="stable")
+        snps = self.snps[order]
+        n_variants = (
+            int(self.snps.max(initial=-1)) + 1 if genotypes is None else genotypes.n_variants
+        )
+        return pl.concat(
+            [
+                pl.DataFrame({"LD_GROUP": self.group[order] + 1}),
+                name_snps(snps, genotypes, n_variants),
+                pl.DataFrame({"IS_LEAD": np.isin(snps, self.leads)}),
+            ],
+            how="horizontal",
+        )
+
     def members(self, k: int) -> np.ndarray:
         """Return the SNPs of group k, its lead included, ascending."""
         return self.snps[self.group == k]
@@ -50,7 +74,12 @@ class LDGroups:
 
 
 def clump(
-    genotypes: Genotypes, snps, score, *, r2: float = 0.5, window: int | None = 1_000_000
+    genotypes: Genotypes,
+    snps: ArrayLike,
+    score: ArrayLike,
+    *,
+    r2: float = 0.5,
+    window: int | None = 1_000_000,
 ) -> LDGroups:
     """Group SNPs around the best of them.
 

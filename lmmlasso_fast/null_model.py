@@ -2,15 +2,22 @@
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast.covariates import Design, as_design, as_numbers, without_fixed_effects
+from lmmlasso_fast.display import Result, draw, one_row
 from lmmlasso_fast.errors import DataWarning, InputError, PhenotypeError
 from lmmlasso_fast.kinship import Kinship, as_kinship
 from lmmlasso_fast.threads import blas_cap, blas_threads_for
 from lmmlasso_fast.tridiagonal import Profile
+
+if TYPE_CHECKING:
+    import polars as pl
 
 #: Beyond it kinship or noise is rounding to the other: exp(40) is 2e17.
 MAX_LOG_DELTA = 40.0
@@ -27,6 +34,23 @@ _LARGEST_EXPONENT = 505
 _RIVAL = 1.92
 
 
+#: What `NullModel.to_frame` has.
+_IN_TABLE = (
+    "method",
+    "log_delta",
+    "delta",
+    "sigma_g2",
+    "sigma_e2",
+    "h2",
+    "h2_se",
+    "log_likelihood",
+    "at_boundary",
+    "multimodal",
+    "flat",
+    "n_samples",
+)
+
+
 @dataclass(frozen=True)
 class LikelihoodProfile:
     """Negative log-likelihood over the grid, for plots: `log_delta` and `nll`, same length."""
@@ -36,7 +60,7 @@ class LikelihoodProfile:
 
 
 @dataclass(frozen=True)
-class NullModel:
+class NullModel(Result):
     """y = C gamma + u + e with u ~ N(0, sigma_g2 K), e ~ N(0, sigma_e2 I), K of mean diagonal 1.
 
     Attributes
@@ -83,20 +107,28 @@ class NullModel:
     design: Design = field(repr=False)
     kinship: Kinship = field(repr=False)
 
+    def to_frame(self) -> "pl.DataFrame":
+        """Return one row: the numbers of P.null.json, under its names."""
+        return one_row(self, _IN_TABLE)
+
+    def plot(self, **options: Any) -> Any:
+        """Draw the likelihood profile: `lmmlasso_fast.plots.likelihood_profile`."""
+        return draw("likelihood_profile", self, **options)
+
     @property
     def n_samples(self) -> int:
         return self.kinship.n_samples
 
 
 def fit_null(
-    y,
-    K,
-    covariates=None,
+    y: ArrayLike,
+    K: Kinship | ArrayLike,
+    covariates: ArrayLike | None = None,
     method: str = "ml",
     log_delta: float | None = None,
     *,
     intercept: bool = True,
-    covariate_names=None,
+    covariate_names: Sequence[str] | None = None,
     n_grid: int = 100,
     log_delta_min: float = -5.0,
     log_delta_max: float = 5.0,

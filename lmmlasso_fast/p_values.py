@@ -13,15 +13,18 @@ is V21 V11^-1 times its own residual. Half 2 is therefore tested given half 1,
 in which whatever in y1 made half 1 choose S does not come up again.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from math import isqrt
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast.checks import require_integer
 from lmmlasso_fast.covariates import Design, independent_columns, without_fixed_effects
+from lmmlasso_fast.display import Result, name_snps
 from lmmlasso_fast.errors import GenotypeError, InputError, LMMLassoError
 from lmmlasso_fast.folds import group_numbers
 from lmmlasso_fast.genotypes import Genotypes, why_excluded
@@ -34,12 +37,15 @@ from lmmlasso_fast.problem import Problem, as_penalty_factors
 from lmmlasso_fast.spectral import Spectrum
 from lmmlasso_fast.study import Part, Study, make_study
 
+if TYPE_CHECKING:
+    import polars as pl
+
 #: Samples of a half at least: `as_phenotype` asks for as many.
 _MIN_HALF = 3
 
 
 @dataclass(frozen=True, eq=False)
-class MultiSplitResult:
+class MultiSplitResult(Result):
     """P-values that hold for all SNPs together.
 
     Attributes
@@ -86,6 +92,20 @@ class MultiSplitResult:
     log_delta: np.ndarray = field(repr=False)
     failures: dict[int, str]
     n_not_converged: int
+
+    def to_frame(self, genotypes: Genotypes | None = None) -> "pl.DataFrame":
+        """Return the SNPs that were ever selected, the smallest p-value first.
+
+        N_SELECTED is the number of splits that selected the SNP.
+        """
+        import polars as pl
+
+        snps = np.flatnonzero(self.selections)
+        snps = snps[np.lexsort((-self.selections[snps], self.p_values[snps]))]
+        return name_snps(snps, genotypes, len(self.p_values)).with_columns(
+            pl.Series("N_SELECTED", self.selections[snps]),
+            pl.Series("P_VALUE", self.p_values[snps]),
+        )
 
     def selected(self, level: float = 0.05) -> np.ndarray:
         """Return the SNPs with a p-value of at most `level`, the smallest first.
@@ -153,22 +173,22 @@ class Plan:
 
 def multi_split(
     genotypes: Genotypes,
-    y,
-    K=None,
+    y: ArrayLike,
+    K: Kinship | ArrayLike | None = None,
     *,
     n_splits: int = 50,
     n_active: int | None = None,
-    groups=None,
+    groups: ArrayLike | None = None,
     gamma_min: float = 0.05,
     seed: int = 0,
     n_jobs: int | None = None,
-    covariates=None,
-    covariate_names=None,
+    covariates: ArrayLike | None = None,
+    covariate_names: Sequence[str] | None = None,
     intercept: bool = True,
     random_effect: bool = True,
     method: str = "ml",
     log_delta: float | None = None,
-    penalty_factors=None,
+    penalty_factors: ArrayLike | None = None,
     l1_ratio: float = 1.0,
     n_alphas: int = 100,
     eps: float = 0.01,

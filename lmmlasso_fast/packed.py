@@ -1,13 +1,18 @@
 """Genotypes in two bits: PLINK's .bed, mapped or in memory, never expanded."""
 
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from lmmlasso_fast import _core
 from lmmlasso_fast.errors import PlinkFormatError
 from lmmlasso_fast.genotypes import _CODE, Genotypes, as_sample_index, inverse_or_zero
 from lmmlasso_fast.threads import over_ranges
+
+if TYPE_CHECKING:
+    import polars as pl
 
 #: X'v over fewer genotypes than this is not worth a second thread.
 _THREADS_FROM = 1 << 24
@@ -24,7 +29,15 @@ class PackedGenotypes(Genotypes):
     chunk, instruction set, and whether or not the samples are all that the file has.
     """
 
-    def __init__(self, data, n_file, index=None, samples=None, variants=None, reasons=None):
+    def __init__(
+        self,
+        data: np.ndarray,
+        n_file: int,
+        index: np.ndarray | None = None,
+        samples: "pl.DataFrame | None" = None,
+        variants: "pl.DataFrame | None" = None,
+        reasons: np.ndarray | None = None,
+    ):
         index = np.arange(n_file, dtype=np.int64) if index is None else index
         super().__init__(len(index), data.shape[0], samples, variants)
         self._data = data
@@ -92,7 +105,9 @@ class PackedGenotypes(Genotypes):
 
     # -- the protocol ------------------------------------------------------------------------------
 
-    def gradient(self, v, *, screening=False, n_threads=1):
+    def gradient(
+        self, v: ArrayLike, *, screening: ArrayLike = False, n_threads: int = 1
+    ) -> np.ndarray:
         v = np.asarray(v, dtype=np.float64)
         if v.ndim not in (1, 2) or v.shape[0] != self.n_samples:
             raise ValueError(f"v: expected {self.n_samples} entries, found shape {v.shape}")
@@ -129,7 +144,12 @@ class PackedGenotypes(Genotypes):
         worth = self.n_variants * self._n_file >= _THREADS_FROM
         over_ranges(part, self.n_variants, n_threads if worth else 1)
 
-    def columns(self, index, dtype=np.float64, statistics=None):
+    def columns(
+        self,
+        index: ArrayLike,
+        dtype: DTypeLike = np.float64,
+        statistics: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> np.ndarray:
         index = np.ascontiguousarray(index, dtype=np.int64)
         mean, sd = (self.mean, self.sd) if statistics is None else statistics
         # an index out of range is refused below
@@ -139,14 +159,14 @@ class PackedGenotypes(Genotypes):
         _core.decode(self._data, self._n_file, index, mean, inverse_sd, self._index, out)
         return out.T
 
-    def dosages(self, index) -> np.ndarray:
+    def dosages(self, index: ArrayLike) -> np.ndarray:
         """Return the dosages of the SNPs `index` as n x k int8, -1 for missing."""
         index = np.ascontiguousarray(index, dtype=np.int64)
         codes = np.empty((len(index), self.n_samples), dtype=np.uint8)
         _core.decode_codes(self._data, self._n_file, index, self._index, codes)
         return np.array([2, -1, 1, 0], dtype=np.int8)[codes].T
 
-    def subset(self, samples):
+    def subset(self, samples: ArrayLike) -> "PackedGenotypes":
         chosen = as_sample_index(samples, self.n_samples)
         reasons = self.reasons.copy()
         # these two depend on the samples and are found again
@@ -166,12 +186,12 @@ class PackedGenotypes(Genotypes):
             part._source = (data, n_file, origin[chosen])
         return part
 
-    def sample_missing_rate(self):
+    def sample_missing_rate(self) -> np.ndarray:
         use = self.included.astype(np.uint8)
         missing = _core.sample_missing(self._data, self._n_file, use)[self._index]
         return missing / max(int(use.sum()), 1)
 
-    def duplicate_pairs(self):
+    def duplicate_pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if self._duplicate_pairs is None:
             self._duplicate_pairs = self._find_duplicates()
         return self._duplicate_pairs

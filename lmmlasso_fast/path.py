@@ -6,13 +6,16 @@ does and the duality gap is certified (`path_solver`). Here are the options and 
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast.checks import require_integer
 from lmmlasso_fast.covariates import Design
+from lmmlasso_fast.display import Result, draw
 from lmmlasso_fast.errors import (
     ConvergenceWarning,
     GenotypeError,
@@ -24,9 +27,12 @@ from lmmlasso_fast.path_solver import AT_MAX, PathSolver
 from lmmlasso_fast.problem import Problem, as_penalty_factors, design_of
 from lmmlasso_fast.threads import as_n_threads, blas_cap, blas_threads_for
 
+if TYPE_CHECKING:
+    import polars as pl
+
 
 @dataclass(frozen=True)
-class LassoPath:
+class LassoPath(Result):
     """Solutions for a decreasing sequence of alphas, each with its certificate.
 
     Attributes
@@ -68,7 +74,7 @@ class LassoPath:
 
     alphas: np.ndarray
     mus: np.ndarray
-    coefs: object = field(repr=False)
+    coefs: Any = field(repr=False)
     intercepts: np.ndarray = field(repr=False)
     gammas: np.ndarray = field(repr=False)
     n_active: np.ndarray
@@ -84,6 +90,25 @@ class LassoPath:
     null: NullModel | None = field(repr=False)
     design: Design = field(repr=False)
     dual: np.ndarray = field(repr=False)
+
+    def to_frame(self) -> "pl.DataFrame":
+        """Return one row per alpha: P.path.tsv without the columns of `variance_split`."""
+        import polars as pl
+
+        return pl.DataFrame(
+            {
+                "INDEX": np.arange(len(self.alphas)),
+                "ALPHA": self.alphas,
+                "MU": self.mus,
+                "N_ACTIVE": self.n_active,
+                "DUAL_GAP": self.dual_gaps,
+                "CONVERGED": self.converged,
+            }
+        )
+
+    def plot(self, genotypes: Genotypes | None = None, **options: Any) -> Any:
+        """Draw the coefficients: `lmmlasso_fast.plots.coefficient_path`."""
+        return draw("coefficient_path", self, genotypes, **options)
 
     def at(self, alpha: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return (coef, gamma, dual) at an alpha on or between grid points (`interpolate`)."""
@@ -133,18 +158,18 @@ def interpolate(weights: dict[int, float], values: Callable[[int], np.ndarray]) 
 
 def lasso_path(
     genotypes: Genotypes,
-    y,
+    y: ArrayLike,
     null: NullModel | None = None,
     *,
-    alphas=None,
+    alphas: ArrayLike | None = None,
     n_alphas: int = 100,
     eps: float = 0.01,
     max_active: int | None = None,
     tol: float = 1e-6,
     l1_ratio: float = 1.0,
-    penalty_factors=None,
-    covariates=None,
-    covariate_names=None,
+    penalty_factors: ArrayLike | None = None,
+    covariates: ArrayLike | None = None,
+    covariate_names: Sequence[str] | None = None,
     intercept: bool = True,
     max_iter: int = 50,
     gram_limit: int = 16384,
@@ -252,7 +277,7 @@ class PathOptions:
     max_active: int | None = None
     tol: float = 1e-6
     l1_ratio: float = 1.0
-    penalty_factors: object = field(default=None, repr=False)
+    penalty_factors: ArrayLike | None = field(default=None, repr=False)
     max_iter: int = 50
     gram_limit: int = 16384
     fractions: np.ndarray | None = field(default=None, repr=False)  # of alpha_max: the alphas

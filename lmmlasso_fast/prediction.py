@@ -7,16 +7,23 @@ relationship matrix K* = X* X' / (p scale), so that the random part is X* u with
 effects u = X' V^-1 (y - C gamma - X beta) / (p scale).
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast.covariates import as_numbers
+from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import CovariateError, KinshipError, ModelError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.kinship import Kinship
 from lmmlasso_fast.path import LassoPath, interpolate, interpolation
 from lmmlasso_fast.preprocessing import Transform
+
+if TYPE_CHECKING:
+    import polars as pl
 
 #: SNPs decoded at a time: few enough that they are still in the cache when they are multiplied.
 _BLOCK = 128
@@ -25,7 +32,7 @@ _SAME_MATRIX = 1e-5
 
 
 @dataclass(frozen=True)
-class Prediction:
+class Prediction(Result):
     """Predicted phenotypes of n* samples.
 
     Attributes
@@ -41,9 +48,28 @@ class Prediction:
     snp: np.ndarray
     random: np.ndarray
 
+    def to_frame(self, samples: "pl.DataFrame | None" = None) -> "pl.DataFrame":
+        """Return one row per sample: [FID IID] PRED PRED_COVARIATES PRED_SNP PRED_RANDOM.
+
+        As P.pred.tsv, except that the SNPs' part is of standardised SNPs here and of dosages
+        there; the difference is a constant, in PRED_COVARIATES there.
+        """
+        import polars as pl
+
+        parts = {
+            "PRED": self.total,
+            "PRED_COVARIATES": self.covariates,
+            "PRED_SNP": self.snp,
+            "PRED_RANDOM": self.random,
+        }
+        frame = pl.DataFrame(parts)
+        if samples is None:
+            return frame
+        return pl.concat([samples.select("FID", "IID"), frame], how="horizontal")
+
 
 @dataclass(frozen=True)
-class Model:
+class Model(Result):
     """All that prediction needs, without the training genotypes.
 
     Attributes
@@ -80,17 +106,17 @@ class Model:
         Where predictions are made if no alpha is asked for; None: at the last.
     """
 
-    variants: object = field(repr=False)
+    variants: "pl.DataFrame" = field(repr=False)
     mean: np.ndarray = field(repr=False)
     sd: np.ndarray = field(repr=False)
     alphas: np.ndarray
     alpha_max: float
-    coefs: object = field(repr=False)
+    coefs: Any = field(repr=False)
     gammas: np.ndarray = field(repr=False)
     covariate_names: tuple[str, ...]
     random: str
     random_effects: np.ndarray = field(repr=False)
-    samples: object = field(repr=False)
+    samples: "pl.DataFrame | None" = field(repr=False)
     kinship_scale: float
     transform: Transform
     log_delta: float | None
@@ -100,13 +126,22 @@ class Model:
     covariate_levels: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     default_alpha: float | None = None
 
+    def to_frame(self, alpha: float | None = None) -> "pl.DataFrame":
+        """Return one row per SNP that is active at an alpha: ID A1 BETA, as P.score.tsv."""
+        import polars as pl
+
+        coef = self.coef_at(alpha)
+        snps = np.flatnonzero(coef)
+        beta = pl.Series("BETA", coef[snps] / self.sd[snps])
+        return self.variants[snps].select("ID", "A1").with_columns(beta)
+
     def predict(
         self,
         genotypes: Genotypes,
         *,
         alpha: float | None = None,
-        covariates=None,
-        kinship=None,
+        covariates: ArrayLike | None = None,
+        kinship: ArrayLike | None = None,
         allow_missing: bool = False,
     ) -> Prediction:
         """Predict the samples of `genotypes`.
@@ -139,7 +174,12 @@ class Model:
         return self._predict(genotypes, where, flip, alpha, covariates, kinship)
 
     def predict_in_order(
-        self, genotypes: Genotypes, *, alpha=None, covariates=None, kinship=None
+        self,
+        genotypes: Genotypes,
+        *,
+        alpha: float | None = None,
+        covariates: ArrayLike | None = None,
+        kinship: ArrayLike | None = None,
     ) -> Prediction:
         """Predict from genotypes whose SNPs are, place by place, the training ones.
 
@@ -248,9 +288,9 @@ def build_model(
     genotypes: Genotypes,
     *,
     transform: Transform | None = None,
-    alphas=None,
+    alphas: ArrayLike | None = None,
     phenotype: str = "phenotype",
-    covariate_levels=None,
+    covariate_levels: Mapping[str, Sequence[str]] | None = None,
     default_alpha: float | None = None,
     n_threads: int = 1,
 ) -> Model:

@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lmmlasso_fast.display import Result, one_row
 from lmmlasso_fast.errors import ModelError, PhenotypeError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 METHODS = ("none", "boxcox", "rint")
 LAMBDA_BOUNDS = (-5.0, 5.0)
@@ -14,7 +18,7 @@ BLOM_OFFSET = 3 / 8
 
 
 @dataclass(frozen=True, eq=False)
-class Transform:
+class Transform(Result):
     """A fitted transformation: forward(y) = (g(y) - mean) / sd.
 
     Attributes
@@ -39,6 +43,10 @@ class Transform:
     mean: float = 0.0
     sd: float = 1.0
     table: tuple[np.ndarray, np.ndarray] | None = None
+
+    def to_frame(self) -> "pl.DataFrame":
+        """Return one row: all but the table."""
+        return one_row(self, ("method", "lambda_", "shift", "scale", "mean", "sd"))
 
     def forward(self, y: np.ndarray) -> np.ndarray:
         """Transform phenotypes, those of other samples included.

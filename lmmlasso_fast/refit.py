@@ -21,11 +21,14 @@ continuously with beta. docs/delta.md has the comparison.
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast.checks import require_integer
 from lmmlasso_fast.covariates import Design, independent_columns
+from lmmlasso_fast.display import Result, draw
 from lmmlasso_fast.errors import ConvergenceWarning, InputError, PhenotypeError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.null_model import NullModel, as_phenotype, fit_null_on_grid
@@ -33,12 +36,15 @@ from lmmlasso_fast.path import LassoPath, PathOptions, solve_path
 from lmmlasso_fast.problem import as_penalty_factors, design_of
 from lmmlasso_fast.threads import as_n_threads, blas_cap, blas_threads_for
 
+if TYPE_CHECKING:
+    import polars as pl
+
 #: A change of log delta up to this is none: h2 moves by at most a quarter of it.
 SETTLED = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class RefittedPath:
+class RefittedPath(Result):
     """Solutions at decreasing fractions of alpha_max, each with its own delta.
 
     Attributes
@@ -75,9 +81,31 @@ class RefittedPath:
     dual_gaps: np.ndarray = field(repr=False)
     n_rounds: np.ndarray
     settled: np.ndarray
-    coefs: object = field(repr=False)
+    coefs: Any = field(repr=False)
     nulls: tuple[NullModel, ...] = field(repr=False)
     _paths: tuple[LassoPath, ...] = field(repr=False)
+
+    def to_frame(self) -> "pl.DataFrame":
+        """Return one row per step."""
+        import polars as pl
+
+        return pl.DataFrame(
+            {
+                "INDEX": np.arange(len(self.alphas)),
+                "FRACTION": self.fractions,
+                "ALPHA": self.alphas,
+                "LOG_DELTA": self.log_delta,
+                "H2": self.h2,
+                "N_ACTIVE": self.n_active,
+                "DUAL_GAP": self.dual_gaps,
+                "N_ROUNDS": self.n_rounds,
+                "SETTLED": self.settled,
+            }
+        )
+
+    def plot(self, genotypes: Genotypes | None = None, **options: Any) -> Any:
+        """Draw the coefficients: `lmmlasso_fast.plots.coefficient_path`."""
+        return draw("coefficient_path", self, genotypes, **options)
 
     def at(self, k: int) -> LassoPath:
         """Return step k as a path of one alpha, for `build_model`, `variance_split` and the like.
@@ -95,16 +123,16 @@ class RefittedPath:
 
 def refit_path(
     genotypes: Genotypes,
-    y,
+    y: ArrayLike,
     null: NullModel,
     *,
     n_alphas: int = 20,
     eps: float = 0.05,
-    fractions=None,
+    fractions: ArrayLike | None = None,
     max_active: int | None = None,
     tol: float = 1e-6,
     l1_ratio: float = 1.0,
-    penalty_factors=None,
+    penalty_factors: ArrayLike | None = None,
     max_rounds: int = 20,
     n_threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,

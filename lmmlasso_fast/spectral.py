@@ -2,12 +2,18 @@
 
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import DataWarning, KinshipError
 from lmmlasso_fast.threads import blas_cap, blas_threads_for
 from lmmlasso_fast.tridiagonal import Profile, profile
+
+if TYPE_CHECKING:
+    import polars as pl
 
 #: An eigenvalue below minus this share of the largest means that the matrix is not a covariance;
 #: above it (float32 or pairwise-complete kinship files) it is clipped to zero ...
@@ -17,7 +23,7 @@ _WORTH_A_WARNING = 1e-6
 
 
 @dataclass(frozen=True)
-class Spectrum:
+class Spectrum(Result):
     """K = U diag(s) U', s ascending and not negative.
 
     Attributes
@@ -29,16 +35,24 @@ class Spectrum:
     U: np.ndarray
     s: np.ndarray
 
+    def to_frame(self) -> "pl.DataFrame":
+        """Return the eigenvalues, ascending as they are, and each one's share of their sum."""
+        import polars as pl
+
+        return pl.DataFrame({"EIGENVALUE": self.s, "SHARE": self.s / self.s.sum()})
+
     def rotate(self, B: np.ndarray) -> np.ndarray:
         """Return U'B for a vector or n x k."""
         return self.U.T @ B
 
-    def profile(self, rows: np.ndarray, deltas) -> Profile:
+    def profile(self, rows: np.ndarray, deltas: ArrayLike) -> Profile:
         """Return what the likelihood needs, as `Tridiagonal.profile`."""
         return profile(self.s, np.zeros(len(self.s) - 1), rows, deltas)
 
 
-def decompose(K, *, n_threads: int | None = None, rounding: float = _WORTH_A_WARNING) -> Spectrum:
+def decompose(
+    K: Any, *, n_threads: int | None = None, rounding: float = _WORTH_A_WARNING
+) -> Spectrum:
     """Decompose a symmetric matrix: K = U diag(s) U'.
 
     NumPy's eigh (LAPACK dsyevd) releases the GIL; SciPy's holds it. Below 3,000 samples one BLAS

@@ -5,17 +5,20 @@ and standard deviations, refits delta, and follows the Lasso path until `n_activ
 By default replicates come in complementary pairs: 2k and 2k + 1 share no individual.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast import error_bounds
 from lmmlasso_fast.checks import is_integer, require_integer
+from lmmlasso_fast.display import Result, draw, name_snps
 from lmmlasso_fast.errors import InputError, LMMLassoError
 from lmmlasso_fast.genotypes import Genotypes
-from lmmlasso_fast.kinship import kinship
+from lmmlasso_fast.kinship import Kinship, kinship
 from lmmlasso_fast.lazy import computed_once
 from lmmlasso_fast.ld import LDGroups, clump
 from lmmlasso_fast.parallel import each, poll
@@ -24,9 +27,12 @@ from lmmlasso_fast.path_solver import PathSolver
 from lmmlasso_fast.problem import Problem, as_penalty_factors
 from lmmlasso_fast.study import Part, Study, make_study
 
+if TYPE_CHECKING:
+    import polars as pl
+
 
 @dataclass(frozen=True, eq=False)
-class StabilityResult:
+class StabilityResult(Result):
     """Selection frequencies over subsamples.
 
     Attributes
@@ -84,6 +90,24 @@ class StabilityResult:
     failures: dict[int, str]
     converged: np.ndarray = field(repr=False)
     _results: list[dict] = field(repr=False)
+
+    def to_frame(self, genotypes: Genotypes | None = None) -> "pl.DataFrame":
+        """Return P.stability.tsv: the SNPs that were ever selected, the most frequent first."""
+        return self.frame_of(self.selected(1 / (2 * self.n_replicates)), genotypes)
+
+    def frame_of(self, snps: np.ndarray, genotypes: Genotypes | None = None) -> "pl.DataFrame":
+        """Return SEL_FREQ and LD_GROUP (from 1; 0: none) of some SNPs."""
+        import polars as pl
+
+        p = len(self.frequency)
+        return name_snps(snps, genotypes, p).with_columns(
+            pl.Series("SEL_FREQ", self.frequency[snps]),
+            pl.Series("LD_GROUP", self.groups.of(p)[snps] + 1),
+        )
+
+    def plot(self, genotypes: Genotypes | None = None, **options: Any) -> Any:
+        """Draw the frequencies along the path: `lmmlasso_fast.plots.stability_path`."""
+        return draw("stability_path", self, genotypes, **options)
 
     def bound(self, cutoff: float, assumption: str = "unimodal") -> float:
         """Return the bound on the expected number of falsely selected SNPs, E[V].
@@ -181,23 +205,23 @@ class Plan:
 
 def stability_selection(
     genotypes: Genotypes,
-    y,
-    K=None,
+    y: ArrayLike,
+    K: Kinship | ArrayLike | None = None,
     *,
     n_active: int = 20,
-    alphas=None,
+    alphas: ArrayLike | None = None,
     n_replicates: int = 100,
     fraction: float = 0.5,
     complementary: bool = True,
     seed: int = 0,
     n_jobs: int | None = None,
-    covariates=None,
-    covariate_names=None,
+    covariates: ArrayLike | None = None,
+    covariate_names: Sequence[str] | None = None,
     intercept: bool = True,
     random_effect: bool = True,
     method: str = "ml",
     log_delta: float | None = None,
-    penalty_factors=None,
+    penalty_factors: ArrayLike | None = None,
     l1_ratio: float = 1.0,
     n_alphas: int = 100,
     eps: float = 0.01,

@@ -1,16 +1,22 @@
 """How the variance of the phenotype splits along the path."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from lmmlasso_fast.display import Result, draw
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.null_model import as_phenotype
 from lmmlasso_fast.path import LassoPath
 
+if TYPE_CHECKING:
+    import polars as pl
+
 
 @dataclass(frozen=True)
-class VarianceSplit:
+class VarianceSplit(Result):
     """Shares of the variance at every alpha; snp + random + noise = 1.
 
     Attributes
@@ -30,8 +36,25 @@ class VarianceSplit:
     noise: np.ndarray
     total: np.ndarray
 
+    def to_frame(self) -> "pl.DataFrame":
+        """Return one row per alpha: the columns VAR_ of P.path.tsv, shares of VAR_TOTAL."""
+        import polars as pl
 
-def variance_split(path: LassoPath, genotypes: Genotypes, y) -> VarianceSplit:
+        return pl.DataFrame(
+            {
+                "VAR_SNP": self.snp,
+                "VAR_RANDOM": self.random,
+                "VAR_NOISE": self.noise,
+                "VAR_TOTAL": self.total,
+            }
+        )
+
+    def plot(self, path: LassoPath, **options: Any) -> Any:
+        """Draw the split along its path: `lmmlasso_fast.plots.variance_split`."""
+        return draw("variance_split", path, self, **options)
+
+
+def variance_split(path: LassoPath, genotypes: Genotypes, y: ArrayLike) -> VarianceSplit:
     """Split the variance of the analysed samples at every alpha of a path.
 
     Without active SNPs this is the null model's split by maximum likelihood: random = h2.

@@ -240,6 +240,8 @@ def variants_of(small) -> dict[str, Path]:
     (folder / "swapped.bim").write_text("".join("\t".join(row) + "\n" for row in bim))
     ids = small.samples.select("FID", "IID")
     ids[:60].write_csv(folder / "some.txt", separator="\t", include_header=False)
+    rows = [(*pair, "p" if k % 2 else "0", "m") for k, pair in enumerate(ids.rows())]
+    (folder / "parents.txt").write_text("".join(" ".join(row) + "\n" for row in rows))
     (folder / "snps.txt").write_text("\n".join(small.variants["ID"][:100]) + "\n")
     short = small.dosages[:, :-1]
     write_plink(folder / "short", short, small.samples, small.variants[:-1])

@@ -130,6 +130,52 @@ def kinship_rrm_new(X_new, X, p, scale=1.0):
     return X_new @ X.T / (p * scale)
 
 
+def kinship_by_estimator(dosage, estimator):
+    """K of n samples, not scaled, by the formula; pair by pair, SNP by SNP."""
+    X, mean, sd = standardise(dosage)
+    D, mean, sd = dosage[:, sd > 0], mean[sd > 0], sd[sd > 0]
+    if estimator == "rrm":
+        return kinship_rrm(X, D.shape[1])
+    filled = np.where(np.isnan(D), mean, D)
+    if estimator == "centred":
+        return (filled - mean) @ (filled - mean).T / D.shape[1]
+    if estimator == "standardised":
+        Z = (filled - mean) / filled.std(axis=0)
+        return Z @ Z.T / D.shape[1]
+    K = np.empty((len(D), len(D)))
+    for i, a in enumerate(D):
+        for k, b in enumerate(D):
+            if estimator == "ibs":
+                terms = 1 - np.abs(a - b) / 2
+            else:  # gcta
+                q = mean / 2
+                terms = (a - 2 * q) * (b - 2 * q) / (2 * q * (1 - q))
+            K[i, k] = np.nanmean(terms)
+    return K
+
+
+def kinship_pedigree(parents):
+    """2 phi of individuals 0 ... n - 1 with parents[i] = (father, mother) or None, by recursion.
+
+    phi_ii = (1 + phi_fm) / 2; phi_ik = (phi_fk + phi_mk) / 2 with i no ancestor of k.
+    """
+
+    def generation(i):
+        return 1 + max((generation(p) for p in parents[i] if p is not None), default=0)
+
+    def phi(i, k):
+        if i is None or k is None:
+            return 0.0
+        if i == k:
+            return (1 + phi(*parents[i])) / 2
+        if generation(i) < generation(k):
+            i, k = k, i
+        return (phi(parents[i][0], k) + phi(parents[i][1], k)) / 2
+
+    n = len(parents)
+    return np.array([[2 * phi(i, k) for k in range(n)] for i in range(n)])
+
+
 def scale_to_unit_diagonal(K):
     """(K / scale, scale) with scale = mean diagonal of K."""
     scale = np.mean(np.diag(K))

@@ -25,7 +25,7 @@ from problems import (
 )
 
 import lmmlasso_fast as ll
-from lmmlasso_fast import _core, loco_kinships, scan_steps
+from lmmlasso_fast import _core, loco, scan_steps
 from lmmlasso_fast.association import (
     EXACT_GRID,
     association_scan,
@@ -412,7 +412,7 @@ def test_loco_is_a_scan_by_chromosome(exact, method):
 def test_loco_does_not_depend_on_what_is_kept(monkeypatch):
     problem = chromosome_problem(17, ("1", "2", "3"))
     kept = association_scan_loco(problem.genotypes, problem.y)
-    monkeypatch.setattr(loco_kinships, "KEPT_BYTES", 0)
+    monkeypatch.setattr(loco, "KEPT_BYTES", 0)
     assert_same_bits(association_scan_loco(problem.genotypes, problem.y), kept)
 
 

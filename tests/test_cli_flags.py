@@ -150,6 +150,11 @@ def flag_cases(small, command):
         "ld_window": (loose, [*loose, "--ld-window", 0]),
         "partial": plus("--partial"),
         "formats": plus("--format", "grm"),
+        "estimator": plus("--estimator", "ibs"),
+        "pedigree_file": (
+            [*base, "--estimator", "pedigree"],
+            [*base, "--estimator", "pedigree", "--pedigree", f / "parents.txt"],
+        ),
         "exact": plus("--exact"),
         "loco": plus("--loco"),
         "seed": plus("--seed", 2),

@@ -66,8 +66,8 @@ def test_nothing_to_compute_it_from():
     nothing = one.filter(exclude=one.variants["ID"][[1]].to_list())
     with pytest.raises(KinshipError, match=r"no SNP is left .*: 2 monomorphic, 1 exclude; relax"):
         ll.kinship(nothing)
-    with pytest.raises(KinshipError, match="expected 'rrm', found 'ibs'"):
-        ll.kinship(from_array(np.eye(5)), method="ibs")
+    with pytest.raises(KinshipError, match=r"expected 'rrm', .*'ibs', found 'king'"):
+        ll.kinship(from_array(np.eye(5)), "king")
 
 
 def test_the_bits_do_not_depend_on_blas_threads():

@@ -4,7 +4,6 @@ Everything is joined by (FID, IID); what is dropped is counted and said. Phenoty
 samples have share genotypes, kinship and its decomposition.
 """
 
-import string
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from lmmlasso_fast.cli.inputs import (
     fam_path,
+    file_prefixes,
     filter_variants,
     given_kinship,
     keep_samples,
@@ -39,8 +39,6 @@ from lmmlasso_fast.kinship import kinship as compute_kinship
 from lmmlasso_fast.null_model import NullModel, as_phenotype
 from lmmlasso_fast.preprocessing import Transform, transform_phenotype
 from lmmlasso_fast.threads import blas_cap, blas_threads_for
-
-_PLAIN = frozenset(string.ascii_letters + string.digits + "_-.")
 
 
 @dataclass(frozen=True)
@@ -195,7 +193,7 @@ def analyses(run: Run, options: dict) -> Iterator[Analysed]:
         for name, y in phenotypes.items():  # all, before the first one is fitted
             _transform(options, name, y[masks[name]])
     several = len(phenotypes) > 1
-    prefixes = _prefixes(phenotypes) if several else dict.fromkeys(phenotypes, "")
+    prefixes = file_prefixes(phenotypes, "phenotypes") if several else dict.fromkeys(phenotypes, "")
     for prefix in prefixes.values():
         run.require_names(prefix)
     by_samples: dict[bytes, list[str]] = {}
@@ -270,24 +268,6 @@ def _transform(options: dict, name: str, raw: np.ndarray) -> tuple[np.ndarray, T
     with located(f"phenotype {name} of {options['pheno'] or fam_path(options)}"):
         values, transform = transform_phenotype(raw, options["transform"], options["standardize"])
         return as_phenotype(values), transform
-
-
-def _prefixes(names) -> dict[str, str]:
-    """Return for each phenotype what its files' names have between --out and the suffix.
-
-    Names come from a table and may hold anything: what is not a letter, digit, _, - or . becomes _.
-    """
-    prefixes = {
-        name: "".join(c if c in _PLAIN else "_" for c in name).lstrip(".") or "_" for name in names
-    }
-    for prefix in prefixes.values():
-        others = [other for other in prefixes if prefixes[other].lower() == prefix.lower()]
-        if len(others) > 1:
-            raise TableError(
-                f"phenotypes {', '.join(others)}: expected names that make different file names, "
-                f"found {prefix!r} for all of them; rename the columns"
-            )
-    return {name: f"{prefix}." for name, prefix in prefixes.items()}
 
 
 def _read_phenotypes(run, options, genotypes) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ from lmmlasso_fast.cli.recording import EXIT_NOT_CONVERGED, Run, execute
 from lmmlasso_fast.cross_validation import CrossValidation, CvPlan, collect, make_plan, run_folds
 from lmmlasso_fast.errors import InputError, TableError
 from lmmlasso_fast.folds import kinship_groups, make_folds
-from lmmlasso_fast.io.cv_tables import held_out_table, scores_table
+from lmmlasso_fast.io.cv_tables import held_out_table
 from lmmlasso_fast.io.ids import match_samples
 from lmmlasso_fast.io.results import write_table
 from lmmlasso_fast.io.tables import read_table
@@ -123,7 +123,7 @@ def cross_validate_and_write(run: Run, flags: dict, analysed: Analysed) -> None:
     index = _chosen(flags, found)
     _say(run, flags, found, index)
     tables = {
-        "cv.tsv": lambda: scores_table(found),
+        "cv.tsv": found.to_frame,
         "cv_pred.tsv": lambda: held_out_table(found, analysed.genotypes, analysed.raw, index),
     }
     for suffix, make in tables.items():

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lmmlasso_fast.loco_kinships import KEPT_BYTES
+from lmmlasso_fast.loco import KEPT_BYTES
 from lmmlasso_fast.threads import SINGLE_THREAD_BELOW
 
 #: Floating-point operations per second of one ordinary core, in float32 SYRK and in LAPACK,

@@ -1,5 +1,7 @@
 """From flags to files: genotypes with their filters, and kinship matrices that are given."""
 
+import string
+from collections.abc import Iterable
 from contextlib import contextmanager
 from os.path import isfile, splitext
 
@@ -20,6 +22,8 @@ from lmmlasso_fast.io.kinship_files import read_grm, read_kinship
 from lmmlasso_fast.io.plink import read_plink
 from lmmlasso_fast.io.results import write_table
 from lmmlasso_fast.kinship import Kinship
+
+_PLAIN = frozenset(string.ascii_letters + string.digits + "_-.")
 
 
 def open_genotypes(run: Run, options: dict) -> Genotypes:
@@ -144,6 +148,25 @@ def located(where: str):
         yield
     except InputError as error:
         raise type(error)(f"{where}: {error}") from error
+
+
+def file_prefixes(names: Iterable[str], what: str) -> dict[str, str]:
+    """Return for each name what its files' names have between --out and the suffix.
+
+    Names come from a table and may hold anything: what is not a letter, digit, _, - or . becomes _.
+    `what` they name is for the message if two come out the same.
+    """
+    prefixes = {
+        name: "".join(c if c in _PLAIN else "_" for c in name).lstrip(".") or "_" for name in names
+    }
+    for prefix in prefixes.values():
+        others = [other for other in prefixes if prefixes[other].lower() == prefix.lower()]
+        if len(others) > 1:
+            raise TableError(
+                f"{what} {', '.join(others)}: expected names that make different file names, "
+                f"found {prefix!r} for all of them; rename them"
+            )
+    return {name: f"{prefix}." for name, prefix in prefixes.items()}
 
 
 def given_kinship(options: dict) -> str | None:

@@ -15,8 +15,8 @@ from lmmlasso_fast.cli.recording import Run, execute
 from lmmlasso_fast.covariates import as_design
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.results import write_json, write_table
-from lmmlasso_fast.io.scan_tables import loco_content, scan_table
-from lmmlasso_fast.loco_kinships import offered_by_chromosome
+from lmmlasso_fast.io.scan_tables import loco_content
+from lmmlasso_fast.loco import offered_by_chromosome
 from lmmlasso_fast.scan_steps import require_freedom
 
 model_options = options.group(
@@ -97,7 +97,7 @@ def scan_and_write(run: Run, flags: dict, analysed: Analysed) -> AssociationScan
         content = loco_content(found, flags["method"], analysed.transform, n_variants)
         run.write(f"{analysed.prefix}null.json", lambda path: write_json(content, path))
     run.write(
-        f"{analysed.prefix}scan.tsv", lambda path: write_table(scan_table(found, genotypes), path)
+        f"{analysed.prefix}scan.tsv", lambda path: write_table(found.to_frame(genotypes), path)
     )
     return found
 

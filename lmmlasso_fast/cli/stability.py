@@ -271,7 +271,7 @@ def _write(
     _say(run, flags, plan, found, cutoff)
     bounds = stability_tables.bounds_table(found)
     tables = {
-        "stability.tsv": lambda: stability_tables.frequency_table(found, genotypes),
+        "stability.tsv": lambda: found.to_frame(genotypes),
         "stability_path.tsv": lambda: stability_tables.path_table(found, genotypes),
         "loci.tsv": lambda: stability_tables.loci_table(found, genotypes),
         "bounds.tsv": lambda: bounds,

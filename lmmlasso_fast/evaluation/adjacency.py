@@ -1,13 +1,14 @@
 """Whether selected SNPs are neighbours on the map."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast.evaluation.maps import chromosomes
 from lmmlasso_fast.evaluation.snp_lists import as_selected
 from lmmlasso_fast.genotypes import Genotypes
 
 
-def adjacent_share(snps, genotypes: Genotypes) -> float:
+def adjacent_share(snps: ArrayLike, genotypes: Genotypes) -> float:
     """Return the share of selected SNPs whose next SNP on the map is selected as well.
 
     Next is the next SNP of the genotypes, in their order, that is offered to the model, if it is on

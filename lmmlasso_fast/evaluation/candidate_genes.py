@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast.checks import require_integer
+from lmmlasso_fast.display import Result, one_row
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.evaluation.maps import SortedMap
 from lmmlasso_fast.evaluation.nearness import as_window
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Enrichment:
+class Enrichment(Result):
     """Whether selected SNPs are near genes more often than by chance.
 
     Attributes
@@ -50,9 +52,13 @@ class Enrichment:
     n_genes: int
     null: np.ndarray = field(repr=False)
 
+    def to_frame(self) -> "pl.DataFrame":
+        """Return one row: the numbers."""
+        return one_row(self, ("share", "expected", "p_value", "n_snps", "n_near", "n_genes"))
+
 
 def enrichment(
-    snps,
+    snps: ArrayLike,
     genotypes: Genotypes,
     genes: "pl.DataFrame",
     *,

@@ -2,19 +2,25 @@
 
 from dataclasses import dataclass, field
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast.checks import require_integer
+from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.evaluation.loci import Hits
 from lmmlasso_fast.evaluation.nearness import block_length, nearness
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.threads import blas_cap
 
+if TYPE_CHECKING:
+    import polars as pl
+
 
 @dataclass(frozen=True, eq=False)
-class PrecisionRecallCurve:
+class PrecisionRecallCurve(Result):
     """Precision against recall, one point per level of the ranking.
 
     Attributes
@@ -28,7 +34,13 @@ class PrecisionRecallCurve:
     recall: np.ndarray = field(repr=False)
     area: float
 
-    def at(self, recall) -> np.ndarray:
+    def to_frame(self) -> "pl.DataFrame":
+        """Return the points: RECALL, PRECISION."""
+        import polars as pl
+
+        return pl.DataFrame({"RECALL": self.recall, "PRECISION": self.precision})
+
+    def at(self, recall: ArrayLike) -> np.ndarray:
         """Return the precision where this recall is first reached, 0 where it never is.
 
         For the mean of several curves: their precisions at the same recalls.
@@ -60,7 +72,7 @@ def precision_recall(hits: Hits) -> PrecisionRecallCurve:
 
 
 @dataclass(frozen=True, eq=False)
-class RocCurve:
+class RocCurve(Result):
     """True against false positive rate, from (0, 0) over the levels of the ranking to (1, 1).
 
     Attributes
@@ -77,7 +89,18 @@ class RocCurve:
     area: float
     n_negatives: int
 
-    def at(self, false_positive_rate) -> np.ndarray:
+    def to_frame(self) -> "pl.DataFrame":
+        """Return the points: FALSE_POSITIVE_RATE, TRUE_POSITIVE_RATE."""
+        import polars as pl
+
+        return pl.DataFrame(
+            {
+                "FALSE_POSITIVE_RATE": self.false_positive_rate,
+                "TRUE_POSITIVE_RATE": self.true_positive_rate,
+            }
+        )
+
+    def at(self, false_positive_rate: ArrayLike) -> np.ndarray:
         """Return the largest true positive rate at a false positive rate.
 
         Raises

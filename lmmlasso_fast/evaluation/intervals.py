@@ -4,6 +4,7 @@ from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast.errors import InputError
 
@@ -16,7 +17,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def mean_interval(values, level: float = 0.95) -> Interval:
+def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     """Return the mean over repeats and Student's interval for it: mean -+ t sd / sqrt(k).
 
     Parameters
@@ -51,7 +52,7 @@ def mean_interval(values, level: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def paired_interval(a, b, level: float = 0.95) -> Interval:
+def paired_interval(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval:
     """Return `mean_interval` of a - b, two methods on the same repeats.
 
     What makes a repeat easy for both cancels: this decides between two methods, not whether their

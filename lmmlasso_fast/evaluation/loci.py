@@ -3,10 +3,13 @@ defines both.
 """
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lmmlasso_fast.checks import require_integer
+from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.evaluation.nearness import block_length, nearness
 from lmmlasso_fast.evaluation.rankings import Ranking
@@ -14,9 +17,12 @@ from lmmlasso_fast.evaluation.snp_lists import as_snps, require_offered
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.threads import blas_cap
 
+if TYPE_CHECKING:
+    import polars as pl
+
 
 @dataclass(frozen=True, eq=False)
-class Hits:
+class Hits(Result):
     """What a ranking finds, counted by locus (see `lmmlasso_fast.evaluation`).
 
     Attributes
@@ -56,10 +62,19 @@ class Hits:
     window: float | None
     r2: float | None
 
+    def to_frame(self, genotypes: Genotypes | None = None) -> "pl.DataFrame":
+        """Return one row per SNP, the best first: LEVEL, the SNP, LOCUS, FALSE_LOCUS (-1: none)."""
+        import polars as pl
+
+        ranking = Ranking(self.snps, self.level_ends, self.n_variants)
+        return ranking.to_frame(genotypes).with_columns(
+            pl.Series("LOCUS", self.locus), pl.Series("FALSE_LOCUS", self.false_locus)
+        )
+
 
 def hits(
-    ranking,
-    causal,
+    ranking: Ranking | ArrayLike,
+    causal: ArrayLike,
     genotypes: Genotypes,
     *,
     window: float | None = None,

@@ -1,15 +1,22 @@
 """SNPs in an order, the best first: by a score, or by entry into the model."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from lmmlasso_fast.display import Result, name_snps
 from lmmlasso_fast.errors import InputError
+from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.path import LassoPath
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @dataclass(frozen=True, eq=False)
-class Ranking:
+class Ranking(Result):
     """SNPs in the order of a score, with their ties.
 
     Attributes
@@ -26,8 +33,16 @@ class Ranking:
     level_ends: np.ndarray = field(repr=False)
     n_variants: int
 
+    def to_frame(self, genotypes: Genotypes | None = None) -> "pl.DataFrame":
+        """Return one row per SNP, the best first: LEVEL (from 1; equal if tied) and the SNP."""
+        import polars as pl
 
-def rank_snps(scores, *, above: float | None = None) -> Ranking:
+        level = np.searchsorted(self.level_ends, np.arange(len(self.snps)), side="right") + 1
+        names = name_snps(self.snps, genotypes, self.n_variants)
+        return pl.concat([pl.DataFrame({"LEVEL": level}), names], how="horizontal")
+
+
+def rank_snps(scores: ArrayLike, *, above: float | None = None) -> Ranking:
     """Rank SNPs by a score, the highest first, and remember which are tied.
 
     Parameters

@@ -1,25 +1,9 @@
-"""The tables of cross-validation."""
+"""The table of cross-validation beside that of `CrossValidation.to_frame`."""
 
 import numpy as np
 
 from lmmlasso_fast.cross_validation import CrossValidation
 from lmmlasso_fast.genotypes import Genotypes
-
-
-def scores_table(found: CrossValidation):
-    """P.cv.tsv: one row per alpha; EV_k is the score of fold k, repeats one after the other."""
-    import polars as pl
-
-    return pl.DataFrame(
-        {
-            "ALPHA": found.alphas,
-            "N_ACTIVE": found.n_active,
-            "EXPLAINED_VARIANCE": found.explained_variance,
-            "SE": found.se,
-            "CORRELATION": found.correlation,
-        }
-        | {f"EV_{k}": scores for k, scores in enumerate(found.fold_scores, start=1)}
-    )
 
 
 def held_out_table(found: CrossValidation, genotypes: Genotypes, y: np.ndarray, index: int):

@@ -16,7 +16,12 @@ _CHANCE_BELOW = 32
 
 
 def read_plink(
-    prefix=None, *, bed=None, bim=None, fam=None, accept_reference_samples: bool = False
+    prefix: str | os.PathLike | None = None,
+    *,
+    bed: str | os.PathLike | None = None,
+    bim: str | os.PathLike | None = None,
+    fam: str | os.PathLike | None = None,
+    accept_reference_samples: bool = False,
 ) -> PackedGenotypes:
     """Open a PLINK fileset; the genotypes stay on disk, two bits each.
 

@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 
+from lmmlasso_fast.display import snp_columns
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.atomic import atomic_write
 from lmmlasso_fast.null_model import NullModel
@@ -81,20 +82,8 @@ def path_table(path: LassoPath, split: VarianceSplit, further: dict | None = Non
     """P.path.tsv: one row per alpha; `further` are more columns."""
     import polars as pl
 
-    return pl.DataFrame(
-        {
-            "INDEX": np.arange(len(path.alphas)),
-            "ALPHA": path.alphas,
-            "MU": path.mus,
-            "N_ACTIVE": path.n_active,
-            "DUAL_GAP": path.dual_gaps,
-            "CONVERGED": path.converged,
-            "VAR_SNP": split.snp,
-            "VAR_RANDOM": split.random,
-            "VAR_NOISE": split.noise,
-            **(further or {}),
-        }
-    )
+    parts = [path.to_frame(), split.to_frame().drop("VAR_TOTAL"), pl.DataFrame(further or {})]
+    return pl.concat(parts, how="horizontal")
 
 
 def coefficient_table(path: LassoPath, genotypes: Genotypes):
@@ -139,21 +128,6 @@ def score_table(genotypes: Genotypes, coef: np.ndarray):
     return ids.with_columns(pl.Series("BETA", coef[snps] / genotypes.sd[snps]))
 
 
-def snp_columns(genotypes: Genotypes, snps: np.ndarray):
-    """CHROM POS ID EFFECT_ALLELE OTHER_ALLELE EAF of some SNPs."""
-    import polars as pl
-
-    frame = genotypes.variants[np.asarray(snps, dtype=np.int64)]
-    return frame.select(
-        "CHROM",
-        "POS",
-        "ID",
-        pl.col("A1").alias("EFFECT_ALLELE"),
-        pl.col("A2").alias("OTHER_ALLELE"),
-        pl.Series("EAF", genotypes.frequency[snps]),
-    )
-
-
 def effect_columns(genotypes: Genotypes, snps: np.ndarray, coef: np.ndarray):
     """BETA per copy of the effect allele and BETA_STD per standard deviation."""
     import polars as pl
@@ -166,11 +140,8 @@ def prediction_table(samples, prediction: Prediction, offset: float):
     from it, is in PRED_COVARIATES, so that the parts add up."""
     import polars as pl
 
-    return samples.select("FID", "IID").with_columns(
-        pl.Series("PRED", prediction.total),
-        pl.Series("PRED_COVARIATES", prediction.covariates - offset),
-        pl.Series("PRED_SNP", prediction.snp + offset),
-        pl.Series("PRED_RANDOM", prediction.random),
+    return prediction.to_frame(samples).with_columns(
+        pl.col("PRED_COVARIATES") - offset, pl.col("PRED_SNP") + offset
     )
 
 

@@ -1,17 +1,11 @@
-"""The tables of stability selection."""
+"""The tables of stability selection, beside that of `StabilityResult.to_frame`."""
 
 import numpy as np
 
 from lmmlasso_fast.error_bounds import ASSUMPTIONS
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.genotypes import Genotypes
-from lmmlasso_fast.io.results import snp_columns
 from lmmlasso_fast.stability import StabilityResult
-
-
-def frequency_table(found: StabilityResult, genotypes: Genotypes):
-    """P.stability.tsv: the SNPs that were ever selected, the most frequent first."""
-    return _with_frequency(found, genotypes, found.selected(1 / (2 * found.n_replicates)))
 
 
 def selected_table(found: StabilityResult, genotypes: Genotypes, cutoff: float):
@@ -19,7 +13,7 @@ def selected_table(found: StabilityResult, genotypes: Genotypes, cutoff: float):
     import polars as pl
 
     snps = found.selected(cutoff)
-    table = _with_frequency(found, genotypes, snps)
+    table = found.frame_of(snps, genotypes)
     missing = pl.Series("N_MISSING", genotypes.n_missing[snps])
     return table.insert_column(table.columns.index("EAF") + 1, missing)
 
@@ -112,13 +106,4 @@ def replicates_table(found: StabilityResult):
             "CONVERGED": found.converged,
             "FAILED": np.isin(np.arange(found.n_replicates), list(found.failures)),
         }
-    )
-
-
-def _with_frequency(found: StabilityResult, genotypes: Genotypes, snps: np.ndarray):
-    import polars as pl
-
-    return snp_columns(genotypes, snps).with_columns(
-        pl.Series("SEL_FREQ", found.frequency[snps]),
-        pl.Series("LD_GROUP", found.groups.of(genotypes.n_variants)[snps] + 1),
     )

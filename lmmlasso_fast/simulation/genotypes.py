@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lmmlasso_fast.display import Result
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.plink_write import encode
 from lmmlasso_fast.packed import PackedGenotypes
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SimulatedGenotypes:
+class SimulatedGenotypes(Result):
     """Genotypes of samples from several populations, with what they were drawn from.
 
     Attributes
@@ -47,6 +48,14 @@ class SimulatedGenotypes:
     samples: "pl.DataFrame"
     variants: "pl.DataFrame"
     family: NDArray[np.int64]
+
+    def to_frame(self) -> "pl.DataFrame":
+        """Return one row per sample: FID IID POPULATION FAMILY."""
+        import polars as pl
+
+        return self.samples.with_columns(
+            pl.Series("POPULATION", self.population), pl.Series("FAMILY", self.family)
+        )
 
     def genotypes(self) -> Genotypes:
         """Return them as everything else takes them: packed, with samples and variants."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import GenotypeError, InputError
 from lmmlasso_fast.io.plink_write import check_dosages, encode
 from lmmlasso_fast.packed import PackedGenotypes
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SimulatedPhenotype:
+class SimulatedPhenotype(Result):
     """A phenotype y = snp_part + structure_part + noise_part, with the truth behind it.
 
     Attributes
@@ -56,6 +57,19 @@ class SimulatedPhenotype:
     variance_snp: float
     variance_structure: float
     variance_noise: float
+
+    def to_frame(self) -> "pl.DataFrame":
+        """Return one row per sample: Y, the sum of Y_SNP, Y_STRUCTURE, Y_NOISE."""
+        import polars as pl
+
+        return pl.DataFrame(
+            {
+                "Y": self.y,
+                "Y_SNP": self.snp_part,
+                "Y_STRUCTURE": self.structure_part,
+                "Y_NOISE": self.noise_part,
+            }
+        )
 
 
 def simulate_phenotype(
