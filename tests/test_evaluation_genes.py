@@ -144,6 +144,18 @@ def test_enriched_snps_have_small_p_values_and_seeds_count():
     assert not np.array_equal(other.null, found.null)
 
 
+def test_a_seed_has_the_same_shifts_for_every_selection():
+    """The shifts of a chromosome do not depend on what is selected on another one."""
+    genotypes = on_map(range(1, 41), ["1"] * 20 + ["2"] * 20)
+    table = genes(("1", 0, 5), ("2", 20, 29))
+    first, second, both = (
+        enrichment(snps, genotypes, table, window=0, n_permutations=200, seed=5)
+        for snps in ([3], [30], [3, 30])
+    )
+    assert_allclose(first.null + second.null, 2 * both.null)
+    assert len(np.unique(both.null)) == 3
+
+
 def test_names_of_chromosomes():
     genotypes = on_map([10, 20, 30], ["5", "5", "X"])
     fine = enrichment([0], genotypes, genes(("5", 5, 10), ("7", 5, 10)), window=0)
@@ -204,6 +216,8 @@ def test_bed_files(tmp_path):
         (b"1 1.5 4\n", 1, "whole numbers", "'1.5' and '4'"),
         (b"chrom start end\n", 1, "whole numbers", "'start' and 'end'"),
         (b"1 1 99999999999999999999\n", 1, "whole numbers", "99999999999999999999"),
+        (b"1 1 " + b"9" * 5000 + b"\n", 1, "whole numbers", "'1' and '999"),
+        ("1 \u0661 4\n".encode(), 1, "whole numbers", "'\u0661' and '4'"),
         (b"", None, "at least one line", "none"),
         (b"# nothing\n\n", None, "at least one line", "none"),
         (b"\x6c\x1b\x01\x00\xff", 1, "UTF-8 text", "a NUL byte"),

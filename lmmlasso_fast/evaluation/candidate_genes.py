@@ -81,6 +81,7 @@ def enrichment(
         Base pairs.
     n_permutations : int, default 10,000
     seed : int, default 0
+        The same seed, map and n_permutations make the same shifts, whatever is selected.
 
     Raises
     ------
@@ -118,10 +119,10 @@ def enrichment(
         upto = np.searchsorted(position[chosen], last[rows], side="right")
         is_found[rows] = upto > np.searchsorted(position[chosen], first[rows])
         expected += len(chosen) * near.mean()
-        if len(chosen):
-            places = rng.integers(0, b - a, n_permutations)
-            for k in chosen:
-                n_near += near[(places + k) % (b - a)]
+        # drawn whatever is selected: a seed has the same shifts for every selection
+        places = rng.integers(0, b - a, n_permutations)
+        for k in chosen:
+            n_near += near[(places + k) % (b - a)]
     observed, n_snps = int(is_near[place].sum()), len(snps)
     scale = 1 / n_snps if n_snps else np.nan
     return Enrichment(

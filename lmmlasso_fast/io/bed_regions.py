@@ -1,6 +1,7 @@
 """Lists of genes or other regions in the BED format (text; not PLINK's genotypes of that name)."""
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 from lmmlasso_fast.errors import TableError
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
 #: First words of lines that are not regions.
 _HEADERS = (b"browser", b"track")
+#: More digits than a position has are no number here: `int` refuses thousands of them.
+_WHOLE = re.compile("[0-9]{1,19}")
 
 
 def read_bed(path: str | os.PathLike) -> "pl.DataFrame":
@@ -56,7 +59,7 @@ def read_bed(path: str | os.PathLike) -> "pl.DataFrame":
                 advice="correct the line, or check that this is a BED file",
                 line=number,
             )
-        start, end = (int(value) if value.isdecimal() else -1 for value in fields[1:3])
+        start, end = (int(value) if _WHOLE.fullmatch(value) else -1 for value in fields[1:3])
         if not 0 <= start <= end < 1 << 62:
             raise text.failure(
                 "start and end",
