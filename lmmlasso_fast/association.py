@@ -247,7 +247,7 @@ def association_scan_loco(
     Parameters
     ----------
     genotypes : Genotypes, n samples x p SNPs
-        Of at least two chromosomes; their names may be any text.
+        Of at least two chromosomes; their names may be any text (in a .bim file without blanks).
     y : array_like, shape (n,)
     covariates, covariate_names, intercept
         As in `fit_null`.
@@ -284,7 +284,7 @@ def association_scan_loco(
     if len(names) < 2:
         raise InputError(
             f"leave one chromosome out: expected SNPs on at least two chromosomes, found only "
-            f"{names[0]!r}; take association_scan"
+            f"{names[0]!r}; take association_scan (on the command line leave --loco out)"
         )
     done = Progress(progress, len(data.snps))
     products = ProductsByChromosome(genotypes, snps, n_threads)

@@ -428,7 +428,7 @@ def test_loco_finds_more_than_a_kinship_with_the_snp_itself():
 
 def test_loco_of_one_chromosome_is_an_error():
     problem = chromosome_problem(19, ("only",))
-    with pytest.raises(InputError, match="at least two chromosomes, found only 'only'"):
+    with pytest.raises(InputError, match="at least two chromosomes, found only 'only'; take assoc"):
         association_scan_loco(problem.genotypes, problem.y)
     of_two = chromosome_problem(19).genotypes
     with pytest.raises(InputError, match="found only '2'"):

@@ -269,6 +269,7 @@ def test_loco_of_one_chromosome_is_refused(small, tmp_path):
     one = [*small.base, "--loco", "--chr", "2", "--out", tmp_path / "P"]
     message = refused(*one, code=3)
     assert "expected SNPs on at least two chromosomes, found only '2'" in message
+    assert message.endswith("(on the command line leave --loco out)")
     assert not results(tmp_path / "P")
 
 
