@@ -161,7 +161,13 @@ def test_bim_repeated_ids_are_accepted(write):
 
 
 @pytest.mark.parametrize(
-    ("row", "found"), [("1 rs3 0 3 A", "5"), ("1 rs3 0 3 A G x", "7"), ("1\t\t0\t3\tA\tG", "5")]
+    ("row", "found"),
+    [
+        ("1 rs3 0 3 A", "5"),
+        ("1 rs3 0 3 A G x", "7"),
+        ("1\t\t0\t3\tA\tG", "5"),
+        ("chr 1\trs3\t0\t3\tA\tG", "7"),  # a space separates as a tab does, for PLINK too
+    ],
 )
 def test_bim_wrong_column_count(write, row, found):
     refused_bim(write(f"{BIM}\n{row}\n{BIM}"), line=4, expected="6 separated", found=found)

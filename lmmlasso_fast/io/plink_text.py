@@ -53,7 +53,8 @@ def read_bim(path: str | os.PathLike) -> "pl.DataFrame":
     Parameters
     ----------
     path : path
-        A .bim file: no header, six columns separated by spaces or tabs.
+        A .bim file: no header, six columns separated by spaces or tabs. As in PLINK either
+        separates, so that no field has a space in it.
 
     Returns
     -------
