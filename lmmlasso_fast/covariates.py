@@ -119,7 +119,7 @@ def _require_freedom(n: int, n_columns: int) -> None:
     if n - n_columns < 1:
         raise CovariateError(
             f"covariates: expected fewer independent columns than samples, found {n_columns} "
-            f"and {n}"
+            f"and {n}; leave some of them out, or take more samples"
         )
 
 

@@ -262,7 +262,10 @@ def as_phenotype(y, n: int | None = None) -> np.ndarray:
     if len(y) < 3:
         raise PhenotypeError(f"phenotype: expected at least 3 samples, found {len(y)}")
     if y.min() == y.max():
-        raise PhenotypeError(f"phenotype: expected at least two values, found only {float(y[0])!r}")
+        raise PhenotypeError(
+            f"phenotype: expected at least two values, found only {float(y[0])!r}; take samples "
+            "among which it differs, or another phenotype"
+        )
     return y
 
 

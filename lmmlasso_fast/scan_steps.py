@@ -65,11 +65,7 @@ class ScanData:
     @classmethod
     def of(cls, genotypes: Genotypes, y: np.ndarray, design: Design) -> "ScanData":
         n, c = design.matrix.shape
-        if n - c < 2:
-            raise CovariateError(
-                f"covariates: expected a degree of freedom that is left beside a SNP, found {c} "
-                f"independent columns and {n} samples"
-            )
+        require_freedom(design)
         snps = np.flatnonzero(genotypes.included)
         if len(snps) == 0:
             raise GenotypeError(
@@ -84,6 +80,16 @@ class ScanData:
         result = np.full(self.genotypes.n_variants, math.nan)
         result[self.snps] = values
         return result
+
+
+def require_freedom(design: Design) -> None:
+    """Raise CovariateError unless a degree of freedom is left beside a SNP: n - c - 1 > 0."""
+    n, c = design.matrix.shape
+    if n - c < 2:
+        raise CovariateError(
+            f"covariates: expected a degree of freedom that is left beside a SNP, found {c} "
+            f"independent columns and {n} samples; leave some of them out, or take more samples"
+        )
 
 
 class Progress:

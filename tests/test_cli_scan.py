@@ -273,5 +273,24 @@ def test_loco_of_one_chromosome_is_refused(small, tmp_path):
     assert not results(tmp_path / "P")
 
 
+@pytest.mark.parametrize(
+    ("n", "expected"),
+    [
+        (88, "a degree of freedom that is left beside a SNP, found 89 independent columns and 90"),
+        (89, "fewer independent columns than samples, found 90 and 90; leave some of them out, or"),
+    ],
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_too_many_covariates_are_refused_before_the_null_model(small, tmp_path, kind, n, expected):
+    columns = np.random.default_rng(8).standard_normal((n, 90))
+    ids = {name: small.samples[name].to_list() for name in ("FID", "IID")}
+    covar = write_table(tmp_path / "c.tsv", **ids, **{f"c{k}": c for k, c in enumerate(columns)})
+    arguments = [*small.base, "--covar", covar, *KINDS[kind], "--out", tmp_path / "P"]
+    message = refused(*arguments, code=3)
+    assert f"covariates: expected {expected}" in message
+    assert "; leave some of them out, or take more samples" in message
+    assert "null model" not in log(tmp_path / "P")
+
+
 def test_it_is_a_command():
     assert "scan" in list(main.commands)

@@ -327,7 +327,7 @@ def test_names_must_be_as_many_as_columns():
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (lambda y: np.ones(12), "at least two values"),
+        (lambda y: np.ones(12), "at least two values, found only 1.0; take samples"),
         (lambda y: np.where(np.arange(12) == 5, np.nan, y), "nan at position 5"),
         (lambda y: np.where(np.arange(12) == 5, -np.inf, y), "inf at position 5"),
         (lambda y: np.ma.masked_array(y, np.arange(12) == 5), "nan at position 5"),

@@ -1,5 +1,7 @@
 """`lmmlasso scan`: every SNP tested by itself."""
 
+import warnings
+
 import click
 import numpy as np
 
@@ -10,10 +12,12 @@ from lmmlasso_fast.cli.estimate import Scan
 from lmmlasso_fast.cli.inputs import say_estimate
 from lmmlasso_fast.cli.null import fit_null_model
 from lmmlasso_fast.cli.run import Run, execute
+from lmmlasso_fast.covariates import as_design
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.results import write_json, write_table
 from lmmlasso_fast.io.scan_tables import loco_content, scan_table
 from lmmlasso_fast.loco_kinships import offered_by_chromosome
+from lmmlasso_fast.scan_steps import require_freedom
 
 model_options = options.group(
     click.option(
@@ -68,6 +72,7 @@ def scan_and_write(run: Run, flags: dict, analysed: Analysed) -> AssociationScan
     """Everything of `scan` after the input; has the result files written."""
     if flags["exact"]:
         flags = flags | {"method": "reml"}
+    _require_freedom(analysed)
     run.scan = Scan(_n_kinships(flags, analysed.genotypes), flags["exact"])
     if flags["loco"] or flags["no_kinship"]:
         say_estimate(run, flags, analysed.genotypes)
@@ -97,6 +102,14 @@ def scan_and_write(run: Run, flags: dict, analysed: Analysed) -> AssociationScan
         f"{analysed.prefix}scan.tsv", lambda path: write_table(scan_table(found, genotypes), path)
     )
     return found
+
+
+def _require_freedom(analysed: Analysed) -> None:
+    """Refuse too many covariates before anything is fitted and said of a null model."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they come again
+        design = as_design(analysed.covariates, len(analysed.y), names=analysed.covariate_names)
+    require_freedom(design)
 
 
 def _n_kinships(flags: dict, genotypes: Genotypes) -> int:
