@@ -407,6 +407,10 @@ def test_simulate_does_not_overwrite_other_files(tmp_path, suffix):
             "error: --h2-structure: expected between 0 and 0.2 (1 - --h2-snp), found 0.3",
         ),
         (["--n-causal", 0], "error: --h2-snp: expected 0 when --n-causal is 0, found 0.3"),
+        (
+            ["--h2-snp", 0, "--n-causal", 3],
+            "error: --n-causal: expected 0 when --h2-snp is 0, found 3",
+        ),
         (["--n-causal", 21], "error: --n-causal: expected at most"),
     ],
 )

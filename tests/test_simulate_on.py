@@ -66,9 +66,10 @@ def test_parts_have_their_shares(
     genotypes, oracle, background, effects, structure, h2_snp, h2_structure
 ):
     given = {"default": {}, "K": {"K": oracle.K}, "background": {"background": background}}
+    n_causal = 7 if h2_snp else 0
     trait = simulate_on(
         genotypes,
-        n_causal=7,
+        n_causal=n_causal,
         h2_snp=h2_snp,
         h2_structure=h2_structure,
         effects=effects,
@@ -87,7 +88,7 @@ def test_parts_have_their_shares(
     # the truth, on both scales
     assert_allclose(oracle.X[:, trait.causal] @ trait.effects, trait.snp_part, atol=1e-13)
     assert_allclose(trait.effects_per_allele, trait.effects / oracle.sd[trait.causal])
-    assert len(trait.causal) == 7
+    assert len(trait.causal) == n_causal
     assert np.all(np.diff(trait.causal) > 0)
 
 
@@ -414,6 +415,7 @@ def test_effects_that_cancel():
         ({"n_causal": -1}, InputError, "n_causal: expected an integer of at least 0, found -1; "),
         ({"n_causal": 2.0}, InputError, "n_causal: expected an integer"),
         ({"n_causal": 0}, InputError, "h2_snp: expected 0 when n_causal is 0"),
+        ({"h2_snp": 0}, InputError, "n_causal: expected 0 when h2_snp is 0, found 10; choose"),
         ({"h2_snp": 1.1}, InputError, "h2_snp: expected between 0 and 1, found 1.1"),
         ({"h2_snp": np.nan}, InputError, "h2_snp: expected between"),
         ({"h2_structure": 0.8}, InputError, r"h2_structure: expected between 0 and 0.7 \(1 - h2"),
@@ -607,7 +609,8 @@ _SIZE = ["--n-samples", 9, "--n-variants", 20]
             "--background changes nothing with --h2-structure 0",
         ),
         *(
-            ([*_SIZE, "--n-causal", 0, "--h2-snp", 0, flag, value], f"{flag} changes nothing with")
+            ([*_SIZE, *none, flag, value], f"{flag} changes nothing with {' '.join(none[:2])};")
+            for none in (["--n-causal", "0", "--h2-snp", "0"], ["--h2-snp", "0"])
             for flag, value in (
                 ("--effects", "equal"), ("--min-frequency", 0.1), ("--min-distance", 10)
             )
@@ -621,6 +624,17 @@ _SIZE = ["--n-samples", 9, "--n-variants", 20]
 def test_flags_that_do_not_go_together(tmp_path, arguments, message):
     assert message in simulate(tmp_path / "P", *arguments, code=2)
     assert results(tmp_path / "P") == {}
+
+
+@pytest.mark.parametrize("existing", [False, True])
+def test_command_without_effects_has_no_causal_snp(small, tmp_path, existing):
+    size = ["--bfile", small.prefix] if existing else _SIZE
+    said = simulate(tmp_path / "P", *size, "--h2-snp", 0)
+    assert "SNPs causal" in said if existing else "0 of them causal" in said
+    assert read(tmp_path / "P.truth.tsv").n_rows == 0
+    y = read(tmp_path / "P.pheno.tsv").Y
+    simulate(tmp_path / "Q", *size, "--h2-snp", 0, "--n-causal", 0)
+    assert_array_equal(read(tmp_path / "Q.pheno.tsv").Y, y)
 
 
 @pytest.mark.parametrize(

@@ -537,7 +537,7 @@ def test_causal_variants_are_polymorphic():
     "arguments",
     [
         {"h2_snp": -0.1}, {"h2_snp": 1.5}, {"h2_structure": 0.8}, {"h2_structure": -0.1},
-        {"n_causal": -1}, {"n_causal": 0}, {"population": np.zeros(400, int)},
+        {"n_causal": -1}, {"n_causal": 0}, {"h2_snp": 0}, {"population": np.zeros(400, int)},
         {"population": np.arange(3)}, {"n_causal": 2.0}, {"effects": "gamma"},
         {"min_frequency": 0.6}, {"min_distance": -1}, {"min_distance": 0.5},
     ],

@@ -27,6 +27,8 @@ from lmmlasso_fast.simulation.semi_empirical import as_background
 
 #: What a simulation writes besides P.truth.tsv, by which its files are told from anybody else's.
 _FILES = ("bed", "bim", "fam", "pheno.tsv")
+#: Causal SNPs, unless --n-causal says how many or --h2-snp that there are none.
+_N_CAUSAL = 10
 #: Flags that name genotypes which exist.
 _EXISTING = ("bfile", "bed", "bim", "fam")
 #: Flags of genotypes that are drawn, and of a phenotype on those that exist.
@@ -89,9 +91,7 @@ _OF_EXISTING = {"accept_reference_samples", "background", "background_name", "mi
 @click.option(
     "--n-causal",
     type=click.IntRange(0),
-    default=10,
-    show_default=True,
-    help="SNPs with an effect.",
+    help="SNPs with an effect [default: 10; 0 with --h2-snp 0].",
 )
 @click.option(
     "--h2-snp",
@@ -190,8 +190,11 @@ def _check(flags: dict) -> None:
         options.ignored({"background_name", "missing_code"}, "without --background")
     if flags["h2_structure"] == 0:
         options.ignored({"background"}, "with --h2-structure 0")
+    of_causal = {"effects", "min_frequency", "min_distance"}
     if flags["n_causal"] == 0:
-        options.ignored({"effects", "min_frequency", "min_distance"}, "with --n-causal 0")
+        options.ignored(of_causal, "with --n-causal 0")
+    if flags["h2_snp"] == 0:
+        options.ignored(of_causal, "with --h2-snp 0")
 
 
 def _simulate(run: Run, flags: dict) -> None:
@@ -207,7 +210,10 @@ def _of_phenotype(flags: dict) -> dict:
     names = {"n_causal", "h2_snp", "h2_structure", "effects", "min_distance", "seed"}
     if flags["min_frequency"] is not None:  # else what each of them has as its default
         names.add("min_frequency")
-    return {name: flags[name] for name in names}
+    arguments = {name: flags[name] for name in names}
+    if flags["n_causal"] is None:
+        arguments["n_causal"] = _N_CAUSAL if flags["h2_snp"] > 0 else 0
+    return arguments
 
 
 def write_simulated(

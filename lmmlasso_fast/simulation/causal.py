@@ -44,6 +44,7 @@ def check_design(
     limits = f"between 0 and {1 - h2_snp:g} (1 - h2_snp)"
     require("h2_structure", h2_structure, in_range, limits)
     require("h2_snp", h2_snp, n_causal > 0 or h2_snp == 0, "0 when n_causal is 0")
+    require("n_causal", n_causal, n_causal == 0 or h2_snp > 0, "0 when h2_snp is 0")
     require("effects", effects, effects in EFFECTS, f"one of {', '.join(EFFECTS)}")
     require("min_frequency", min_frequency, 0 <= min_frequency <= 0.5, "between 0 and 0.5")
     require("min_distance", min_distance, is_integer(min_distance) and min_distance >= 0, count)

@@ -92,7 +92,7 @@ def simulate_phenotype(
     population : integer array, n_samples, optional
         Population of each sample: the background is then population means.
     n_causal : int, default 10
-        Number of causal variants; 0 goes with h2_snp = 0.
+        Number of causal variants; 0 with h2_snp = 0, and only then.
     h2_snp, h2_structure : float, default 0.3
         Variance of the sparse part and of the background, each at least 0, their sum at most 1.
     effects, min_frequency, min_distance

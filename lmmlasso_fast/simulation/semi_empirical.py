@@ -49,7 +49,7 @@ def simulate_on(
     genotypes : Genotypes, n samples x p SNPs
         Real or simulated, packed or dense; decoded block by block.
     n_causal : int, default 10
-        Causal SNPs, of those that are offered to the model; 0 goes with h2_snp = 0.
+        Causal SNPs, of those that are offered to the model; 0 with h2_snp = 0, and only then.
     h2_snp, h2_structure : float, default 0.3
         Variance of the causal SNPs together, and of the structure; each at least 0, their sum at
         most 1.
