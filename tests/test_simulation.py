@@ -14,6 +14,7 @@ from cli_files import lmmlasso
 from numpy.testing import assert_allclose, assert_array_equal
 
 from lmmlasso_fast.errors import GenotypeError, InputError, OutputError
+from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io import plink_write
 from lmmlasso_fast.simulation import (
     GenotypeStream,
@@ -531,6 +532,24 @@ def test_causal_variants_are_polymorphic():
     assert np.all(np.isfinite(trait.y))
     with pytest.raises(InputError, match="n_causal: expected at most 6"):
         simulate_phenotype(dosages, n_causal=7, seed=0)
+
+
+def test_genotypes_of_simulated_ones():
+    drawn = simulate_genotypes(61, 200, missing_rate=0.2, seed=1)
+    genotypes = drawn.genotypes()
+    missing = drawn.dosages < 0
+    assert 0.1 < missing.mean() < 0.3
+    assert_array_equal(genotypes.n_missing, missing.sum(axis=0))
+    given = np.where(missing, np.nan, drawn.dosages)
+    expected = Genotypes.from_array(given, drawn.samples, drawn.variants)
+    assert type(genotypes) is type(expected)
+    every = np.arange(200)
+    assert_array_equal(genotypes.columns(every), expected.columns(every))
+    assert_array_equal(genotypes.reasons, expected.reasons)
+    assert genotypes.samples.equals(drawn.samples)
+    assert genotypes.variants.equals(drawn.variants)
+    whole = simulate_genotypes(61, 200, seed=1).genotypes()
+    assert not whole.n_missing.any()
 
 
 @pytest.mark.parametrize(

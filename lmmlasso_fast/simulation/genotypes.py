@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lmmlasso_fast.genotypes import Genotypes
+from lmmlasso_fast.io.plink_write import encode
+from lmmlasso_fast.packed import PackedGenotypes
 from lmmlasso_fast.simulation.basics import require, variant_blocks
 from lmmlasso_fast.simulation.families import Gametes, crossover_chances, families_within
 from lmmlasso_fast.threads import one_ahead
@@ -23,7 +26,8 @@ class SimulatedGenotypes:
     Attributes
     ----------
     dosages : int8 array, n_samples x n_variants
-        Copies of allele A1; -1 is missing. Contiguous along samples (Fortran order).
+        Copies of allele A1; -1 is missing, which it is not in `Genotypes.from_array`: see
+        `genotypes`. Contiguous along samples (Fortran order).
     population : int64 array, n_samples
         Number of the population of each sample, 0 to n_populations - 1, in ascending order.
     frequencies : float64 array, n_populations x n_variants
@@ -43,6 +47,11 @@ class SimulatedGenotypes:
     samples: "pl.DataFrame"
     variants: "pl.DataFrame"
     family: NDArray[np.int64]
+
+    def genotypes(self) -> Genotypes:
+        """Return them as everything else takes them: packed, with samples and variants."""
+        data, n_samples = encode(self.dosages), len(self.dosages)
+        return PackedGenotypes(data, n_samples, samples=self.samples, variants=self.variants)
 
 
 def simulate_genotypes(
@@ -87,7 +96,8 @@ def simulate_genotypes(
     Returns
     -------
     SimulatedGenotypes
-        `dosages`, `population`, `frequencies`, `samples`, `variants`, `family`.
+        `dosages`, `population`, `frequencies`, `samples`, `variants`, `family`; `genotypes()` has
+        what `kinship`, `lasso_path` and the like take.
 
     Raises
     ------
