@@ -197,9 +197,9 @@ def association_scan(
     Notes
     -----
     With delta fixed, the numerators x'P y have float64's accuracy. The lengths x'P x of more than 3
-    n dosages are sums of float32 products: their relative error, of which the standard errors have
-    half, stays below 1e-6. Without a random effect or an intercept, and for SNPs of which P leaves
-    little, they are float64's.
+    n dosages are sums of float32 products: the relative error of standard errors stays below 1e-6.
+    Without a random effect or an intercept, and for SNPs of which P leaves little or that explain
+    most of y, they are float64's.
 
     References
     ----------
