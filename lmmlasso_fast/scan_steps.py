@@ -7,7 +7,6 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -31,8 +30,10 @@ _BLOCK = 256
 _ARRAYS, _WORKERS_BYTES = 4, 1 << 29
 #: The float32 factor of P costs what the lengths of so many times n SNPs do in float64.
 _WORTH_A_FACTOR = 3
-#: A length x'P x below this share of the largest possible one is computed again in float64.
-_CANCELLED = 1e-4
+#: A length x'P x below this share of that of an average direction is computed again in float64.
+_CANCELLED = 0.03
+#: So is one of a SNP that explains more than this share of y'P y: a small rss has all of its error.
+_MOSTLY = 0.5
 #: Squared share of a SNP's length outside the span of the covariates that is only rounding.
 _IN_SPAN = 1e-14
 #: rss below this share of y'P y is only rounding.
@@ -125,6 +126,7 @@ def with_delta(
         else:
             precision = Precision(data.design.matrix, null.kinship, null.delta)
         v = precision.apply(data.y)
+        yPy = float(data.y @ v)
         in_float32 = (
             null is not None
             and len(snps) > _WORTH_A_FACTOR * len(data.y)
@@ -134,21 +136,22 @@ def with_delta(
     if factor is None:
         xx = norms_of(data.genotypes, snps, precision, n_threads, done)
     else:
-        xx = _float32_norms(data.genotypes, snps, factor, n_threads, done)
-        # ||P|| <= ||P||_F = ||F'F||_F, and x'x = n without missing genotypes
-        largest = factor.norm * (data.genotypes.n_samples - data.genotypes.n_missing[snps])
-        again = np.flatnonzero(xx < _CANCELLED * largest)
+        u = v / math.sqrt(yPy)
+        xx, explained = _float32_norms(data.genotypes, snps, factor, u, n_threads, done)
+        # x'x = n without missing genotypes
+        average = factor.mean * (data.genotypes.n_samples - data.genotypes.n_missing[snps])
+        again = np.flatnonzero((xx < _CANCELLED * average) | (explained > _MOSTLY * xx))
         if len(again):
             xx[again] = norms_of(data.genotypes, snps[again], precision, n_threads)
-    return v, float(data.y @ v), xx
+    return v, yPy, xx
 
 
 @dataclass(frozen=True)
 class _Factor:
-    """F in float32 with P = F F', and the Frobenius norm of P."""
+    """F in float32 with P = F F', and the mean eigenvalue of P."""
 
     matrix: np.ndarray
-    norm: float
+    mean: float
 
 
 def _factor(data: ScanData, precision: Precision) -> _Factor | None:
@@ -164,17 +167,23 @@ def _factor(data: ScanData, precision: Precision) -> _Factor | None:
         return None
     P = precision.apply_rows(np.eye(n))
     P = (P + P.T) / 2
+    mean = float(np.trace(P)) / n
     try:
-        G = np.linalg.cholesky(P + np.trace(P) / n * Q @ Q.T)
+        G = np.linalg.cholesky(P + mean * Q @ Q.T)
     except np.linalg.LinAlgError:
         return None
-    return _Factor((G - Q @ (Q.T @ G)).astype(np.float32), float(np.linalg.norm(P)))
+    return _Factor((G - Q @ (Q.T @ G)).astype(np.float32), mean)
 
 
 def _float32_norms(
-    genotypes: Genotypes, snps: np.ndarray, factor: _Factor, n_threads: int, done: Progress
-) -> np.ndarray:
-    """Return ||F'x||^2, x shifted so that it is zero at the more frequent homozygote.
+    genotypes: Genotypes,
+    snps: np.ndarray,
+    factor: _Factor,
+    u: np.ndarray,
+    n_threads: int,
+    done: Progress,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return ||F'x||^2 and (u'x)^2, x shifted so that it is zero at the more frequent homozygote.
 
     Sums over the many samples that have it are exact then. Of a rare SNP they are most of the sum,
     and rounding would go one way in all of them.
@@ -182,14 +191,17 @@ def _float32_norms(
     mean, sd = genotypes.mean[snps], genotypes.sd[snps]
     shift = ((mean - 2.0 * (mean > 1)) / sd).astype(np.float32)
 
-    def measure(some: slice, norms: np.ndarray) -> None:
+    u = u.astype(np.float32)
+    norms, products = np.empty((2, len(snps)))
+
+    def measure(some: slice) -> None:
         X = genotypes.columns(snps[some], np.float32).T
         X += shift[some, None]
         norms[some] = _core.row_squares(X @ factor.matrix)
+        products[some] = X @ u  # u is orthogonal to the constant, as F is
 
-    norms = np.empty(len(snps))
-    _in_blocks(partial(measure, norms=norms), len(snps), genotypes.n_samples, n_threads, done)
-    return norms
+    _in_blocks(measure, len(snps), genotypes.n_samples, n_threads, done)
+    return norms, products**2
 
 
 def _in_blocks(function, n_snps: int, n_samples: int, n_threads: int, done: Progress) -> None:

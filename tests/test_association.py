@@ -39,6 +39,7 @@ from lmmlasso_fast.errors import (
     PhenotypeError,
     SampleMatchError,
 )
+from lmmlasso_fast.simulation import simulate_genotypes
 
 LOG_DELTAS = [np.nan, -4.0, 0.5, 20.0]  # nan: no random effect
 NUMBERS = ("beta", "se", "chisq", "log10p")
@@ -177,6 +178,40 @@ def test_standard_errors_are_accurate_in_float32(log_delta, n, monkeypatch):
     assert_allclose(fast.beta, exact.beta, rtol=2 * FLOAT32)
     if log_delta > -11:  # there everything is done again
         assert not np.array_equal(fast.se, exact.se, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("n", "p", "log_delta", "options"),
+    [
+        (3, 12, None, {}),
+        (4, 30, None, {"missing_rate": 0.1}),
+        (8, 60, None, {"missing_rate": 0.1}),
+        (300, 2000, -5.0, {"fst": 0.8, "inbred": True}),
+    ],
+)
+def test_standard_errors_of_tiny_and_of_structured_samples(n, p, log_delta, options):
+    """Where float32 is worst: SNPs that explain y, or of which P leaves little."""
+    n_compared = 0
+    for seed in range(40 if n < 300 else 1):
+        drawn = simulate_genotypes(n, p, n_populations=min(n, 4), seed=seed, **options)
+        genotypes = drawn.genotypes()
+        if genotypes.included.sum() <= 3 * n:
+            continue
+        y = np.random.default_rng(seed).standard_normal(n)
+        null = ll.fit_null(y, ll.kinship(genotypes), log_delta=log_delta)
+        scan = association_scan(genotypes, y, null)
+        # in a basis of what is orthogonal to the intercept
+        U = np.linalg.qr(np.ones((n, 1)), mode="complete")[0][:, 1:]
+        L = np.linalg.cholesky(U.T @ (null.kinship.matrix + null.delta * np.eye(n)) @ U)
+        some = np.flatnonzero(scan.tested)
+        Z = np.linalg.solve(L, U.T @ genotypes.columns(some))
+        z = np.linalg.solve(L, U.T @ y)
+        xx = (Z**2).sum(axis=0)
+        rss = np.square(z[:, None] - Z * (z @ Z / xx)).sum(axis=0)
+        se = np.sqrt(rss / (n - 2) / xx) / genotypes.sd[some]
+        assert_allclose(scan.se[some], se, rtol=FLOAT32)
+        n_compared += len(some)
+    assert n_compared > 60
 
 
 def test_what_float32_cannot_do_is_done_again(monkeypatch):

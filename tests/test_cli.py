@@ -65,6 +65,46 @@ def test_null_json(small):
     assert results(small.folder / "null")[".null.json"] == results(small.fit)[".null.json"]
 
 
+def test_files_of_an_earlier_run_that_this_one_does_not_write_are_removed(small, tmp_path):
+    out = ["--out", tmp_path / "P"]
+    quick = [*small.base, "--n-alphas", 3]
+    null = tmp_path / "P.null.json"
+    lmmlasso("scan", *small.base, "--loco", *out)
+    assert null.exists()
+    lmmlasso("scan", *small.base, "--no-kinship", "--chr", "99", *out, code=3)
+    assert null.exists(), "nothing has been replaced"
+    lmmlasso("scan", *small.base, "--no-kinship", *out)
+    assert not null.exists()
+    calibrated = ["--fwer", 0.5, "--n-draws", 5]
+    lmmlasso("fit", *quick, *calibrated, *out)
+    found = null.read_bytes()
+    lmmlasso("scan", *small.base, "--no-kinship", *out)
+    assert null.read_bytes() == found, "it is of another subcommand"
+    assert (tmp_path / "P.calibration.json").exists()
+    lmmlasso("fit", *quick, "--no-kinship", *out)
+    assert not null.exists()
+    assert not (tmp_path / "P.calibration.json").exists()
+    assert (tmp_path / "P.scan.tsv").exists()
+    assert run_json(tmp_path / "P")["files"]["scan.tsv"] == "scan"
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"files": 3}', '{"files": {"x": []}}'])
+def test_an_earlier_record_that_says_nothing(small, tmp_path, content):
+    (tmp_path / "P.run.json").write_text(content)
+    (tmp_path / "P.null.json").write_text("mine")
+    lmmlasso("scan", *small.base, "--no-kinship", "--out", tmp_path / "P")
+    assert (tmp_path / "P.null.json").read_text() == "mine"
+
+
+def test_files_of_other_phenotypes_stay(small, tmp_path):
+    two = ["--bfile", small.prefix, "--pheno", small.folder / "two.tsv"]
+    lmmlasso("scan", *two, "--pheno-name", "Y,Z", "--out", tmp_path / "P")
+    lmmlasso("scan", *two, "--pheno-name", "Y", "--no-kinship", "--out", tmp_path / "P")
+    assert (tmp_path / "P.Y.null.json").exists()
+    lmmlasso("scan", *two, "--pheno-name", "Y,Z", "--no-kinship", "--out", tmp_path / "P")
+    assert not list(tmp_path.glob("P.*.null.json"))
+
+
 def test_run_json(small):
     content = run_json(small.fit)
     assert content["exit"] == {"code": 0, "state": "ok"}

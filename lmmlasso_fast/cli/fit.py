@@ -82,6 +82,8 @@ def fit_and_write(run: Run, flags: dict, analysed: Analysed) -> LassoPath:
     alphas, alpha, further = flags["alphas"], None, {}
     if flags["fwer"] is not None:
         alphas, alpha = _calibrate(run, flags, analysed, null)
+    else:
+        run.leave_out(f"{analysed.prefix}calibration.json")
     path = fit_path(run, flags, analysed, null, alphas)
     if alpha is not None and alpha < path.alphas[-1]:
         run.warn(
@@ -102,6 +104,7 @@ def optional_null_model(run: Run, flags: dict, analysed: Analysed) -> NullModel 
     """Fit the null model; None with --no-kinship."""
     if flags["no_kinship"]:
         say_estimate(run, flags, analysed.genotypes)
+        run.leave_out(f"{analysed.prefix}null.json")
         return None
     return fit_null_model(run, flags, analysed)
 

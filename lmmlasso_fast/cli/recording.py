@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import hashlib
+import json
 import math
 import os
 import platform
@@ -68,6 +69,7 @@ class Run:
         self._outputs: list[tuple[str, Callable[[Path], None]]] = []
         self._renamed: dict[str, str] = {}
         self._written: list[str] = []  # suffixes of the files that are there
+        self._not_written: list[str] = []
         self._timings: dict[str, float] = {}
         self._warnings: list[str] = []
         self._start = time.perf_counter()
@@ -87,6 +89,7 @@ class Run:
                 "result files and its folder must exist"
             ) from error
         remove_stale(out)
+        self._written_by = _written_by(f"{out}.run.json")
         self._write_log(f"lmmlasso {lmmlasso_fast.__version__} ({_core.kernels_name()} kernels)")
         self._write_log("command: " + shlex.join(sys.argv))
 
@@ -176,6 +179,13 @@ class Run:
         finally:
             self._renamed = {}
 
+    def leave_out(self, suffix: str) -> None:
+        """Have an older OUT.suffix deleted with the next files, if this subcommand wrote it.
+
+        It would be taken for a result of this run. That of another subcommand stays.
+        """
+        self._not_written.append(self._renamed.get(suffix, suffix))
+
     def afterwards(self, action: Callable[[], None]) -> None:
         """Have something done once the files are there."""
         self._afterwards.append(action)
@@ -198,6 +208,13 @@ class Run:
             for suffix, writer in self._outputs:
                 writer(Path(f"{self.out}.{suffix}"))
         written = [suffix for suffix, _ in self._outputs]
+        self._written_by |= dict.fromkeys(written, self.command)
+        for suffix in self._not_written:
+            if self._written_by.get(suffix) == self.command:
+                with suppress(OSError):  # deleted by the user, perhaps
+                    os.unlink(f"{self.out}.{suffix}")
+                del self._written_by[suffix]
+        self._not_written.clear()
         if written:
             self.say(f"wrote {self.out}.* ({', '.join(written)})")
             self._written += written
@@ -232,6 +249,8 @@ class Run:
                 "inputs": self.fingerprints(),
                 "outputs": self._written,
                 "counts": self.counts,
+                # the subcommand that wrote each result file last, in this run or an earlier one
+                "files": self._written_by,
                 "kernels": _core.kernels_name(),
                 "threads": self.threads,
                 "blas_threads": blas_threads_for(self._most_samples(), self.threads),
@@ -336,6 +355,15 @@ def _sigterm_raises():
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _written_by(path: str) -> dict[str, str]:
+    """Return what an earlier P.run.json says of P's files: {suffix: subcommand}."""
+    try:
+        files = json.loads(Path(path).read_text(encoding="utf-8"))["files"]
+        return {str(suffix): str(command) for suffix, command in files.items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):  # none, or not ours
+        return {}
 
 
 def _plain(value):

@@ -220,5 +220,7 @@ def _take_step(run: Run, step: Step, flags: dict, analysed: Analysed) -> tuple[i
     renamed = {f"{prefix}{old}": f"{prefix}{new}" for old, new in step.renamed(flags).items()}
     with run.renaming(renamed):
         step.work(run, flags, analysed)
+    if step.command is scan and not renamed:
+        run.leave_out(f"{prefix}scan_null.json")  # that of an earlier run with --loco
     suffixes = run.write_outputs()
     return run.exit_code, suffixes

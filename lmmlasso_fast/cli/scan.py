@@ -96,6 +96,8 @@ def scan_and_write(run: Run, flags: dict, analysed: Analysed) -> AssociationScan
     if flags["loco"]:
         content = loco_content(found, flags["method"], analysed.transform, n_variants)
         run.write(f"{analysed.prefix}null.json", lambda path: write_json(content, path))
+    elif null is None:
+        run.leave_out(f"{analysed.prefix}null.json")
     run.write(
         f"{analysed.prefix}scan.tsv", lambda path: write_table(found.to_frame(genotypes), path)
     )

@@ -229,6 +229,7 @@ def _plan(run: Run, flags: dict, analysed: Analysed, n_replicates: int) -> tuple
     without_path = flags | {"alphas": None, "n_alphas": 0}  # there is none of all samples
     if flags["no_kinship"]:
         say_estimate(run, without_path, analysed.genotypes)
+        run.leave_out(f"{analysed.prefix}null.json")
         return make(random_effect=False), cutoff
     return make(K=fit_null_model(run, without_path, analysed).kinship), cutoff
 
