@@ -86,7 +86,9 @@ def manhattan(
 
 def _check(stability, scan, cutoff, level, n_tests) -> None:
     if stability is None and scan is None:
-        raise InputError("manhattan: expected a stability result or a scan, found neither; give one")
+        raise InputError(
+            "manhattan: expected a stability result or a scan, found neither; give one"
+        )
     for name, value in (("cutoff", cutoff), ("level", level)):
         if value is not None and not 0 < value <= 1:
             raise InputError(f"{name}: expected a number in (0, 1], found {value!r}")

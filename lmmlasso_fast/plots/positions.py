@@ -92,9 +92,7 @@ def lay_out(*tables) -> Layout:
     if one:
         starts = low
     x = starts[code] + (position - low[code]) / np.maximum(high - low, 1.0)[code] * lengths[code]
-    return Layout(
-        chromosomes, starts, starts + lengths, one, snps.with_columns(pl.Series("X", x))
-    )
+    return Layout(chromosomes, starts, starts + lengths, one, snps.with_columns(pl.Series("X", x)))
 
 
 def _natural(name: str) -> list:

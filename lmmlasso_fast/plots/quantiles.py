@@ -48,7 +48,9 @@ def qq(before=None, after=None, *, names=("without kinship", "with kinship"), ax
         for (scan, name), colour in zip(scans, colours, strict=True):
             observed = -np.sort(-_log10_p(scan))
             if len(observed) == 0:
-                raise InputError(f"qq: expected a scan with at least one test, found none in {name}")
+                raise InputError(
+                    f"qq: expected a scan with at least one test, found none in {name}"
+                )
             expected = -np.log10((np.arange(1, len(observed) + 1) - 0.5) / len(observed))
             artists.append(style.points(drawn, expected, observed, color=colour, zorder=2))
             labels.append(f"{name}, λ = {genomic_lambda(scan):.2f}")
@@ -106,8 +108,6 @@ def _degrees(tested) -> int:
     while low < high:  # log10 p grows with df
         middle = (low + high) // 2
         # halfway to the next one: the written numbers may be off in their last digit
-        here, following = (
-            _core.log10_p(np.array([chisq]), df)[0] for df in (middle, middle + 1)
-        )
+        here, following = (_core.log10_p(np.array([chisq]), df)[0] for df in (middle, middle + 1))
         low, high = (low, middle) if log10p <= (here + following) / 2 else (middle + 1, high)
     return low

@@ -81,9 +81,7 @@ def regional(
             if cutoff is not None:
                 style.threshold(drawn[-1], cutoff)
         names = [f"{a:g} to {b:g}" for a, b in zip(_BOUNDS[:-1], _BOUNDS[1:], strict=True)]
-        made = style.legend(
-            drawn[0], artists, [*names[::-1], style.words(lead_name)], beside=True
-        )
+        made = style.legend(drawn[0], artists, [*names[::-1], style.words(lead_name)], beside=True)
         made.set_title("r² to the lead", prop={"size": style.STYLE["legend.fontsize"]})
         drawn[-1].set_xlabel(f"chromosome {style.words(chromosome)} (Mb)", parse_math=False)
         return drawn[0].figure
@@ -92,9 +90,7 @@ def regional(
 def _within(table, chromosome: str, start: int, end: int):
     import polars as pl
 
-    return table.filter(
-        pl.col("CHROM") == str(chromosome), pl.col("POS").is_between(start, end)
-    )
+    return table.filter(pl.col("CHROM") == str(chromosome), pl.col("POS").is_between(start, end))
 
 
 def _rows(genotypes: Genotypes, chromosome: str, start: int, end: int):
