@@ -15,7 +15,7 @@ from lmmlasso_fast.io.ids import match_samples
 from lmmlasso_fast.io.result_files import ResultFiles
 from lmmlasso_fast.plots.style import FORMATS
 
-#: Files of each plot, any of which will do unless `_pictures` says otherwise; for the message.
+#: What plots are drawn from, for a message.
 _NEEDED = (
     "stability.tsv, scan.tsv, path.tsv with coef.tsv, cv.tsv, cv_pred.tsv, stability_path.tsv, "
     "null.json, kinship.npz"
@@ -71,8 +71,8 @@ def plot(**flags):
                 drawn[name] = _drawn(draw)
         if not drawn:
             raise InputError(
-                f"{flags['prefix']}: expected result files such as {_NEEDED}, found none; PREFIX is "
-                "the --out of the command that wrote them"
+                f"{flags['prefix']}: expected result files such as {_NEEDED}, found none; PREFIX "
+                "is the --out of the command that wrote them"
             )
         for name, figure in drawn.items():
             for format in dict.fromkeys(flags["formats"]):

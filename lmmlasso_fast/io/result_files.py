@@ -8,8 +8,8 @@ from lmmlasso_fast.io.text import failure, quote, read_text
 
 #: Columns that are text, whatever is in them; all others are numbers.
 _TEXT = frozenset(
-    "A1 ALLELE0 ALLELE1 CHROM EFFECT_ALLELE FID ID IID KEPT_ID LEAD_ID OTHER_ALLELE REASON "
-    "TEST".split()
+    ("FID", "IID", "CHROM", "ID", "KEPT_ID", "LEAD_ID", "REASON", "TEST")
+    + ("A1", "ALLELE0", "ALLELE1", "EFFECT_ALLELE", "OTHER_ALLELE")
 )
 
 

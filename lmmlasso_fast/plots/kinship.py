@@ -7,6 +7,8 @@ from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.kinship import as_kinship
 from lmmlasso_fast.plots import style
 
+#: Few enough that the picture can be compressed.
+_SHADES = 33
 ORDERS = ("clusters", "eigenvector", "given")
 
 
@@ -54,9 +56,10 @@ def kinship_heatmap(K, *, order: str = "clusters", max_samples: int = 1000, axes
     limit = float(np.quantile(off_diagonal, 0.995)) if len(off_diagonal) else 0.0
     limit = limit or 1.0
     with style.panels(axes, height=3.0) as [drawn]:
-        image = drawn.imshow(
-            matrix, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest"
-        )
+        from matplotlib import colormaps
+
+        colours = colormaps["RdBu_r"].resampled(_SHADES)
+        image = drawn.imshow(matrix, cmap=colours, vmin=-limit, vmax=limit, interpolation="nearest")
         for spine in drawn.spines.values():
             spine.set_visible(False)
         drawn.set(xticks=[], yticks=[])

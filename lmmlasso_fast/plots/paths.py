@@ -83,7 +83,7 @@ def stability_path(
     genotypes : Genotypes, optional
         For the SNPs' names; without it they are "SNP j".
     cutoff : float, optional
-        A line at this frequency; SNPs that never reach it have neither colour nor name.
+        A line at this frequency.
     n_named : int, default 7
         At most so many SNPs have a colour and a name, the most frequent first.
     axes : matplotlib.axes.Axes, optional
@@ -107,7 +107,6 @@ def stability_path(
         names = _names(leads, genotypes)
     highest = frequency.max(axis=1, initial=0.0)
     best = np.argsort(-highest, kind="stable")[:n_named]
-    best = best[highest[best] >= (cutoff or 0.0)]
     with style.panels(axes, width=style.PAGE, height=2.5) as [drawn]:
         _draw(drawn, levels, frequency, names, best)
         if cutoff is not None:
@@ -117,7 +116,7 @@ def stability_path(
         else:
             from matplotlib.ticker import MaxNLocator
 
-            drawn.xaxis.set_major_locator(MaxNLocator(integer=True))
+            drawn.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
             drawn.set_xlabel("SNPs selected in each replicate")
         drawn.set_ylim(0, 1.04)
         drawn.set_ylabel("selection frequency")

@@ -48,9 +48,7 @@ def qq(before=None, after=None, *, names=("without kinship", "with kinship"), ax
         for (scan, name), colour in zip(scans, colours, strict=True):
             observed = -np.sort(-_log10_p(scan))
             if len(observed) == 0:
-                raise InputError(
-                    f"qq: expected a scan with at least one test, found none in {name}"
-                )
+                raise InputError(f"qq: expected a test in every scan, found none {name}")
             expected = -np.log10((np.arange(1, len(observed) + 1) - 0.5) / len(observed))
             artists.append(style.points(drawn, expected, observed, color=colour, zorder=2))
             labels.append(f"{name}, λ = {genomic_lambda(scan):.2f}")

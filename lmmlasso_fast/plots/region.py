@@ -1,5 +1,7 @@
 """One region of the genome, with the linkage disequilibrium of the user's own data."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from lmmlasso_fast.errors import InputError
@@ -80,9 +82,11 @@ def regional(
             drawn[-1].set_ylim(0, 1.04)
             if cutoff is not None:
                 style.threshold(drawn[-1], cutoff)
-        names = [f"{a:g} to {b:g}" for a, b in zip(_BOUNDS[:-1], _BOUNDS[1:], strict=True)]
+        names = [f"{a:g} to {b:g}" for a, b in pairwise(_BOUNDS)]
         made = style.legend(drawn[0], artists, [*names[::-1], style.words(lead_name)], beside=True)
         made.set_title("r² to the lead", prop={"size": style.STYLE["legend.fontsize"]})
+        for panel in drawn[:-1]:
+            panel.tick_params(axis="x", labelbottom=False)
         drawn[-1].set_xlabel(f"chromosome {style.words(chromosome)} (Mb)", parse_math=False)
         return drawn[0].figure
 

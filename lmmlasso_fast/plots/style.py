@@ -22,8 +22,8 @@ ALTERNATING = (COLOURS[0], COLOURS[5])
 SELECTED, BACKGROUND = COLOURS[1], "0.75"
 #: Inches: one and two columns of a journal's page.
 COLUMN, PAGE = 3.5, 7.1
-#: Points from which they are drawn as pixels: each would take some 60 bytes of an SVG or PDF.
-RASTERISED_FROM = 20_000
+#: Points from which they are drawn as pixels: each would take some 90 bytes of an SVG or PDF.
+RASTERISED_FROM = 3_000
 FORMATS = ("svg", "png", "pdf")
 
 STYLE = {
@@ -160,7 +160,9 @@ def points(axes, x, y, **style):
 def legend(axes, artists: Sequence, names: Sequence[str], *, beside: bool = False, **style):
     """Explain artists by names of any text; `beside` the panel rather than in it."""
     if beside:
-        style = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0} | style
+        style = {"loc": "upper left", "bbox_to_anchor": (1.02, 1.0), "borderaxespad": 0} | style
+    else:  # what lies behind it must not cross its letters
+        style = {"frameon": True, "facecolor": "white", "edgecolor": "none"} | style
     made = axes.legend(artists, ["."] * len(artists), handlelength=1.2, **style)
     # set afterwards: matplotlib hides labels that begin with _ and typesets those with $
     for text, name in zip(made.get_texts(), names, strict=True):
@@ -172,7 +174,7 @@ def legend(axes, artists: Sequence, names: Sequence[str], *, beside: bool = Fals
 def alpha_axis(axes, alphas, n_active=None) -> None:
     """Have alpha fall from left to right on a log scale, with the active SNPs above."""
     import numpy as np
-    from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     alphas = np.asarray(alphas)
     axes.set_xscale("log")
@@ -189,9 +191,16 @@ def alpha_axis(axes, alphas, n_active=None) -> None:
         return
     wanted = np.geomspace(alphas.max(), alphas.min(), 6)
     shown = np.unique(np.abs(np.log(alphas[:, None] / wanted)).argmin(axis=0))
+    counts = [f"{count}" for count in np.asarray(n_active)[shown]]
+    axis_above(axes, alphas[shown], counts, "active SNPs")
+
+
+def axis_above(axes, places, labels: Sequence[str], name: str) -> None:
+    """Have a second x axis above the panel, with labels at places of the first one."""
+    from matplotlib.ticker import NullLocator
+
     above = axes.secondary_xaxis("top")
+    above.set_xticks(places, labels)
     above.xaxis.set_minor_locator(NullLocator())
-    above.set_xticks(alphas[shown], [f"{count}" for count in np.asarray(n_active)[shown]])
     above.tick_params(labelsize=axes.xaxis.get_major_ticks()[0].label1.get_size(), width=0.6)
-    above.set_xlabel("active SNPs")
-    above.spines["top"].set_visible(False)
+    above.set_xlabel(name)

@@ -12,6 +12,8 @@ from lmmlasso_fast.plots.positions import is_table
 _INTERVAL = 1.92
 #: How far down the profile is shown.
 _SHOWN_BELOW = 12.0
+#: Labels of h2, the first that find room.
+_SHARES = (0.5, 0.2, 0.8, 0.05, 0.95, 0.01, 0.99, 0.3, 0.7, 0.1, 0.9, 0.4, 0.6, 0.55, 0.45, 0.65)
 _PARTS = (("SNPs", style.COLOURS[0]), ("kinship", style.COLOURS[4]), ("noise", "0.85"))
 
 
@@ -48,44 +50,53 @@ def likelihood_profile(null, *, axes=None):
     profile = _fields(null["profile"])
     log_delta, nll = (np.asarray(profile[name]) for name in ("log_delta", "nll"))
     best = null["log_delta"]
-    # a delta that was given need not be at the maximum, nor on the grid
-    highest = max(-nll.min(), null["log_likelihood"])
-    height = -nll - highest
+    if log_delta[0] < best < log_delta[-1]:  # seldom on the grid
+        place = np.searchsorted(log_delta, best)
+        log_delta = np.insert(log_delta, place, best)
+        nll = np.insert(nll, place, -null["log_likelihood"])
+    height = nll.min() - nll
+    shown = log_delta[height >= -_SHOWN_BELOW]
+    low = min(height[height >= -_SHOWN_BELOW].min(), -2 * _INTERVAL)
     with style.panels(axes, height=2.6) as [drawn]:
-        inside = height >= -_INTERVAL
         drawn.fill_between(
             log_delta,
             height,
-            -_SHOWN_BELOW,
-            where=inside,
+            -_INTERVAL,
+            where=height >= -_INTERVAL,
+            interpolate=True,
             color=style.COLOURS[5],
-            alpha=0.35,
+            alpha=0.45,
             linewidth=0,
         )
         drawn.plot(log_delta, height, color=style.COLOURS[0])
-        mark = drawn.axvline(best, color=style.SELECTED, linewidth=0.9)
+        mark = drawn.axvline(best, color=style.SELECTED, linewidth=0.9, zorder=1)
         style.threshold(drawn, -_INTERVAL)
-        low = max(height.min(), -_SHOWN_BELOW)
-        low = min(low, -2 * _INTERVAL)
-        drawn.set_ylim(1.1 * low, -0.06 * low)
-        drawn.margins(x=0.02)
+        room = 0.05 * (shown[-1] - shown[0]) + 0.1
+        low_end, high_end = min(shown[0], best) - room, max(shown[-1], best) + room
+        drawn.set(xlim=(low_end, high_end), ylim=(1.1 * low, -0.06 * low))
         drawn.set_xlabel("log δ")
         drawn.set_ylabel("log-likelihood below its maximum")
-        above = drawn.secondary_xaxis("top")
-        shown = [share for share in _SHARES if log_delta[0] <= _log_delta(share) <= log_delta[-1]]
-        above.set_xticks([_log_delta(share) for share in shown], [f"{s:g}" for s in shown])
-        above.tick_params(labelsize=drawn.xaxis.get_major_ticks()[0].label1.get_size(), width=0.6)
-        above.set_xlabel("h²")
-        above.spines["top"].set_visible(False)
+        shares = _readable(low_end, high_end)
+        style.axis_above(
+            drawn, [_log_delta(share) for share in shares], [f"{s:g}" for s in shares], "h²"
+        )
         style.legend(drawn, [mark], [_estimate(null)], loc="lower center")
         return drawn.figure
 
 
-_SHARES = (0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99)
-
-
 def _log_delta(h2: float) -> float:
     return float(np.log((1 - h2) / h2))
+
+
+def _readable(low: float, high: float) -> list[float]:
+    """Return values of h2 between two log deltas, as many as their labels leave room for."""
+    shares: list[float] = []
+    for share in _SHARES:
+        place = _log_delta(share)
+        near = [s for s in shares if abs(_log_delta(s) - place) < 0.1 * (high - low)]
+        if low <= place <= high and not near:
+            shares.append(share)
+    return shares
 
 
 def _estimate(null: Mapping) -> str:
