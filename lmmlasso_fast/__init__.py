@@ -42,7 +42,7 @@ _ON_DEMAND = {
 _MODULE_OF = {name: module for module, names in _ON_DEMAND.items() for name in names}
 
 #: Modules whose names would be too general here.
-_MODULES = ("error_bounds", "evaluation", "simulation")
+_MODULES = ("error_bounds", "evaluation", "plots", "simulation")
 
 __all__ = [
     "AssociationScan",
@@ -82,6 +82,7 @@ __all__ = [
     "make_folds",
     "marginal_fdr",
     "multi_split",
+    "plots",
     "read_kinship",
     "read_plink",
     "refit_path",

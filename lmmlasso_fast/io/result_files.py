@@ -7,10 +7,10 @@ from lmmlasso_fast.errors import TableError
 from lmmlasso_fast.io.text import failure, quote, read_text
 
 #: Columns that are text, whatever is in them; all others are numbers.
-_TEXT = frozenset(
-    ("FID", "IID", "CHROM", "ID", "KEPT_ID", "LEAD_ID", "REASON", "TEST")
-    + ("A1", "ALLELE0", "ALLELE1", "EFFECT_ALLELE", "OTHER_ALLELE")
-)
+_TEXT = {
+    *("FID", "IID", "CHROM", "ID", "KEPT_ID", "LEAD_ID", "REASON", "TEST"),
+    *("A1", "ALLELE0", "ALLELE1", "EFFECT_ALLELE", "OTHER_ALLELE"),
+}
 
 
 class ResultFiles:

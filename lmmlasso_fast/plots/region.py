@@ -70,7 +70,7 @@ def regional(
     rows = _rows(genotypes, chromosome, start, end)
     found = [(table.join(rows, on=SNP, how="inner"), label) for table, label in found]
     lead_row, lead_name = _lead(found, lead, f"{chromosome}:{start}-{end}")
-    with style.panels(axes, len(found), width=style.COLUMN, height=2.1) as drawn:
+    with style.panels(axes, len(found), width=style.COLUMN, height=0.5 + 1.5 * len(found)) as drawn:
         for panel, (table, label) in zip(drawn, found, strict=True):
             table_rows = table["ROW"].to_numpy()
             r2 = r_squared(genotypes, lead_row, table_rows)

@@ -162,7 +162,12 @@ def legend(axes, artists: Sequence, names: Sequence[str], *, beside: bool = Fals
     if beside:
         style = {"loc": "upper left", "bbox_to_anchor": (1.02, 1.0), "borderaxespad": 0} | style
     else:  # what lies behind it must not cross its letters
-        style = {"frameon": True, "facecolor": "white", "edgecolor": "none"} | style
+        style = {
+            "frameon": True,
+            "facecolor": "white",
+            "framealpha": 1,
+            "edgecolor": "none",
+        } | style
     made = axes.legend(artists, ["."] * len(artists), handlelength=1.2, **style)
     # set afterwards: matplotlib hides labels that begin with _ and typesets those with $
     for text, name in zip(made.get_texts(), names, strict=True):
