@@ -7,6 +7,7 @@ import numpy as np
 
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.genotypes import Genotypes
+from lmmlasso_fast.plots.style import words
 
 #: What names a SNP in all tables.
 SNP = ("CHROM", "POS", "ID")
@@ -44,11 +45,13 @@ class Layout:
     def label(self, axes) -> None:
         """Write the chromosomes' names, or megabases, below the axis."""
         if self.in_megabases:
-            axes.set_xlabel(f"chromosome {self.chromosomes[0]} (Mb)", parse_math=False)
+            name = words(self.chromosomes[0])
+            axes.set_xlabel(f"chromosome {name} (Mb)", parse_math=False)
             return
         span = self.ends[-1] - self.starts[0]
         ticks, names, free_from = [], [], -np.inf
-        for start, end, name in zip(self.starts, self.ends, self.chromosomes, strict=True):
+        shown = map(words, self.chromosomes)
+        for start, end, name in zip(self.starts, self.ends, shown, strict=True):
             middle, half = (start + end) / 2, 0.008 * span * (len(name) + 0.5) / 2
             if middle - half >= free_from:  # names of small chromosomes must not overlap
                 ticks.append(middle)

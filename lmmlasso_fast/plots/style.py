@@ -90,6 +90,9 @@ def panels(axes=None, n: int = 1, *, width: float = COLUMN, height: float = 2.5)
             # ticks are made when the figure is drawn, which may be outside of this style
             one.tick_params(which="both", labelsize=STYLE["font.size"], width=0.6)
         yield new
+        # laid out once: again in each file, it would depend on those before
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
 
 
 def save(figure, path: str | os.PathLike, *, format: str | None = None, dpi: float = _DPI) -> None:
