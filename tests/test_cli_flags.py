@@ -10,6 +10,7 @@ from cli_files import (
     log,
     n_records,
     read,
+    region_of,
     results,
     run_json,
 )
@@ -43,6 +44,7 @@ def flag_cases(small, command):
         "cv": [*small.base, "--folds", 3],
         "stability": [*small.base, "--replicates", 4],
         "merge": [f / "first_two.partial"],
+        "plot": [f / "found"],
     }[command]
 
     def plus(*arguments):
@@ -164,6 +166,24 @@ def flag_cases(small, command):
             "min_distance": plus("--min-distance", 3_000),
             "family_size": plus("--family-size", 4),
         }
+    if command == "plot":
+        region = [*base, "--region", region_of(small), "--bfile", small.prefix]
+        elsewhere = [*region, "--bim", f / "swapped.bim"]
+        last = [*region, "--bed", f / "last.bed"]
+        lead = read(f"{f / 'found'}.scan.tsv").ID[1]
+        cases |= {
+            "prefix": (base, [f / "without"]),
+            "formats": plus("--format", "png"),
+            "before": plus("--before", f / "without"),
+            "cutoff": plus("--cutoff", 0.3),
+            "region": (base, region),
+            "lead": (region, [*region, "--lead", lead]),
+            "bfile": (region, [*region, "--bfile", f / "other"]),
+            "bed": (region, [*region, "--bed", f / "other.bed"]),
+            "bim": (region, Refused(elsewhere)),
+            "fam": (region, [*region, "--fam", f / "reverse.fam"]),
+            "accept_reference_samples": (Refused(last), [*last, "--accept-reference-samples"]),
+        }
     if command == "merge":
         cases["partial"] = plus(f / "last_two.partial")
     if command == "predict":
@@ -265,7 +285,7 @@ def test_resume(small, tmp_path, monkeypatch):
     assert "resumed: 3 of 4 replicates were done before" in log(tmp_path / "P")
 
 
-@pytest.mark.parametrize("command", main.commands)
+@pytest.mark.parametrize("command", [name for name, flag in FLAGS if flag == "threads"])
 def test_threads(small, other, tmp_path, command):
     arguments = {
         "kinship": ["--bfile", small.prefix],
