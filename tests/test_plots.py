@@ -526,6 +526,20 @@ def test_coefficients_at_an_alpha(found):
         plots.coefficient_path(found.tables.path)
 
 
+def test_a_path_without_a_snp(found, tmp_path):
+    """And of a single alpha."""
+    path = ll.lasso_path(found.genotypes, found.y, found.null, n_alphas=1)
+    table = found.tables.path[:1]
+    for figure in (
+        plots.coefficient_path(path),
+        plots.coefficient_path(table, coefs=found.tables.coefs.clear()),
+        plots.variance_split(table),
+        plots.cv_curve(found.tables.cv[:1]),
+    ):
+        assert len(svg(figure, tmp_path / "x.svg")) > 1000
+        assert figure.axes[0].child_axes[0].get_xticklabels()[0].get_text() == "0"
+
+
 def test_frequencies_along_the_path(found, figures):
     [axes] = figures["stability_path"].axes
     along, leads = found.stability.path, found.stability.groups.leads

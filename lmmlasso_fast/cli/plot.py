@@ -10,7 +10,7 @@ from lmmlasso_fast import plots
 from lmmlasso_fast.cli import options
 from lmmlasso_fast.cli.inputs import open_genotypes
 from lmmlasso_fast.cli.run import Run, execute
-from lmmlasso_fast.errors import InputError
+from lmmlasso_fast.errors import InputError, TableError
 from lmmlasso_fast.io.ids import match_samples
 from lmmlasso_fast.io.result_files import ResultFiles
 from lmmlasso_fast.plots.style import FORMATS
@@ -68,7 +68,7 @@ def plot(**flags):
         drawn = {}
         for name, draw in _pictures(run, flags, files):
             with run.stage(name):
-                drawn[name] = _drawn(draw)
+                drawn[name] = _drawn(flags["prefix"], name, draw)
         if not drawn:
             raise InputError(
                 f"{flags['prefix']}: expected result files such as {_NEEDED}, found none; PREFIX "
@@ -82,11 +82,15 @@ def plot(**flags):
 
 
 class _Noted(ResultFiles):
-    """Result files that are inputs of a run."""
+    """Result files that are inputs of a run; what has no row counts as absent."""
 
     def __init__(self, prefix: str, run: Run):
         super().__init__(prefix)
         self._run = run
+
+    def table(self, name: str):
+        table = super().table(name)
+        return None if table is None or table.is_empty() else table
 
     def _once(self, suffix: str, read):
         if self.path(suffix).exists():
@@ -94,11 +98,19 @@ class _Noted(ResultFiles):
         return super()._once(suffix, read)
 
 
-def _drawn(draw: Callable):
+def _drawn(prefix: str, name: str, draw: Callable):
+    import polars as pl
+
     try:
         return draw()
     except ImportError as error:
         raise click.UsageError(str(error)) from error
+    except pl.exceptions.ColumnNotFoundError as error:
+        what = str(error).splitlines()[0]
+        raise TableError(
+            f"{prefix}.*: plot {name}: {what}: expected tables as lmmlasso writes them, found "
+            "others; run the command that made them again"
+        ) from error
 
 
 def _save(figure, format: str, path) -> None:

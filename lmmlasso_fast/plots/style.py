@@ -192,8 +192,9 @@ def alpha_axis(axes, alphas, n_active=None) -> None:
     )
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.margins(x=0.02)
-    axes.invert_xaxis()
+    # set rather than inverted: matplotlib would spread a single alpha over numbers below zero
+    room = (alphas.max() / alphas.min()) ** 0.02 if len(alphas) > 1 else 1.1
+    axes.set_xlim(alphas.max() * room, alphas.min() / room)
     axes.set_xlabel("alpha")
     if n_active is None:
         return

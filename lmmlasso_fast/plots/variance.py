@@ -12,6 +12,8 @@ from lmmlasso_fast.plots.positions import is_table
 _INTERVAL = 1.92
 #: How far down the profile is shown.
 _SHOWN_BELOW = 12.0
+#: Fields that tell what was estimated.
+_ESTIMATE = ("log_delta", "h2", "h2_se", "method", "at_boundary", "flat")
 #: Labels of h2, the first that find room.
 _SHARES = (0.5, 0.2, 0.8, 0.05, 0.95, 0.01, 0.99, 0.3, 0.7, 0.1, 0.9, 0.4, 0.6, 0.55, 0.45, 0.65)
 _PARTS = (("SNPs", style.COLOURS[0]), ("kinship", style.COLOURS[4]), ("noise", "0.85"))
@@ -41,13 +43,13 @@ def likelihood_profile(null, *, axes=None):
     The interval is where the log-likelihood is within 1.92 of its maximum. It may be open on a
     side; h2 alone then says less than it seems to.
     """
-    null = _fields(null)
-    if "profile" not in null:
+    if "profile" not in _fields(null):
         raise InputError(
             "null: expected a null model with its likelihood profile, found none, as after --loco; "
             "take the result of fit_null"
         )
-    profile = _fields(null["profile"])
+    null = _fields(null, "profile", "log_likelihood", *_ESTIMATE)
+    profile = _fields(null["profile"], "log_delta", "nll")
     log_delta, nll = (np.asarray(profile[name]) for name in ("log_delta", "nll"))
     best = null["log_delta"]
     if log_delta[0] < best < log_delta[-1]:  # seldom on the grid
@@ -112,8 +114,16 @@ def _estimate(null: Mapping) -> str:
     return text
 
 
-def _fields(content) -> Mapping:
-    return content if isinstance(content, Mapping) else vars(content)
+def _fields(content, *names: str) -> Mapping:
+    """Return a result's fields, or those of P.null.json, of which some are needed."""
+    found = content if isinstance(content, Mapping) else vars(content)
+    lacking = [name for name in names if name not in found]
+    if lacking:
+        raise InputError(
+            f"null: expected the fields {', '.join(names)}, found no {', '.join(lacking)}; take a "
+            "null model, or P.null.json as it was written"
+        )
+    return found
 
 
 def variance_split(fitted, split=None, *, axes=None):
@@ -147,10 +157,9 @@ def variance_split(fitted, split=None, *, axes=None):
                 "split: expected variance_split(path, genotypes, y) with a path, found none"
             )
         return _areas(fitted.alphas, fitted.n_active, [split.snp, split.random, split.noise], axes)
-    null = _fields(fitted)
-    if "h2" not in null:
+    if "h2" not in _fields(fitted):
         raise InputError("fitted: expected a null model with h2, found none, as after --loco")
-    return _bar(null, axes)
+    return _bar(_fields(fitted, *_ESTIMATE), axes)
 
 
 def _areas(alphas, n_active, shares, axes):
@@ -161,7 +170,8 @@ def _areas(alphas, n_active, shares, axes):
             for k, (_, colour) in enumerate(_PARTS)
         ]
         style.alpha_axis(drawn, alphas, n_active)
-        drawn.margins(x=0)
+        if len(alphas) > 1:
+            drawn.set_xlim(alphas.max(), alphas.min())
         drawn.set_ylim(0, 1)
         drawn.set_ylabel("share of the variance")
         names = [name for name, _ in _PARTS]
