@@ -185,9 +185,10 @@ def test_damaged_files(copied):
     Path(f"{prefix}.null.json").unlink()
     table = Path(f"{prefix}.cv.tsv")
     table.write_text(table.read_text().replace("ALPHA", "ALFA", 1))
-    assert f"{prefix}.*: plot cv: unable to find column 'ALPHA'" in refused(prefix).replace(
-        '"', "'"
-    )
+    message = refused(prefix)
+    assert f"{prefix}.*: plot cv: " in message
+    assert "ALPHA" in message
+    assert "expected tables as lmmlasso writes them" in message
     assert not results(f"{prefix}.plot")
 
 
