@@ -6,12 +6,14 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import polars as pl
 import pytest
 from cli_files import lmmlasso, log, read, region_of, results, run_json
 
 pytest.importorskip("matplotlib")
 
 import lmmlasso_fast as ll
+from lmmlasso_fast.io.result_files import ResultFiles
 
 #: What is drawn of everything that `cv`, `stability`, `scan` and `kinship` write.
 EVERY = (
@@ -63,6 +65,12 @@ def test_everything_that_there_is(small, other, tmp_path):
     assert "r2 from 60 samples" in err  # the analysed ones
     for name in drawn(out):
         ET.fromstring(results(out)[f".{name}.svg"])
+    # the coefficients are named at the best alpha
+    files = ResultFiles(small.folder / "found")
+    cv, coefs = files.table("cv"), files.table("coef")
+    at = int(cv["EXPLAINED_VARIANCE"].arg_max())
+    chosen = coefs.filter(INDEX=at).sort(pl.col("BETA_STD").abs(), descending=True)
+    assert set(chosen["ID"][:7]) <= set(words(f"{out}.coefficients.svg"))
     inputs = {Path(entry["path"]).name for entry in run_json(out)["inputs"]}
     tables = ("scan", "stability", "stability_path", "path", "coef", "cv", "cv_pred", "selected")
     assert {f"found.{name}.tsv" for name in tables} <= inputs

@@ -137,7 +137,8 @@ def _pictures(run: Run, flags: dict, files: ResultFiles) -> Iterator[tuple[str, 
     if scan is not None or before is not None:
         yield "qq", partial(plots.qq, before, scan)
     if path is not None and files.table("coef") is not None:
-        yield "coefficients", partial(plots.coefficient_path, path, coefs=files.table("coef"))
+        coefs, alpha = files.table("coef"), None if cv is None else _best_alpha(cv)
+        yield "coefficients", partial(plots.coefficient_path, path, coefs=coefs, alpha=alpha)
     if path is not None:
         yield "variance", partial(plots.variance_split, path)
     elif null is not None and "h2" in null:
@@ -166,6 +167,11 @@ def _cutoff(files: ResultFiles) -> float | None:
     if selected is None or "SEL_FREQ" not in selected.columns:
         return None
     return selected["SEL_FREQ"].min()
+
+
+def _best_alpha(cv) -> float:
+    """Return the alpha of the largest explained variance."""
+    return cv["ALPHA"][int(cv["EXPLAINED_VARIANCE"].arg_max())]
 
 
 def _kinship(run: Run, files: ResultFiles):

@@ -51,7 +51,7 @@ def manhattan(
 
     Notes
     -----
-    SNPs that were never selected are not drawn. From 20,000 points on they are drawn as pixels
+    SNPs that were never selected are not drawn. From 3,000 points on they are drawn as pixels
     within the SVG or PDF.
     """
     _check(stability, scan, cutoff, level, n_tests)
