@@ -55,9 +55,9 @@ _NEEDED = (
 def plot(**flags):
     """Draw every plot for which PREFIX has result files: P.manhattan.svg, P.qq.svg, ...
 
-    PREFIX is the --out of fit, cv, stability, scan, null or kinship; with several phenotypes it is
-    OUT.NAME. Plots: manhattan, qq, coefficients, variance, cv, observed, stability, likelihood,
-    kinship, regional.
+    PREFIX is the prefix of the results, the --out of fit, cv, stability, scan, null or kinship;
+    with several phenotypes it is OUT.NAME. Plots: manhattan, qq, coefficients, variance, cv,
+    observed, stability, likelihood, kinship, regional.
 
     Example: lmmlasso plot mouse --before mouse_lm --format png
     """
