@@ -28,7 +28,7 @@ from lmmlasso_fast.spectral import Spectrum, decompose
 from lmmlasso_fast.variance import VarianceSplit, variance_split
 
 if TYPE_CHECKING:  # what `_ON_DEMAND` and `_MODULES` name below: type checkers read no tables
-    from lmmlasso_fast import error_bounds, evaluation, simulation
+    from lmmlasso_fast import error_bounds, evaluation, plots, simulation
     from lmmlasso_fast.association import (
         AssociationScan,
         association_scan,
@@ -70,7 +70,7 @@ _ON_DEMAND = {
 _MODULE_OF = {name: module for module, names in _ON_DEMAND.items() for name in names}
 
 #: Modules whose names would be too general here.
-_MODULES = ("error_bounds", "evaluation", "simulation")
+_MODULES = ("error_bounds", "evaluation", "plots", "simulation")
 
 __all__ = [
     "AssociationScan",
@@ -112,6 +112,7 @@ __all__ = [
     "marginal_fdr",
     "multi_split",
     "pedigree_kinship",
+    "plots",
     "read_kinship",
     "read_pedigree",
     "read_plink",

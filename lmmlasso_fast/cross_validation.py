@@ -546,9 +546,7 @@ def collect(plan: CvPlan, results: list[dict]) -> CrossValidation:
     ]
     explained = np.mean([scores.explained_variance for scores in scored], axis=0)
     se = np.sqrt(np.mean([scores.variance for scores in scored], axis=0))
-    best = int(explained.argmax())
-    # a standard error that is not known counts as none: then this is the best one
-    one_se = int((explained >= explained[best] - np.nan_to_num(se[best])).argmax())
+    best, one_se = best_and_one_se(explained, se)
     gaps = np.array([result["gaps"][:m] for result in results])
     return CrossValidation(
         alphas=path.alphas[:m],
@@ -568,6 +566,13 @@ def collect(plan: CvPlan, results: list[dict]) -> CrossValidation:
         kinship_saw_test_rows=study.kinship is not None,
         path=path,
     )
+
+
+def best_and_one_se(explained: np.ndarray, se: np.ndarray) -> tuple[int, int]:
+    """Return `best_index` and `one_se_index` of explained variances and their standard errors."""
+    best = int(explained.argmax())
+    # a standard error that is not known counts as none: then this is the best one
+    return best, int((explained >= explained[best] - np.nan_to_num(se[best])).argmax())
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,33 @@ def clump(
     return LDGroups(snps, group, np.array(leads, dtype=np.int64))
 
 
+def r_squared(genotypes: Genotypes, snp: int, others) -> np.ndarray:
+    """Return r^2 of one SNP with others: squared correlations of dosages, missing at the mean.
+
+    Parameters
+    ----------
+    genotypes : Genotypes
+    snp : int
+        Offered to the model.
+    others : array_like of int, shape (m,)
+
+    Returns
+    -------
+    ndarray, shape (m,)
+        NaN for SNPs that are not offered.
+    """
+    others = np.asarray(others, dtype=np.int64)
+    x = genotypes.columns([snp])[:, 0]
+    found = np.empty(len(others))
+    block = max(1, _BLOCK_VALUES // len(x))
+    for start in range(0, len(others), block):
+        part = slice(start, start + block)
+        Z = genotypes.columns(others[part])
+        with np.errstate(invalid="ignore"):
+            found[part] = (x @ Z) ** 2 / (np.square(x).sum() * _lengths(Z))
+    return found
+
+
 def _nearness(genotypes: Genotypes, snps: np.ndarray, window: int | None):
     """Return a function of k and others: which of them are on k's chromosome and near it."""
     if window is None or len(snps) == 0:

@@ -223,6 +223,25 @@ def fitted_fileset(folder: Path) -> SimpleNamespace:
     return small
 
 
+def plotted_files(small, prefix) -> None:
+    """Have one prefix with everything that can be plotted, of the first 60 samples."""
+    some = prefix.with_name(f"{prefix.name}.keep")
+    ids = small.samples.select("FID", "IID")[:60]
+    ids.write_csv(some, separator="\t", include_header=False)
+    arguments = [*small.base, "--keep", some, "--out", prefix]
+    lmmlasso("cv", *arguments, "--folds", 3, "--n-alphas", 20, "--eps", 0.1)
+    lmmlasso("stability", *arguments, "--replicates", 10, "--cutoff", 0.6)
+    lmmlasso("scan", *arguments)
+    lmmlasso("kinship", "--bfile", small.prefix, "--keep", some, "--out", prefix)
+
+
+def region_of(small) -> str:
+    """A region with 20 SNPs of the fileset, for --region."""
+    first = small.variants[20]["CHROM"][0]
+    positions = small.variants.filter(pl.col("CHROM") == first)["POS"][:20]
+    return f"{first}:{positions.min()}-{positions.max()}"
+
+
 def variants_of(small) -> dict[str, Path]:
     """Variants of every input file, and models and kinships made from them."""
     folder = small.folder
@@ -266,6 +285,8 @@ def variants_of(small) -> dict[str, Path]:
     for name, replicates in (("first", "0:2"), ("last", "2:4")):
         partial = ["--replicates", replicates, "--partial", "--out", folder / f"{name}_two"]
         lmmlasso("stability", *small.base, *partial)
+    plotted_files(small, folder / "found")
+    lmmlasso("scan", *small.base, "--no-kinship", "--out", folder / "without")
     for line in ("fit", "kin"):
         assert Path(f"{folder / line}.log").exists()
     return names

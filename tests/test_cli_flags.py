@@ -10,6 +10,7 @@ from cli_files import (
     log,
     n_records,
     read,
+    region_of,
     results,
     run_json,
 )
@@ -71,6 +72,7 @@ def flag_cases(small, command):
         "stability": [*small.base, "--replicates", 4],
         "merge": [f / "first_two.partial"],
         "multiqc": [small.fit],
+        "plot": [f / "found"],
     }[command]
 
     def plus(*arguments):
@@ -203,6 +205,24 @@ def flag_cases(small, command):
         }
     if command == "multiqc":
         cases["prefix"] = plus(small.plain)
+    if command == "plot":
+        region = [*base, "--region", region_of(small), "--bfile", small.prefix]
+        elsewhere = [*region, "--bim", f / "swapped.bim"]
+        last = [*region, "--bed", f / "last.bed"]
+        lead = read(f"{f / 'found'}.scan.tsv").ID[1]
+        cases |= {
+            "prefix": (base, [f / "without"]),
+            "formats": plus("--format", "png"),
+            "before": plus("--before", f / "without"),
+            "cutoff": plus("--cutoff", 0.3),
+            "region": (base, region),
+            "lead": (region, [*region, "--lead", lead]),
+            "bfile": (region, [*region, "--bfile", f / "other"]),
+            "bed": (region, [*region, "--bed", f / "other.bed"]),
+            "bim": (region, Refused(elsewhere)),
+            "fam": (region, [*region, "--fam", f / "reverse.fam"]),
+            "accept_reference_samples": (Refused(last), [*last, "--accept-reference-samples"]),
+        }
     if command == "merge":
         cases["partial"] = plus(f / "last_two.partial")
     if command == "predict":

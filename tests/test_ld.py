@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from problems import dense, from_array, random_dosages, variant_table
 
 from lmmlasso_fast.errors import InputError
-from lmmlasso_fast.ld import clump
+from lmmlasso_fast.ld import clump, r_squared
 from lmmlasso_fast.simulation import simulate_genotypes
 
 KINDS = pytest.mark.parametrize("kind", [from_array, dense], ids=["packed", "dense"])
@@ -389,3 +389,22 @@ def test_any_number_of_leads_looked_at_together(monkeypatch, ahead, window):
     expected = reference(D, chromosome, position, range(80), score.tolist(), 0.3, window)
     monkeypatch.setattr("lmmlasso_fast.ld._AHEAD", ahead)
     assert as_dict(clump(genotypes, range(80), score, r2=0.3, window=window)) == expected
+
+
+# --- r2 to one SNP --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", [1 << 22, 500])
+def test_r_squared_is_that_of_the_dosages(block, monkeypatch):
+    """Missing genotypes at the mean; in one block or in many."""
+    monkeypatch.setattr("lmmlasso_fast.ld._BLOCK_VALUES", block)
+    rng = np.random.default_rng(2)
+    X = rng.binomial(2, 0.3, (150, 40)).astype(float)
+    X[:, 5] = 2 - X[:, 0]
+    X[rng.uniform(size=X.shape) < 0.05] = np.nan
+    X[:, 7] = 1
+    filled = np.where(np.isnan(X), np.nanmean(X, axis=0), X)
+    others = np.array([5, 0, 3, 39, 12])
+    found = r_squared(from_array(X), 0, others)
+    assert_allclose(found, np.corrcoef(filled[:, [0, *others]].T)[0, 1:] ** 2, rtol=1e-10)
+    assert np.isnan(r_squared(from_array(X), 0, [7])).all()

@@ -1,15 +1,15 @@
-"""What the figures of the studies have in common: size, colours, and files that can be compared.
-
-The same content gives the same SVG file, byte for byte, with one version of matplotlib: no date in
-it, names of its parts from a fixed salt, letters as letters.
+"""What the figures of the studies have in common: sheets of panels in the style of all
+plots (`lmmlasso_fast.plots.style`).
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-#: Okabe and Ito's colours, which can be told apart without seeing red or green.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+from lmmlasso_fast.plots.style import COLOURS, METADATA, PAGE, STYLE, diagonal
+
+__all__ = ["COLOURS", "OF_METHOD", "diagonal", "sheet"]
+
 #: One method has one colour in all figures.
 OF_METHOD = {
     "LMM-Lasso": COLOURS[0],
@@ -18,22 +18,8 @@ OF_METHOD = {
     "LM": COLOURS[4],
     "BLUP": COLOURS[3],
 }
-#: Inches: two columns of a journal's page.
-WIDTH = 7.1
-
-_STYLE = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "bench.accuracy",
-    "font.size": 7,
-    "axes.titlesize": 8,
-    "legend.fontsize": 6.5,
-    "legend.frameon": False,
-    "lines.linewidth": 1.2,
-    "lines.markersize": 3,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-}
+#: The style of all plots; names of an SVG's parts from a salt of these figures' own.
+_STYLE = STYLE | {"svg.hashsalt": "bench.accuracy"}
 
 
 @contextmanager
@@ -64,7 +50,7 @@ def sheet(
         n_columns = n_panels if n_panels <= 3 else 2
     n_rows = -(-n_panels // n_columns)
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(WIDTH, height * n_rows), layout="constrained")
+        figure = Figure(figsize=(PAGE, height * n_rows), layout="constrained")
         panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel().tolist()
         for spare in panels[n_panels:]:
             spare.remove()
@@ -72,9 +58,4 @@ def sheet(
         for axes in panels:
             axes.spines[["top", "right"]].set_visible(False)
         yield panels
-        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
-
-
-def diagonal(axes, low: float, high: float) -> None:
-    """Draw where y = x, behind everything else."""
-    axes.plot([low, high], [low, high], color="0.6", linewidth=0.8, zorder=0)
+        figure.savefig(path, format="svg", metadata=METADATA["svg"])

@@ -38,6 +38,12 @@ EXAMPLES = {
         ("By REML", f"lmmlasso null {_DATA} --method reml --out mouse"),
         ("From GCTA's matrix", f"lmmlasso null {_DATA} --grm mouse --out mouse"),
     ),
+    "plot": (
+        (
+            "Every picture of a run, and the tests without kinship beside those with it",
+            "lmmlasso plot mouse --before mouse_lm --format png",
+        ),
+    ),
     "predict": (
         ("New samples", "lmmlasso predict --model mouse.model.npz --bfile new --out new"),
         (
