@@ -8,7 +8,10 @@ import click
 from lmmlasso_fast import __version__
 
 #: The module of every subcommand.
-_ALIKE = ("cv", "demo", "fit", "kinship", "null", "predict", "scan", "simulate", "stability")
+_ALIKE = (
+    *("cv", "demo", "fit", "kinship", "null", "predict"),
+    *("report", "scan", "simulate", "stability"),
+)
 _MODULES = {name: name for name in _ALIKE} | {"merge": "stability"}
 
 

@@ -130,15 +130,15 @@ class ResultFiles:
             with open(path, encoding="utf-8") as file:
                 names = file.readline().rstrip("\n").split("\t")
             types = {name: _type(name) for name in names}
-            return pl.read_csv(
+            table = pl.read_csv(
                 path,
                 separator="\t",
                 quote_char=None,
                 schema=types,
                 # an id may be NA
                 null_values={name: "NA" for name in names if name not in _TEXT},
-                missing_utf8_is_empty_string=True,
             )
+            return table.with_columns(pl.col(pl.String).fill_null(""))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, pl.exceptions.PolarsError) as error:

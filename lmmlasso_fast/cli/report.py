@@ -1,0 +1,36 @@
+"""`lmmlasso report`: the result files of a prefix as one HTML page."""
+
+import os
+import sys
+
+import click
+
+from lmmlasso_fast.cli.run import EXIT_INPUT, EXIT_INTERRUPTED, EXIT_OUTPUT
+from lmmlasso_fast.errors import InputError, OutputError
+from lmmlasso_fast.report import write_report
+
+
+@click.command()
+@click.argument("prefix", metavar="P")
+@click.option("--out", metavar="FILE", help="The file to write [default: P.report.html].")
+def report(prefix, out):
+    """Write what there is of the result files P.* as one HTML page, P.report.html.
+
+    It needs no network and can be mailed. P.log and P.run.json stay those of the last analysis.
+
+    Example: lmmlasso report mouse
+    """
+    try:
+        target = write_report(prefix, out)
+    except InputError as error:
+        _end(str(error), EXIT_INPUT)
+    except OutputError as error:
+        _end(str(error), EXIT_OUTPUT)
+    except KeyboardInterrupt:
+        _end("interrupted", EXIT_INTERRUPTED)
+    click.echo(f"wrote {target} ({os.path.getsize(target) / 1e6:.1f} MB)", err=True)
+
+
+def _end(message: str, code: int) -> None:
+    click.echo(f"error: {message}", err=True)
+    sys.exit(code)
