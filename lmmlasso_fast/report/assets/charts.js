@@ -47,14 +47,13 @@ function axis(title, more = {}) {
 }
 
 // Options that all charts have in common; `tooltip` returns the lines for one point.
-function options({ x, y, more = {}, legend = false, tooltip, plugins = {}, mode = "nearest" }) {
+function options({ x, y, more = {}, legend = false, tooltip, filter = isNamed, intersect = false }) {
   return {
     animation: false,
     responsive: true,
     maintainAspectRatio: false,
     parsing: false,
-    normalized: true,
-    interaction: { mode, intersect: false, axis: mode === "nearest" ? "xy" : "x" },
+    interaction: { mode: "nearest", intersect, axis: "xy" },
     scales: { x, y, ...more },
     plugins: {
       legend: {
@@ -65,28 +64,29 @@ function options({ x, y, more = {}, legend = false, tooltip, plugins = {}, mode 
       },
       tooltip: {
         displayColors: false,
-        filter: (item) => !(item.dataset.label || "").startsWith("_"),
+        filter,
         callbacks: { title: () => "", label: tooltip },
       },
-      ...plugins,
     },
   };
 }
 
+const isNamed = (item) => !item.dataset.label.startsWith("_");
+
 // A vertical line; a dataset whose name starts with _ is in no legend and no tooltip.
 function verticalLine(at, low, high, name = "_now") {
   return { label: name, type: "line", data: [{ x: at, y: low }, { x: at, y: high }], pointRadius: 0,
-    borderColor: palette.text, borderWidth: 1.5, borderDash: [5, 4] };
+    pointStyle: "line", borderColor: palette.text, borderWidth: 1.5, borderDash: [5, 4] };
 }
 
 function horizontalLine(at, low, high, name = "_level") {
   return { label: name, type: "line", data: [{ x: low, y: at }, { x: high, y: at }], pointRadius: 0,
-    borderColor: palette.text, borderWidth: 1.5, borderDash: [5, 4] };
+    pointStyle: "line", borderColor: palette.text, borderWidth: 1.5, borderDash: [5, 4] };
 }
 
 function line(label, points, colour, more = {}) {
   return { label, type: "line", data: points, borderColor: colour, backgroundColor: colour,
-    borderWidth: 1.8, pointRadius: 0, pointHitRadius: 6, ...more };
+    borderWidth: 1.8, pointRadius: 0, pointHitRadius: 6, pointStyle: "line", ...more };
 }
 
 function startCharts() {

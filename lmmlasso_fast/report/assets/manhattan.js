@@ -136,22 +136,18 @@ function drawGenome() {
     "of SNPs below have the same content.", () => ({
     type: "scatter",
     data: { datasets: genomeDatasets() },
-    options: {
-      ...options({
-        x: axis("", { min: genomeView.min, max: genomeView.max, afterBuildTicks: genomeTicks,
-          grid: { display: false },
-          ticks: { callback: (_, k, ticks) => ticks[k].label, autoSkipPadding: 6 } }),
-        y: axis(measure.title, { min: 0 }),
-        legend: true,
-        tooltip: ({ raw }) => (raw.bin !== undefined ? describeBin(raw.bin)
-          : raw.index !== undefined ? describePoint(raw.index) : ""),
-      }),
-      interaction: { mode: "nearest", intersect: true },
-    },
+    options: options({
+      x: axis("", { min: genomeView.min, max: genomeView.max, afterBuildTicks: genomeTicks,
+        grid: { display: false },
+        ticks: { callback: (_, k, ticks) => ticks[k].label, autoSkipPadding: 6 } }),
+      y: axis(measure.title, { min: 0 }),
+      legend: true,
+      tooltip: ({ raw }) => (raw.bin !== undefined ? describeBin(raw.bin)
+        : describePoint(raw.index)),
+      filter: ({ raw }) => raw.bin !== undefined || raw.index !== undefined,
+      intersect: true,
+    }),
   }));
-  const chart = charts.get("manhattan").chart;
-  chart.options.plugins.tooltip.filter = (item) => item.raw.bin !== undefined || item.raw.index !== undefined;
-  chart.update();
   sayView();
 }
 

@@ -60,11 +60,18 @@ function fillGroups() {
   const rows = groups.LD_GROUP.map((_, k) => k).filter((k) => groups.SEL_FREQ_GROUP[k] >= at);
   byId("groups-title").textContent = `LD groups from this frequency on: ${rows.length}` +
     (n_groups > groups.LD_GROUP.length && rows.length === groups.LD_GROUP.length ? " (the first)" : "");
-  fillTable(byId("groups"), [{ name: "Group", numeric: true }, { name: "CHROM" }, { name: "START", numeric: true },
-    { name: "END", numeric: true }, { name: "SNPs", numeric: true }, { name: "Lead" }, { name: "Frequency", numeric: true },
+  fillTable(byId("groups"), [{ name: "Group", numeric: true }, { name: "Position" },
+    { name: "SNPs", numeric: true }, { name: "Lead" }, { name: "Frequency", numeric: true },
     { name: "of lead", numeric: true }],
-  rows.map((k) => [groups.LD_GROUP[k], groups.CHROM[k], groups.START[k], groups.END[k], groups.N_SNPS[k],
+  rows.map((k) => [groups.LD_GROUP[k], regionOf(k), groups.N_SNPS[k],
     groups.LEAD_ID[k], groups.SEL_FREQ_GROUP[k], groups.SEL_FREQ_LEAD[k]]));
+}
+
+function regionOf(k) {
+  const { CHROM, START, END } = data.stability.groups;
+  if (START[k] <= 0) return `${CHROM[k]}, position unknown`;
+  const [start, end] = [START[k], END[k]].map((position) => position.toLocaleString("en-US"));
+  return `${CHROM[k]}:${start}` + (end === start ? "" : `–${end}`);
 }
 
 // Frequencies by rank: SNPs, and groups with their leads' names.
