@@ -12,12 +12,16 @@ from lmmlasso_fast.io.text import failure, quote
 
 #: Columns of text, and of whole numbers; all others are floats.
 _TEXT = frozenset(
-    "CHROM ID EFFECT_ALLELE OTHER_ALLELE ALLELE0 ALLELE1 TEST FID IID KEPT_ID LEAD_ID REASON "
-    "A1".split()
+    (
+        *("CHROM", "ID", "EFFECT_ALLELE", "OTHER_ALLELE", "ALLELE0", "ALLELE1", "A1", "TEST"),
+        *("FID", "IID", "KEPT_ID", "LEAD_ID", "REASON"),
+    )
 )
 _WHOLE = frozenset(
-    "INDEX N_ACTIVE CONVERGED POS GENPOS N N_MISSING FOLD LD_GROUP START END N_SNPS N_GROUPS "
-    "REPLICATE N_SELECTED FAILED SIGN".split()
+    (
+        *("POS", "GENPOS", "START", "END", "N", "N_MISSING", "INDEX", "N_ACTIVE", "CONVERGED"),
+        *("FOLD", "LD_GROUP", "N_SNPS", "N_GROUPS", "REPLICATE", "N_SELECTED", "FAILED", "SIGN"),
+    )
 )
 
 

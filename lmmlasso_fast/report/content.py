@@ -204,7 +204,9 @@ def _stability(files: ResultFiles) -> dict | None:
     run = files.run or {}
     options = run.get("options", {})
     return {
-        "bounds": _columns(files.bounds, *files.bounds.columns) if files.bounds is not None else None,
+        "bounds": _columns(files.bounds, *files.bounds.columns)
+        if files.bounds is not None
+        else None,
         "cutoff": options.get("cutoff") if run.get("subcommand") == "stability" else None,
         "groups": None if groups is None else _columns(groups, *groups.columns),
         "n_groups": 0 if files.loci is None else len(files.loci),

@@ -29,7 +29,7 @@ GAP = 0.004
 
 @dataclass(frozen=True)
 class Genome:
-    """SNPs on the genome, chromosome after chromosome in the order of the file.
+    """SNPs on the genome, chromosome after chromosome in the order given.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Genome:
         Index into `names`.
     position : ndarray of float64, shape (p,)
         Base pairs; of a SNP without a known position, what lies between its neighbours in the
-        file; on a chromosome without any, SNPs are evenly spaced.
+        order given; on a chromosome without any, SNPs are evenly spaced.
     known : ndarray of bool, shape (p,)
         Whether the file has the position.
     start : ndarray of float64, shape (chromosomes,)

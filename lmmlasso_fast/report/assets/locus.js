@@ -65,7 +65,7 @@ function drawLocus() {
     ] },
     options: options({
       x: x(),
-      y: scan ? axis("−log10 p", { min: 0 }) : axis("selection frequency", { min: 0, max: 1.02 }),
+      y: scan ? axis("−log10 p", { min: 0, grace: "6%" }) : axis("selection frequency", { min: 0, max: 1.05 }),
       more: scan && frequencies.length ? { right: axis("selection frequency",
         { position: "right", min: 0, max: 1.05, grid: { drawOnChartArea: false } }) } : {},
       legend: true,
@@ -83,12 +83,12 @@ function fillLocusTable(found) {
   const { points } = data.manhattan;
   const rank = (index) => points.height[index] ?? frequencyOf(points.row[index]) ?? -1;
   const best = [...found].sort((a, b) => rank(b) - rank(a)).slice(0, 10);
-  const columns = [{ name: "ID" }, { name: "Position", numeric: true },
+  const columns = [{ name: "ID" }, { name: "Position" },
     ...(data.manhattan.scan ? [{ name: "−log10 p", numeric: true }] : []),
     ...(column.SEL_FREQ ? [{ name: "Selection frequency", numeric: true }] : []),
     ...(column.BETA_STD ? [{ name: "BETA_STD", numeric: true }] : [])];
   fillTable(byId("locus-table"), columns, best.map((index) => [
-    points.id[index], points.pos[index],
+    points.id[index], unknownPositions.has(index) ? "unknown" : points.pos[index].toLocaleString("en-US"),
     ...(data.manhattan.scan ? [points.height[index]] : []),
     ...(column.SEL_FREQ ? [frequencyOf(points.row[index])] : []),
     ...(column.BETA_STD ? [points.row[index] >= 0 ? column.BETA_STD[points.row[index]] : null] : []),
@@ -97,7 +97,7 @@ function fillLocusTable(found) {
 
 function describePoint(index) {
   const { points, chromosomes, scan } = data.manhattan;
-  const where = unknownPositions.has(index) ? "position unknown, drawn between its neighbours"
+  const where = unknownPositions.has(index) ? "position unknown, drawn " + (scan ? "between its neighbours" : "at the chromosome's beginning")
     : `${chromosomes.name[points.chrom[index]]}:${points.pos[index].toLocaleString("en-US")}`;
   const frequency = frequencyOf(points.row[index]);
   return [points.id[index].slice(0, 60), where,

@@ -37,7 +37,7 @@ function startGenome() {
   }
   byId("measure").addEventListener("change", drawGenome);
   const listed = peaks.length ? peaks : indicesByRow().slice(0, 30);
-  byId("peak").replaceChildren(element("option", { value: "" }, "choose a peak"), ...listed.map((index) =>
+  byId("peak").replaceChildren(element("option", { value: "" }, "choose a locus"), ...listed.map((index) =>
     element("option", { value: index }, `${chromosomes.name[points.chrom[index]].slice(0, 12)}: ` +
       `${points.id[index].slice(0, 40)}` + (scan ? ` (${format(points.height[index], 3)})` : ""))));
   byId("peak").addEventListener("change", (event) => {
@@ -140,7 +140,7 @@ function drawGenome() {
       x: axis("", { min: genomeView.min, max: genomeView.max, afterBuildTicks: genomeTicks,
         grid: { display: false },
         ticks: { callback: (_, k, ticks) => ticks[k].label, autoSkipPadding: 6 } }),
-      y: axis(measure.title, { min: 0 }),
+      y: axis(measure.title, { min: 0, grace: "3%" }),
       legend: true,
       tooltip: ({ raw }) => (raw.bin !== undefined ? describeBin(raw.bin)
         : describePoint(raw.index)),
@@ -266,7 +266,7 @@ function drawQuantiles() {
       { label: "SNPs", data: points, radius: 2.6, backgroundColor: palette.blue, borderWidth: 0 },
       line("_expected", [{ x: 0, y: 0 }, { x: end, y: end }], palette.text, { borderDash: [5, 4] }),
     ] },
-    options: options({ x: axis("expected −log10 p", { min: 0 }), y: axis("observed −log10 p", { min: 0 }),
+    options: options({ x: axis("expected −log10 p", { min: 0 }), y: axis("observed −log10 p", { min: 0, grace: "3%" }),
       tooltip: ({ raw }) => `expected ${format(raw.x, 4)}, observed ${format(raw.y, 4)}` }),
   }));
 }

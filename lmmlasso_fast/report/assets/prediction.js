@@ -36,6 +36,7 @@ function drawHeldOut({ observed, predicted, fold }) {
       { label: "samples", data: points, radius: 2.5, backgroundColor: `${palette.blue}90`, borderWidth: 0 },
     ] },
     options: options({ x: axis("predicted"), y: axis("observed"), legend: true,
-      tooltip: ({ raw }) => (raw.fold === undefined ? "" : `predicted ${format(raw.x, 4)}, observed ${format(raw.y, 4)}, fold ${raw.fold}`) }),
+      tooltip: ({ raw }) => `predicted ${format(raw.x, 4)}, observed ${format(raw.y, 4)}, fold ${raw.fold}`,
+      filter: ({ raw }) => raw.fold !== undefined }),
   }));
 }
