@@ -54,9 +54,10 @@ def report_content(files: ResultFiles) -> dict:
 
 
 def _columns(frame: pl.DataFrame | None, *names: str) -> dict | None:
-    if frame is None:
+    """A table as lists, of these columns or of all; None if it has no rows."""
+    if frame is None or not len(frame):
         return None
-    return {name: frame[name].to_list() for name in names if name in frame.columns}
+    return {name: frame[name].to_list() for name in names or frame.columns}
 
 
 def _null(files: ResultFiles) -> dict | None:
@@ -156,10 +157,10 @@ def _quantiles(files: ResultFiles) -> dict | None:
 
 def _path(files: ResultFiles, entries: pl.DataFrame | None, table: pl.DataFrame) -> dict | None:
     """P.path.tsv as it is, and the coefficients of the SNPs that enter first or are chosen."""
-    if files.path is None:
+    if files.path is None or not len(files.path):
         return None
     index = chosen_index(files)
-    content = {"rows": _columns(files.path, *files.path.columns), "chosen": index}
+    content = {"rows": _columns(files.path), "chosen": index}
     if entries is None:
         return content | {"snps": [], "n_snps": 0}
     coef = files.coef
@@ -204,11 +205,9 @@ def _stability(files: ResultFiles) -> dict | None:
     run = files.run or {}
     options = run.get("options", {})
     return {
-        "bounds": _columns(files.bounds, *files.bounds.columns)
-        if files.bounds is not None
-        else None,
+        "bounds": _columns(files.bounds),
         "cutoff": options.get("cutoff") if run.get("subcommand") == "stability" else None,
-        "groups": None if groups is None else _columns(groups, *groups.columns),
+        "groups": _columns(groups),
         "n_groups": 0 if files.loci is None else len(files.loci),
         "frequencies": None if files.stability is None else files.stability["SEL_FREQ"].to_list(),
         "path": _stability_path(files),

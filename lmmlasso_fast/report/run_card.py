@@ -49,7 +49,7 @@ def _heritability(null: dict) -> list[tuple]:
         note = "no standard error" if se is None else f"standard error {se:.4f}"
         return [
             ("h² of the null model", null["h2"], f"{note}, {null.get('method', '').upper()}"),
-            ("log δ", null.get("log_delta"), "δ = σ_e² / σ_g²"),
+            ("log δ", null.get("log_delta"), "δ: variance of noise over that of kinship"),
         ]
     parts = null.get("chromosomes") or []
     if not parts:

@@ -11,8 +11,8 @@ ROWS = 500
 
 
 def scan_as_snps(files: ResultFiles) -> pl.DataFrame | None:
-    """P.scan.tsv with the other tables' names of a SNP's columns."""
-    if files.scan is None:
+    """P.scan.tsv with the other tables' names of a SNP's columns; None if it has no rows."""
+    if files.scan is None or not len(files.scan):
         return None
     return files.scan.rename(
         {
@@ -78,7 +78,9 @@ def snp_table(files: ResultFiles, entries: pl.DataFrame | None) -> pl.DataFrame:
     index = chosen_index(files)
     effects = files.selected
     if effects is None or "BETA_STD" not in effects.columns:
-        effects = None if files.coef is None else files.coef.filter(pl.col("INDEX") == index)
+        effects = None
+        if files.coef is not None and index is not None:
+            effects = files.coef.filter(pl.col("INDEX") == index)
     sources = [
         None if files.selected is None else files.selected[:ROWS],
         None if stability is None else stability[:ROWS],
