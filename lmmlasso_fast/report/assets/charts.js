@@ -41,7 +41,7 @@ function axis(title, more = {}) {
     title: { display: Boolean(title), text: title, color: palette.muted },
     grid: { color: palette.grid },
     border: { color: palette.line },
-    ticks: { color: palette.muted, maxRotation: 0, ...ticks },
+    ticks: { color: palette.muted, maxRotation: 0, includeBounds: false, ...ticks },
     ...rest,
   };
 }

@@ -62,7 +62,7 @@ function drawLocus() {
       ...(frequencies.length ? [{ label: "selection frequency", data: frequencies, pointStyle: "rectRot",
         radius: 6, hoverRadius: 8, backgroundColor: "transparent", borderColor: palette.green,
         borderWidth: 2, yAxisID: scan ? "right" : "y" }] : []),
-    ] },
+    ].filter((dataset) => dataset.data.length) },
     options: options({
       x: x(),
       y: scan ? axis("−log10 p", { min: 0, grace: "6%" }) : axis("selection frequency", { min: 0, max: 1.05 }),

@@ -100,7 +100,7 @@ function genomeDatasets() {
     ...[even, odd].map((list, k) => ({ label: `_points${k}`, data: list, radius: scan ? 2.3 : 4,
       hoverRadius: 6, pointHitRadius: 4, backgroundColor: colours[k], borderWidth: 0 })),
     ...outlines.filter((list) => list.length).map((list, k) => ({ label: `_bins${k}`, type: "line", data: list,
-      borderColor: colours[k], borderWidth: 2.4, pointRadius: 0, pointHitRadius: 3, spanGaps: false })),
+      borderColor: colours[k], borderWidth: 2.4, borderCapStyle: "round", pointRadius: 0, pointHitRadius: 3, spanGaps: false })),
   ].filter((dataset) => dataset.data.length);
 }
 

@@ -129,11 +129,10 @@ function alphaAxis() {
 const at = (alpha) => -Math.log10(alpha);
 
 function drawPathCharts() {
-  const now = at(alphas.values[alphas.index]);
-  if (data.path && data.path.snps.length) drawCoefficients(now);
+  if (data.path && data.path.snps.length) drawCoefficients();
   else byId("coefficient-plot").parentElement.hidden = true;
-  if (data.cv) drawCv(now); else byId("cv-plot-box").hidden = true;
-  if (data.path) drawVariance(now); else byId("variance-plot-box").hidden = true;
+  if (data.cv) drawCv(); else byId("cv-plot-box").hidden = true;
+  if (data.path) drawVariance(); else byId("variance-plot-box").hidden = true;
 }
 
 function drawCoefficients() {
@@ -176,13 +175,13 @@ function drawCv() {
   draw("cv-plot", `Held-out explained variance, largest ${format(ev[best], 4)}`, () => ({
     type: "line",
     data: { datasets: [
-      line("explained variance", curve(0), palette.blue),
-      line("± standard error", curve(1), palette.sky, { borderWidth: 0.8, fill: "+1", backgroundColor: `${palette.sky}55` }),
-      line("_lower", curve(-1), palette.sky, { borderWidth: 0.8 }),
       { label: "best", type: "scatter", data: [{ x: at(ALPHA[best]), y: ev[best] }], pointStyle: "circle", radius: 6,
         backgroundColor: palette.vermillion, borderColor: palette.surface },
       { label: "one standard error", type: "scatter", data: [{ x: at(ALPHA[oneSe]), y: ev[oneSe] }],
         pointStyle: "rectRot", radius: 7, backgroundColor: palette.green, borderColor: palette.surface },
+      line("explained variance", curve(0), palette.blue),
+      line("± standard error", curve(1), palette.sky, { borderWidth: 0.8, fill: "+1", backgroundColor: `${palette.sky}55` }),
+      line("_lower", curve(-1), palette.sky, { borderWidth: 0.8 }),
       verticalLine(at(alphas.values[alphas.index]), Math.min(...all), Math.max(...all)),
     ] },
     options: options({ x: alphaAxis(), y: axis("held-out explained variance"), legend: true,
@@ -192,13 +191,13 @@ function drawCv() {
 
 function drawVariance() {
   const { rows } = data.path;
-  const parts = [["VAR_SNP", "SNPs", palette.vermillion, []], ["VAR_RANDOM", "kinship", palette.blue, [6, 3]],
-    ["VAR_NOISE", "noise", palette.neutral, [2, 3]]];
+  const parts = [["VAR_SNP", "SNPs", "vermillion", []], ["VAR_RANDOM", "kinship", "blue", [6, 3]],
+    ["VAR_NOISE", "noise", "neutral", [2, 3]]];
   draw("variance-plot", "Shares of variance along the path", () => ({
     type: "line",
     data: { datasets: [
-      ...parts.map(([name, label, , dash], k) => line(label, rows[name].map((y, i) => ({ x: at(rows.ALPHA[i]), y })),
-        [palette.vermillion, palette.blue, palette.neutral][k], { borderDash: dash })),
+      ...parts.map(([name, label, colour, dash]) => line(label,
+        rows[name].map((y, i) => ({ x: at(rows.ALPHA[i]), y })), palette[colour], { borderDash: dash })),
       verticalLine(at(alphas.values[alphas.index]), 0, 1),
     ] },
     options: options({ x: alphaAxis(), y: axis("share of variance", { min: 0, max: 1 }), legend: true,
