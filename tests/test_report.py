@@ -228,6 +228,15 @@ def test_warnings(prefix, tmp_path):
         assert text in said
 
 
+def test_calibrated_alpha(fit, tmp_path):
+    fit("--fwer", 0.2, "--n-draws", 50)
+    files = ResultFiles(tmp_path / "P")
+    facts = {fact["label"]: fact["value"] for fact in report_content(files)["card"]}
+    assert facts["Calibrated alpha"] == files.calibration["alpha"]
+    content = report_content(files)["path"]
+    assert content["rows"]["ALPHA"][content["chosen"]] == files.calibration["alpha"]
+
+
 SUFFIXES = (
     *("path.tsv", "coef.tsv", "selected.tsv", "cv.tsv", "cv_pred.tsv", "pred.tsv", "scan.tsv"),
     *("stability.tsv", "loci.tsv", "bounds.tsv", "stability_path.tsv", "replicates.tsv"),

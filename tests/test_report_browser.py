@@ -45,6 +45,7 @@ def browser():
 def opened(browser, path, **options):
     """A page of its own; at the end it has had no error, violation, request or dialog."""
     context = browser.new_context(viewport={"width": 1200, "height": 900}, **options)
+    context.set_default_timeout(120_000)  # of a machine that does other things
     page = context.new_page()
     complaints, requests = [], []
     page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
@@ -75,7 +76,7 @@ def page(browser, report):
 
 def until(page, condition):
     """Wait for a condition; Playwright's own way needs eval, which the policy refuses the page."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while not page.evaluate(condition):
         assert time.monotonic() < deadline, condition
         page.wait_for_timeout(20)

@@ -231,13 +231,18 @@ def _stability_path(files: ResultFiles) -> dict | None:
     }
 
 
+def _spread(values: pl.Series) -> float | None:
+    """Standard deviation; of equal values zero, without rounding."""
+    return 0.0 if values.n_unique() == 1 else values.std(ddof=0)
+
+
 def _prediction(files: ResultFiles) -> dict | None:
     """Observed against held-out predictions, without sample ids, and the spread of the parts."""
     content = {}
     if files.pred is not None:
         names = [name for name in files.pred.columns if name.startswith("PRED")]
         content["parts"] = [
-            {"name": name, "sd": files.pred[name].std(ddof=0)} for name in names if len(files.pred)
+            {"name": name, "sd": _spread(files.pred[name])} for name in names if len(files.pred)
         ]
         content["n_samples"] = len(files.pred)
     held_out = None if files.cv_pred is None else files.cv_pred.drop_nulls(["PHENOTYPE", "PRED"])

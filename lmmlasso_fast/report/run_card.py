@@ -23,11 +23,9 @@ def run_card(files: ResultFiles) -> list[dict]:
         ("Transformation", null.get("transform", {}).get("method"), None),
     ]
     if files.calibration is not None:
-        facts += [
-            (name, value, "P.calibration.json")
-            for name, value in files.calibration.items()
-            if isinstance(value, int | float | str)
-        ]
+        calibration = files.calibration
+        note = f"at family-wise level {calibration['level']:g}, {calibration['n_draws']} draws"
+        facts.append(("Calibrated alpha", calibration["alpha"], note))
     return [
         {"label": label, "value": value, "note": note}
         for label, value, note in facts

@@ -72,7 +72,7 @@ function setAlpha(index) {
     const { rows } = data.path;
     const names = { ALPHA: "alpha", MU: "mu = n alpha", N_ACTIVE: "active SNPs", DUAL_GAP: "duality gap",
       CONVERGED: "converged", VAR_SNP: "variance: SNPs", VAR_RANDOM: "variance: kinship",
-      VAR_NOISE: "variance: noise" };
+      VAR_NOISE: "variance: noise", MFDR: "marginal false discovery rate" };
     Object.keys(rows).filter((name) => name !== "INDEX")
       .forEach((name) => pairs.push([names[name] || name, rows[name][index], name]));
   }
