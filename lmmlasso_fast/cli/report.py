@@ -11,12 +11,13 @@ from lmmlasso_fast.report import write_report
 
 
 @click.command()
-@click.argument("prefix", metavar="P")
-@click.option("--out", metavar="FILE", help="The file to write [default: P.report.html].")
+@click.argument("prefix", metavar="PREFIX")
+@click.option("--out", metavar="FILE", help="The file to write [default: PREFIX.report.html].")
 def report(prefix, out):
-    """Write what there is of the result files P.* as one HTML page, P.report.html.
+    """Write the result files of a prefix as one HTML page, PREFIX.report.html.
 
-    It needs no network and can be mailed. P.log and P.run.json stay those of the last analysis.
+    It shows whatever files there are, needs no network and can be mailed. PREFIX.log and
+    PREFIX.run.json stay those of the last analysis.
 
     Example: lmmlasso report mouse
     """
