@@ -67,7 +67,7 @@ def test_everything_that_there_is(small, other, tmp_path):
         ET.fromstring(results(out)[f".{name}.svg"])
     # the coefficients are named at the best alpha
     files = ResultFiles(small.folder / "found")
-    cv, coefs = files.table("cv"), files.table("coef")
+    cv, coefs = files.cv, files.coef
     at = int(cv["EXPLAINED_VARIANCE"].arg_max())
     chosen = coefs.filter(INDEX=at).sort(pl.col("BETA_STD").abs(), descending=True)
     assert set(chosen["ID"][:7]) <= set(words(f"{out}.coefficients.svg"))

@@ -48,13 +48,13 @@ def test_files_are_read_once_and_may_be_absent(tmp_path):
     write_table(pl.DataFrame({"ALPHA": [1.0]}), tmp_path / "P.path.tsv")
     write_json({"h2": 0.5}, tmp_path / "P.null.json")
     files = ResultFiles(tmp_path / "P")
-    assert files.table("cv") is None
-    assert files.json("calibration") is None
-    table = files.table("path")
+    assert files.cv is None
+    assert files.calibration is None
+    table = files.path
     (tmp_path / "P.path.tsv").unlink()
-    assert files.table("path") is table
-    assert files.json("null") == {"h2": 0.5}
-    assert files.path("scan.tsv") == tmp_path / "P.scan.tsv"
+    assert files.path is table
+    assert files.null == {"h2": 0.5}
+    assert files.file("scan.tsv") == tmp_path / "P.scan.tsv"
 
 
 @pytest.mark.parametrize(
@@ -77,6 +77,4 @@ def test_damaged_json(tmp_path, content):
     path = tmp_path / "P.null.json"
     path.write_text(content)
     files = ResultFiles(tmp_path / "P")
-    refused(
-        lambda _: files.json("null"), path, TableError, expected="the JSON", found="something else"
-    )
+    refused(lambda _: files.null, path, TableError, expected="the JSON", found="something else")

@@ -12,7 +12,7 @@ from lmmlasso_fast.suggestions import did_you_mean
 
 #: The module of every subcommand.
 _ALIKE = ("completion", "cv", "demo", "doctor", "fit", "kinship", "multiqc")
-_ALIKE += ("null", "plot", "predict", "run", "scan", "simulate", "stability")
+_ALIKE += ("null", "plot", "predict", "report", "run", "scan", "simulate", "stability")
 _MODULES = {name: name for name in _ALIKE} | {"merge": "stability"}
 
 

@@ -52,6 +52,10 @@ EXAMPLES = {
             "--out new",
         ),
     ),
+    "report": (
+        ("All results of a prefix as one page", "lmmlasso report mouse"),
+        ("Of one of several phenotypes", "lmmlasso report mouse.CD8"),
+    ),
     "run": (
         ("Everything", f"lmmlasso run {_DATA} --out mouse"),
         ("Go on after an interruption", f"lmmlasso run {_DATA} --out mouse --resume"),

@@ -91,8 +91,8 @@ class _Noted(ResultFiles):
         return None if table is None or table.is_empty() else table
 
     def _once(self, suffix: str, read):
-        if self.path(suffix).exists():
-            self._run.note_input(self.path(suffix))
+        if self.file(suffix).exists():
+            self._run.note_input(self.file(suffix))
         return super()._once(suffix, read)
 
 
@@ -117,10 +117,10 @@ def _save(figure, format: str, path) -> None:
 
 def _pictures(run: Run, flags: dict, files: ResultFiles) -> Iterator[tuple[str, Callable]]:
     """Yield the name of each plot whose files are there, and what draws it."""
-    stability, scan, path = (files.table(name) for name in ("stability", "scan", "path"))
-    null, cv, held_out = files.json("null"), files.table("cv"), files.table("cv_pred")
+    stability, scan, path = files.stability, files.scan, files.path
+    null, cv, held_out = files.null, files.cv, files.cv_pred
     cutoff = flags["cutoff"] or _cutoff(files)
-    if stability is None and files.table("stability_path") is None:
+    if stability is None and files.stability_path is None:
         options.ignored({"cutoff"}, "without a stability result")
     if stability is not None or scan is not None:
         yield "manhattan", partial(plots.manhattan, stability, scan, cutoff=cutoff)
@@ -134,8 +134,8 @@ def _pictures(run: Run, flags: dict, files: ResultFiles) -> Iterator[tuple[str, 
             )
     if scan is not None or before is not None:
         yield "qq", partial(plots.qq, before, scan)
-    if path is not None and files.table("coef") is not None:
-        coefs, alpha = files.table("coef"), None if cv is None else _best_alpha(cv)
+    if path is not None and files.coef is not None:
+        coefs, alpha = files.coef, None if cv is None else _best_alpha(cv)
         yield "coefficients", partial(plots.coefficient_path, path, coefs=coefs, alpha=alpha)
     if path is not None:
         yield "variance", partial(plots.variance_split, path)
@@ -145,12 +145,12 @@ def _pictures(run: Run, flags: dict, files: ResultFiles) -> Iterator[tuple[str, 
         yield "cv", partial(plots.cv_curve, cv)
     if held_out is not None:
         yield "observed", partial(plots.observed_predicted, held_out["PHENOTYPE"], held_out["PRED"])
-    if files.table("stability_path") is not None:
-        along = files.table("stability_path")
+    if files.stability_path is not None:
+        along = files.stability_path
         yield "stability", partial(plots.stability_path, along, cutoff=cutoff)
     if null is not None and "profile" in null:
         yield "likelihood", partial(plots.likelihood_profile, null)
-    if files.path("kinship.npz").exists():
+    if files.file("kinship.npz").exists():
         yield "kinship", partial(_kinship, run, files)
     if flags["region"] is not None:
         yield "regional", _region(run, flags, files, cutoff)
@@ -161,7 +161,7 @@ def _pictures(run: Run, flags: dict, files: ResultFiles) -> Iterator[tuple[str, 
 
 def _cutoff(files: ResultFiles) -> float | None:
     """Return a cutoff that selects what `stability` did: the lowest frequency of these."""
-    selected = files.table("selected")
+    selected = files.selected
     if selected is None or "SEL_FREQ" not in selected.columns:
         return None
     return selected["SEL_FREQ"].min()
@@ -175,7 +175,7 @@ def _best_alpha(cv) -> float:
 def _kinship(run: Run, files: ResultFiles):
     from lmmlasso_fast.io.kinship_files import load_kinship
 
-    path = files.path("kinship.npz")
+    path = files.file("kinship.npz")
     run.note_input(path)
     return plots.kinship_heatmap(load_kinship(path))
 
@@ -187,14 +187,14 @@ def _region(run: Run, flags: dict, files: ResultFiles, cutoff: float | None) -> 
         raise click.UsageError(
             f"--region {flags['region']}: expected CHR:START-END, such as 5:1000000-2000000"
         )
-    scan, stability = files.table("scan"), files.table("stability")
+    scan, stability = files.scan, files.stability
     if scan is None and stability is None:
         raise InputError(
             f"--region: expected {files.prefix}.scan.tsv or {files.prefix}.stability.tsv, found "
             "neither; run lmmlasso scan or stability first"
         )
     genotypes = open_genotypes(run, flags)
-    analysed = files.table("pred")
+    analysed = files.pred
     if analysed is not None:
         kept = match_samples(genotypes.samples, analysed.select("FID", "IID"), "the predictions")
         genotypes = genotypes.subset(kept >= 0)

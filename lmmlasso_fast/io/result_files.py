@@ -1,34 +1,78 @@
-"""The result files of a prefix, read back."""
+"""The result files of a prefix, read back when they are asked for."""
 
 import json
+import os
+from functools import cached_property
 from pathlib import Path
 
 from lmmlasso_fast.errors import TableError
 from lmmlasso_fast.io.text import failure, quote, read_text
 
-#: Columns that are text, whatever is in them; all others are numbers.
-_TEXT = {
-    *("FID", "IID", "CHROM", "ID", "KEPT_ID", "LEAD_ID", "REASON", "TEST"),
-    *("A1", "ALLELE0", "ALLELE1", "EFFECT_ALLELE", "OTHER_ALLELE"),
-}
+#: Columns of text, and of whole numbers; all others are floats.
+_TEXT = frozenset(
+    (
+        *("CHROM", "ID", "EFFECT_ALLELE", "OTHER_ALLELE", "ALLELE0", "ALLELE1", "A1", "TEST"),
+        *("FID", "IID", "KEPT_ID", "LEAD_ID", "REASON"),
+    )
+)
+_WHOLE = frozenset(
+    (
+        *("POS", "GENPOS", "START", "END", "N", "N_MISSING", "INDEX", "N_ACTIVE", "CONVERGED"),
+        *("FOLD", "LD_GROUP", "N_SNPS", "N_GROUPS", "REPLICATE", "N_SELECTED", "FAILED", "SIGN"),
+    )
+)
+
+
+def _table(name: str) -> property:
+    """P.NAME.tsv as a polars DataFrame, None if there is no such file."""
+    return property(lambda self: self.table(name))
+
+
+def _json(name: str) -> property:
+    """The content of P.NAME.json, None if there is no such file."""
+    return property(lambda self: self.json(name))
 
 
 class ResultFiles:
-    """What the runs with one prefix (--out) have left.
+    """What `lmmlasso` wrote under one prefix: every file is a property named after it.
 
-    Each file is read when it is first asked for, and kept.
+    A table is a polars DataFrame with the file's columns: ids, chromosomes and alleles are text,
+    NA among numbers is null. A .json is a dict. What does not exist is None. Files are read once,
+    when they are first asked for.
 
     Parameters
     ----------
     prefix : path
-        P of P.path.tsv, P.null.json and so on.
+        The --out of the commands; of one of several phenotypes OUT.NAME.
+
+    Raises
+    ------
+    TableError
+        By the properties: a file is not what lmmlasso writes.
     """
 
-    def __init__(self, prefix):
-        self.prefix = str(prefix)
+    path = _table("path")
+    coef = _table("coef")
+    selected = _table("selected")
+    cv = _table("cv")
+    cv_pred = _table("cv_pred")
+    pred = _table("pred")
+    scan = _table("scan")
+    stability = _table("stability")
+    loci = _table("loci")
+    bounds = _table("bounds")
+    stability_path = _table("stability_path")
+    replicates = _table("replicates")
+    excluded = _table("excluded")
+    duplicates = _table("duplicates")
+    null = _json("null")
+    calibration = _json("calibration")
+
+    def __init__(self, prefix: str | os.PathLike):
+        self.prefix = os.fspath(prefix)
         self._read: dict[str, object] = {}
 
-    def path(self, suffix: str) -> Path:
+    def file(self, suffix: str) -> Path:
         """Return the name of PREFIX.suffix, which need not exist."""
         return Path(f"{self.prefix}.{suffix}")
 
@@ -37,20 +81,76 @@ class ResultFiles:
         return self._once(f"{name}.tsv", read_table)
 
     def json(self, name: str) -> dict | None:
-        """Return the content of PREFIX.name.json, None if there is none.
-
-        Raises
-        ------
-        TableError
-            It is not what this package writes.
-        """
+        """Return the content of PREFIX.name.json, None if there is none."""
         return self._once(f"{name}.json", _read_json)
 
     def _once(self, suffix: str, read):
         if suffix not in self._read:
-            path = self.path(suffix)
+            path = self.file(suffix)
             self._read[suffix] = read(path) if path.exists() else None
         return self._read[suffix]
+
+    @cached_property
+    def run(self) -> dict | None:
+        """P.run.json; of one of several phenotypes that of the whole run."""
+        return next(
+            (run for prefix in self._prefixes() if (run := _run_of(prefix))),
+            None,
+        )
+
+    @cached_property
+    def log(self) -> str | None:
+        """P.log, found as P.run.json is."""
+        for prefix in self._prefixes():
+            try:
+                return Path(f"{prefix}.log").read_text(encoding="utf-8", errors="replace")
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                raise failure(
+                    TableError,
+                    f"{prefix}.log",
+                    "a log",
+                    expected="what lmmlasso wrote",
+                    found=quote(str(error)),
+                    advice="have it written again",
+                ) from error
+        return None
+
+    def exist(self) -> bool:
+        """Whether there is any of the files."""
+        names = [name for name, value in vars(type(self)).items() if _is_file(value)]
+        return any(
+            os.path.exists(f"{self.prefix}.{name}.{end}")
+            for name in names
+            for end in ("tsv", "json")
+        )
+
+    def _prefixes(self) -> list[str]:
+        """The prefix, and of OUT.NAME that of the run of several phenotypes, if it was one."""
+        folder, name = os.path.split(self.prefix)
+        prefixes = [self.prefix]
+        for at in range(len(name)):
+            if name[at] == "." and at:
+                whole = os.path.join(folder, name[:at])
+                run = _run_of(whole) or {}
+                if name[at + 1 :] in _file_names(run):
+                    prefixes.append(whole)
+        return prefixes
+
+
+def _run_of(prefix: str) -> dict | None:
+    path = Path(f"{prefix}.run.json")
+    return _read_json(path) if path.exists() else None
+
+
+def _is_file(value) -> bool:
+    return isinstance(value, property)
+
+
+def _file_names(run: dict) -> set[str]:
+    """The phenotypes of a run of several."""
+    return set(run.get("counts", {}).get("phenotypes", {}))
 
 
 def read_table(path):
@@ -89,17 +189,16 @@ def read_table(path):
 
 
 def _numbers(text, column):
-    """Return a column as integers or floats, unless it is one of text."""
+    """Return a column as what its name says."""
     import polars as pl
 
     if column.name in _TEXT:
-        return column
+        return column.fill_null("")
     column = column.set(column == "NA", None)
-    for dtype in (pl.Int64, pl.Float64):
-        numbers = column.cast(dtype, strict=False)
-        bad = numbers.is_null() & column.is_not_null()
-        if not bad.any():
-            return numbers
+    numbers = column.cast(pl.Int64 if column.name in _WHOLE else pl.Float64, strict=False)
+    bad = numbers.is_null() & column.is_not_null()
+    if not bad.any():
+        return numbers
     row = bad.arg_max()
     raise text.failure(
         f"column {quote(column.name)}",

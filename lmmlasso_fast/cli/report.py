@@ -1,0 +1,35 @@
+"""`lmmlasso report`: the result files of a prefix as one HTML page."""
+
+import os
+import sys
+
+import click
+
+from lmmlasso_fast.cli.recording import EXIT_INPUT, EXIT_INTERRUPTED, EXIT_OUTPUT
+from lmmlasso_fast.errors import InputError, OutputError
+from lmmlasso_fast.report import write_report
+
+
+@click.command()
+@click.argument("prefix", metavar="PREFIX")
+@click.option("--out", metavar="FILE", help="The file to write [default: PREFIX.report.html].")
+def report(prefix, out):
+    """Write the result files of a prefix as one HTML page, PREFIX.report.html.
+
+    It shows whatever files there are, needs no network and can be mailed. PREFIX.log and
+    PREFIX.run.json stay those of the last analysis.
+    """
+    try:
+        target = write_report(prefix, out)
+    except InputError as error:
+        _end(str(error), EXIT_INPUT)
+    except OutputError as error:
+        _end(str(error), EXIT_OUTPUT)
+    except KeyboardInterrupt:
+        _end("interrupted", EXIT_INTERRUPTED)
+    click.echo(f"wrote {target} ({os.path.getsize(target) / 1e6:.1f} MB)", err=True)
+
+
+def _end(message: str, code: int) -> None:
+    click.echo(f"error: {message}", err=True)
+    sys.exit(code)
