@@ -78,6 +78,8 @@ class Model:
         Levels of each categorical covariate in training; the indicator of one is "column=level".
     default_alpha : float or None
         Where predictions are made if no alpha is asked for; None: at the last.
+    whitened_factors : bool
+        The penalty factors were the lengths of the whitened SNPs.
     """
 
     variants: object = field(repr=False)
@@ -99,6 +101,7 @@ class Model:
     phenotype: str = "phenotype"
     covariate_levels: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     default_alpha: float | None = None
+    whitened_factors: bool = False
 
     def predict(
         self,
@@ -324,6 +327,7 @@ def build_model(
         phenotype=phenotype,
         covariate_levels={name: tuple(levels) for name, levels in (covariate_levels or {}).items()},
         default_alpha=None if default_alpha is None else float(default_alpha),
+        whitened_factors=path.whitened_factors,
     )
 
 
