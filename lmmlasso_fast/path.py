@@ -224,8 +224,9 @@ def lasso_path(
     and the duality gap, from the gradient of all SNPs in float64's accuracy, is at most `tol`.
 
     "whitened" takes 2 n^2 p operations, which is more than the path itself. The lengths may be
-    float32's, right to 1e-6; the solutions are exact for the factors of the result, which give the
-    same path when they are passed. Why and when: docs/model_selection.md.
+    float32's, right to 1e-6 (and from 3,000 samples on the same to 1e-6 for any `n_threads`); the
+    solutions are exact for the factors of the result, which give the same path when they are
+    passed. Why and when: docs/model_selection.md.
 
     References
     ----------
