@@ -28,7 +28,7 @@ from lmmlasso_fast.null_model import as_phenotype, fit_null_on_grid
 from lmmlasso_fast.parallel import each, poll
 from lmmlasso_fast.path import LassoPath, PathOptions, no_snp_can_enter, solve_path
 from lmmlasso_fast.preprocessing import transform_phenotype
-from lmmlasso_fast.problem import as_penalty_factors
+from lmmlasso_fast.problem import as_penalty_factors, is_whitened
 from lmmlasso_fast.study import Part, Study, make_study
 from lmmlasso_fast.threads import as_n_threads
 
@@ -233,7 +233,7 @@ def cross_validate(
         alpha_max.
     n_alphas, eps, max_active, tol, l1_ratio, penalty_factors, max_iter
         Of the paths (`lasso_path`). The alphas end where the first fold has more than max_active
-        active SNPs.
+        active SNPs. With "whitened" penalty factors each fold has its own.
     transform, standardize
         Of the phenotype (`transform_phenotype`), fitted to the training rows and undone in
         the predictions.
@@ -430,9 +430,7 @@ def _check_path(path: LassoPath, study: Study, K: Kinship | None) -> None:
         "covariates": np.array_equal(study.design.matrix, design.matrix),
         "alphas": np.array_equal(grid, path.alphas) and path.n_active.max() <= most,
         "K": null is None or K is None or np.array_equal(K.matrix, null.kinship.matrix),
-        "penalty factors": np.array_equal(
-            as_penalty_factors(study.genotypes, options.penalty_factors), path.penalty_factors
-        ),
+        "penalty factors": _has_factors(path, study),
         "phenotype": _is_of_phenotype(path, study),
     }
     for name, equal in same.items():
@@ -441,6 +439,13 @@ def _check_path(path: LassoPath, study: Study, K: Kinship | None) -> None:
                 f"path: expected the {name} of the other arguments, found others; fit it by the "
                 "same data and options, or leave it out"
             )
+
+
+def _has_factors(path: LassoPath, study: Study) -> bool:
+    if is_whitened(study.options.penalty_factors):
+        return path.whitened_factors
+    factors = as_penalty_factors(study.genotypes, study.options.penalty_factors)
+    return np.array_equal(factors, path.penalty_factors)
 
 
 def _is_of_phenotype(path: LassoPath, study: Study) -> bool:

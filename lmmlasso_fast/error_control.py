@@ -5,7 +5,7 @@ independent: x~_j'z is normal with variance ||x~_j||^2. They need gradients X'v 
 the whitened SNPs, never all of these at once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from lmmlasso_fast.covariates import Design, independent_columns
 from lmmlasso_fast.display import Result, one_row
 from lmmlasso_fast.errors import GenotypeError, InputError
 from lmmlasso_fast.genotypes import Genotypes
+from lmmlasso_fast.norms import norms_of
 from lmmlasso_fast.null_model import NullModel, as_phenotype
 from lmmlasso_fast.path import LassoPath, PathOptions
 from lmmlasso_fast.problem import Problem, as_penalty_factors, design_of
@@ -32,12 +33,6 @@ if TYPE_CHECKING:
 _DRAWS_BYTES = 1 << 26
 #: Draws that one pass over packed genotypes takes: batches are multiples of it.
 _PASS = 8
-#: SNPs (at most) whitened together: fixed, as bits are.
-_BLOCK = 512
-#: Arrays of the size of a block that are held while it is whitened.
-_ARRAYS = 5
-#: For the blocks that threads hold at a time.
-_WORKERS_BYTES = 1 << 29
 #: level (n_draws + 1) this close below an integer is that integer: .29 of 100 is not 28.
 _ROUNDING = 1e-12
 
@@ -113,8 +108,9 @@ def calibrated_alpha(
     seed : int, default 0
     covariates, covariate_names, intercept
         Only without a null model, as in `lasso_path`.
-    penalty_factors : array_like, shape (p,), optional
-        As in `lasso_path`: SNPs with 0 are covariates, those with infinity do not count.
+    penalty_factors : array_like, shape (p,), or "whitened", optional
+        As in `lasso_path`: SNPs with 0 are covariates, those with infinity do not count. With
+        "whitened" every SNP has the same share in the draws' maximum.
     l1_ratio : float in (0, 1], default 1
     n_threads : int, optional
         As in `lasso_path`: below 3,000 samples the bits do not depend on it. Default: all
@@ -276,33 +272,6 @@ def _whitened_norms(
     snps = np.flatnonzero(_is_penalised(factors))
     norms = np.zeros(genotypes.n_variants)
     norms[snps] = norms_of(genotypes, snps, precision, n_threads)
-    return norms
-
-
-def norms_of(
-    genotypes: Genotypes,
-    snps: np.ndarray,
-    precision: Precision,
-    n_threads: int,
-    done: Callable[[int], None] | None = None,
-) -> np.ndarray:
-    """Return x_j'P x_j of some SNPs, in float64; exactly 0 in the span of the covariates.
-
-    `done` is called with the number of SNPs of each block that is through.
-    """
-    n = genotypes.n_samples
-    blocks = np.array_split(np.arange(len(snps)), max(1, -(-len(snps) // _BLOCK)))
-    norms = np.empty(len(snps))
-
-    def measure(k: int) -> None:
-        X = np.ascontiguousarray(genotypes.columns(snps[blocks[k]]).T)
-        norms[blocks[k]] = np.einsum("ij,ij->i", X, precision.apply_rows(X))
-        if done is not None:
-            done(len(blocks[k]))
-
-    n_workers = max(1, min(n_threads, _WORKERS_BYTES // (8 * _ARRAYS * n * _BLOCK)))
-    with blas_cap(1):
-        for_each(measure, len(blocks), n_workers)
     return norms
 
 

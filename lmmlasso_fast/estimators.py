@@ -143,8 +143,9 @@ class LMMLasso(_Regressor):
         Without an intercept the SNPs are still centred: the constant is left out of C.
     max_iter : int, default 50
         Most passes over all SNPs.
-    penalty_factors : array_like, shape (p,), optional
-        pi_j; 0 = unpenalised, infinity = left out. Default 1.
+    penalty_factors : array_like, shape (p,), or "whitened", optional
+        pi_j; 0 = unpenalised, infinity = left out, "whitened" = in proportion to the lengths of the
+        whitened SNPs (`lasso_path`). Default 1.
 
     Attributes
     ----------

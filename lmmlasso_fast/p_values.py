@@ -237,9 +237,9 @@ def multi_split(
         False: plain Lasso and ordinary least squares.
     method, log_delta
         How both halves choose delta (`fit_null`).
-    penalty_factors : array_like, shape (p,), optional
+    penalty_factors : array_like, shape (p,), or "whitened", optional
         Of the path (`lasso_path`). SNPs with factor 0 are covariates of both halves and are not
-        tested.
+        tested. "whitened": each half 1 has its own, and the tests do without.
     l1_ratio, n_alphas, eps, tol
         Of the path. n_alphas and eps set the grid's step and its end.
     progress : callable, optional

@@ -104,6 +104,8 @@ class Model(Result):
         Levels of each categorical covariate in training; the indicator of one is "column=level".
     default_alpha : float or None
         Where predictions are made if no alpha is asked for; None: at the last.
+    whitened_factors : bool
+        The penalty factors were the lengths of the whitened SNPs.
     """
 
     variants: "pl.DataFrame" = field(repr=False)
@@ -125,6 +127,7 @@ class Model(Result):
     phenotype: str = "phenotype"
     covariate_levels: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     default_alpha: float | None = None
+    whitened_factors: bool = False
 
     def to_frame(self, alpha: float | None = None) -> "pl.DataFrame":
         """Return one row per SNP that is active at an alpha: ID A1 BETA, as P.score.tsv."""
@@ -364,6 +367,7 @@ def build_model(
         phenotype=phenotype,
         covariate_levels={name: tuple(levels) for name, levels in (covariate_levels or {}).items()},
         default_alpha=None if default_alpha is None else float(default_alpha),
+        whitened_factors=path.whitened_factors,
     )
 
 

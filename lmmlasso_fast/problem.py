@@ -12,9 +12,13 @@ from lmmlasso_fast.covariates import (
 )
 from lmmlasso_fast.errors import DataWarning, InputError, SampleMatchError
 from lmmlasso_fast.genotypes import Genotypes
+from lmmlasso_fast.norms import whitened_factors
+from lmmlasso_fast.threads import blas_threads_for
 from lmmlasso_fast.whitening import Precision
 from lmmlasso_fast.working_set import WorkingSet
 
+#: Penalty factors that are the lengths of the whitened SNPs.
+WHITENED = "whitened"
 #: A correlation with the phenotype below this is rounding.
 _ROUNDING = 1e-12
 #: SNPs looked at together.
@@ -30,21 +34,26 @@ class Problem:
         self.n_threads = n_threads
         self.y = y
         self.exponent = int(np.frexp(np.abs(y).max())[1])
-        self.factors = as_penalty_factors(genotypes, options.penalty_factors)
-        free = np.flatnonzero(self.factors == 0)
+        #: as they are reported
+        self.penalty_factors = as_penalty_factors(genotypes, options.penalty_factors)
+        free = np.flatnonzero(self.penalty_factors == 0)
         C = design.matrix
         if len(free):
             C, free = _with_unpenalised(C, genotypes, free)
         self.unpenalised = free
-        # Unpenalised SNPs are covariates of the Lasso; out of the penalised problem they are gone.
-        self.factors = np.where(self.factors == 0, np.inf, self.factors)
-        # SNPs that are not offered have a gradient of zero, so that one number need not be read.
-        one = np.array_equal(self.factors == 1.0, genotypes.included)
-        self.divisors = None if one else self.factors
         if null is None:
             self.precision = Precision(C)
         else:
             self.precision = Precision(C, null.kinship, null.delta)
+        if is_whitened(options.penalty_factors):
+            # where BLAS has the threads, blocks of SNPs come one after the other
+            n_workers = n_threads if blas_threads_for(self.n, n_threads) == 1 else 1
+            self.penalty_factors = whitened_factors(genotypes, C, self.precision, n_workers)
+        # Unpenalised SNPs are covariates of the Lasso; out of the penalised problem they are gone.
+        self.factors = np.where(self.penalty_factors == 0, np.inf, self.penalty_factors)
+        # SNPs that are not offered have a gradient of zero, so that one number need not be read.
+        one = np.array_equal(self.factors == 1.0, genotypes.included)
+        self.divisors = None if one else self.factors
         _, rest = without_fixed_effects(C, np.ldexp(y, -self.exponent))
         self.working = WorkingSet(genotypes, self.precision, rest, options.gram_limit)
         self.gradient_at_zero = self.gradients(self.working.Py[None], n_exact=1)[0]
@@ -116,9 +125,23 @@ def check_same_samples(genotypes: Genotypes, kinship) -> None:
         )
 
 
+def is_whitened(factors) -> bool:
+    """Whether penalty factors are yet to be made of the lengths of the whitened SNPs."""
+    return isinstance(factors, str)
+
+
 def as_penalty_factors(genotypes, factors) -> np.ndarray:
-    """Check penalty factors, default 1; infinity for SNPs that are not offered."""
+    """Check penalty factors, default 1; infinity for SNPs that are not offered.
+
+    For "whitened" it is 1 too: who can enter. The factors are those of each `Problem`.
+    """
     p = genotypes.n_variants
+    if is_whitened(factors):
+        if factors != WHITENED:
+            raise InputError(
+                f"penalty_factors: expected numbers or {WHITENED!r}, found {factors!r}"
+            )
+        factors = None
     factors = np.ones(p) if factors is None else np.array(factors, dtype=np.float64)
     if factors.shape != (p,):
         raise InputError(

@@ -167,8 +167,9 @@ def refit_path(
         Duality gap, relative to the null deviance, at which a solution counts as converged.
     l1_ratio : float in (0, 1], default 1
         Share of the l1 penalty (glmnet's alpha).
-    penalty_factors : array_like, shape (p,), optional
-        As in `lasso_path`. Unpenalised SNPs are covariates in the likelihood too.
+    penalty_factors : array_like, shape (p,), or "whitened", optional
+        As in `lasso_path`. Unpenalised SNPs are covariates in the likelihood too. "whitened": of
+        each delta its own, which takes 2 n^2 p operations a round and 8 p bytes a step.
     max_rounds : int, default 20
         Lasso solutions per fraction.
     n_threads : int, optional
@@ -307,8 +308,9 @@ class _Steps:
                 break
             log_delta = best.log_delta
         null = self._described(self._likeliest(rest, fraction, log_delta), best)
-        # one array for all steps, and one that `RefittedPath.at` makes
-        path = replace(path, null=null, penalty_factors=self._factors, alpha_entry=None)
+        # one array for all steps, where it is the same, and one that `RefittedPath.at` makes
+        factors = path.penalty_factors if path.whitened_factors else self._factors
+        path = replace(path, null=null, penalty_factors=factors, alpha_entry=None)
         return _Step(path, n_rounds, settled)
 
     def _likeliest(

@@ -12,28 +12,17 @@ import numpy as np
 
 from lmmlasso_fast import _core
 from lmmlasso_fast.covariates import Design, without_fixed_effects
-from lmmlasso_fast.error_control import norms_of
 from lmmlasso_fast.errors import CovariateError, GenotypeError
 from lmmlasso_fast.genotypes import Genotypes, why_excluded
 from lmmlasso_fast.kinship import Kinship
+from lmmlasso_fast.norms import fast_norms_of, in_blocks
 from lmmlasso_fast.null_model import NullModel
-from lmmlasso_fast.parallel import poll
-from lmmlasso_fast.threads import blas_cap, blas_threads_for, for_each
+from lmmlasso_fast.threads import blas_cap, blas_threads_for
 from lmmlasso_fast.whitening import Precision
 
 #: Where delta is searched for a single SNP: GEMMA's lambda = 1 / delta from 1e-5 to 1e5. Between
 #: two points the derivative of the likelihood is taken to change its sign once.
 EXACT_GRID = np.linspace(-11.5, 11.5, 24)
-#: SNPs (at most) of a block: fixed, as bits are.
-_BLOCK = 256
-#: Arrays of the size of a block that are held at a time, and bytes for those of all threads.
-_ARRAYS, _WORKERS_BYTES = 4, 1 << 29
-#: The float32 factor of P costs what the lengths of so many times n SNPs do in float64.
-_WORTH_A_FACTOR = 3
-#: A length x'P x below this share of that of an average direction is computed again in float64.
-_CANCELLED = 0.03
-#: So is one of a SNP that explains more than this share of y'P y: a small rss has all of its error.
-_MOSTLY = 0.5
 #: Squared share of a SNP's length outside the span of the covariates that is only rounding.
 _IN_SPAN = 1e-14
 #: rss below this share of y'P y is only rounding.
@@ -126,97 +115,10 @@ def with_delta(
         else:
             precision = Precision(data.design.matrix, null.kinship, null.delta)
         v = precision.apply(data.y)
-        yPy = float(data.y @ v)
-        in_float32 = (
-            null is not None
-            and len(snps) > _WORTH_A_FACTOR * len(data.y)
-            and not np.isnan(data.genotypes.frequency[snps]).any()
-        )
-        factor = _factor(data, precision) if in_float32 else None
-    if factor is None:
-        xx = norms_of(data.genotypes, snps, precision, n_threads, done)
-    else:
-        u = v / math.sqrt(yPy)
-        xx, explained = _float32_norms(data.genotypes, snps, factor, u, n_threads, done)
-        # x'x = n without missing genotypes
-        average = factor.mean * (data.genotypes.n_samples - data.genotypes.n_missing[snps])
-        again = np.flatnonzero((xx < _CANCELLED * average) | (explained > _MOSTLY * xx))
-        if len(again):
-            xx[again] = norms_of(data.genotypes, snps[again], precision, n_threads)
+    yPy = float(data.y @ v)
+    u = v / math.sqrt(yPy)
+    xx = fast_norms_of(data.genotypes, snps, data.design.matrix, precision, n_threads, done, u=u)
     return v, yPy, xx
-
-
-@dataclass(frozen=True)
-class _Factor:
-    """F in float32 with P = F F', and the mean eigenvalue of P."""
-
-    matrix: np.ndarray
-    mean: float
-
-
-def _factor(data: ScanData, precision: Precision) -> _Factor | None:
-    """Return F; None where float32 would not do, or P is too ill-conditioned for a factor.
-
-    With Q an orthonormal basis of C and t > 0, P + t Q Q' = G G' is positive definite, and F = G -
-    Q Q'G. Columns of F are orthogonal to the constant, if that is in the span of C: that allows a
-    shift of x, without which float32 loses digits to rare SNPs.
-    """
-    n = len(data.y)
-    Q = np.linalg.qr(data.design.matrix)[0]
-    if np.linalg.norm(1.0 - Q @ Q.sum(axis=0)) > 1e-8 * math.sqrt(n):
-        return None
-    P = precision.apply_rows(np.eye(n))
-    P = (P + P.T) / 2
-    mean = float(np.trace(P)) / n
-    try:
-        G = np.linalg.cholesky(P + mean * Q @ Q.T)
-    except np.linalg.LinAlgError:
-        return None
-    return _Factor((G - Q @ (Q.T @ G)).astype(np.float32), mean)
-
-
-def _float32_norms(
-    genotypes: Genotypes,
-    snps: np.ndarray,
-    factor: _Factor,
-    u: np.ndarray,
-    n_threads: int,
-    done: Progress,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return ||F'x||^2 and (u'x)^2, x shifted so that it is zero at the more frequent homozygote.
-
-    Sums over the many samples that have it are exact then. Of a rare SNP they are most of the sum,
-    and rounding would go one way in all of them.
-    """
-    mean, sd = genotypes.mean[snps], genotypes.sd[snps]
-    shift = ((mean - 2.0 * (mean > 1)) / sd).astype(np.float32)
-
-    u = u.astype(np.float32)
-    norms, products = np.empty((2, len(snps)))
-
-    def measure(some: slice) -> None:
-        X = genotypes.columns(snps[some], np.float32).T
-        X += shift[some, None]
-        norms[some] = _core.row_squares(X @ factor.matrix)
-        products[some] = X @ u  # u is orthogonal to the constant, as F is
-
-    _in_blocks(measure, len(snps), genotypes.n_samples, n_threads, done)
-    return norms, products**2
-
-
-def _in_blocks(function, n_snps: int, n_samples: int, n_threads: int, done: Progress) -> None:
-    """Call `function(slice)` for blocks of SNPs, side by side, with one BLAS thread each."""
-    n_blocks = -(-n_snps // _BLOCK)
-    bounds = n_snps * np.arange(n_blocks + 1) // max(n_blocks, 1)
-
-    def block(k: int) -> None:
-        poll()
-        function(slice(bounds[k], bounds[k + 1]))
-        done(int(bounds[k + 1] - bounds[k]))
-
-    n_workers = max(1, min(n_threads, _WORKERS_BYTES // (8 * _ARRAYS * n_samples * _BLOCK)))
-    with blas_cap(1):
-        for_each(block, n_blocks, n_workers)
 
 
 # ---- delta of every SNP --------------------------------------------------------------------------
@@ -268,5 +170,5 @@ class Rotated:
             rows[squares.sum(axis=1) <= _IN_SPAN * np.einsum("ij,ij->i", X, X), 1] = 0.0
             found[some] = rows
 
-        _in_blocks(optimise, len(snps), self.genotypes.n_samples, n_threads, done)
+        in_blocks(optimise, len(snps), self.genotypes.n_samples, n_threads, done)
         return found.T

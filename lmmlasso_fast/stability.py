@@ -260,7 +260,8 @@ def stability_selection(
     random_effect : bool, default True
         False: plain Lasso.
     penalty_factors, l1_ratio, n_alphas, eps, tol
-        Of the path (`lasso_path`). n_alphas and eps set the grid's step and its end.
+        Of the path (`lasso_path`). n_alphas and eps set the grid's step and its end. "whitened"
+        penalty factors are each replicate's own: 2 n_drawn^2 p operations, most of its time.
     ld_r2, ld_window
         SNPs that correlate with a more frequently selected one by at least r2, at most so many base
         pairs away, are in its LD group (`lmmlasso_fast.ld.clump`).

@@ -70,6 +70,11 @@ class Precision:
         G = scaled @ Q
         self._P = scaled @ scaled.T - G @ G.T
 
+    @property
+    def is_projection(self) -> bool:
+        """V = I: P is the projection off the covariates."""
+        return self._inverse is None and self._P is None
+
     def _off(self, A: np.ndarray) -> np.ndarray:
         """Return the part of the columns of A that is orthogonal to the covariates."""
         return A - self._basis @ (self._basis.T @ A)

@@ -328,6 +328,15 @@ def split_penalty_factors(X, C, penalty_factors):
     return np.hstack([C, X[:, factors == 0]]), keep, factors[keep]
 
 
+def whitened_factors(X, K, delta, C):
+    """pi_j = ||M W x_j|| divided by its mean; infinity where C spans x_j, or x_j = 0."""
+    W, M = whitening(K, delta, C)
+    Q, _ = np.linalg.qr(C)
+    outside = np.linalg.norm(X - Q @ (Q.T @ X), axis=0) > 1e-7 * np.linalg.norm(X, axis=0)
+    lengths = np.linalg.norm(M @ W @ X, axis=0)
+    return np.where(outside, lengths / lengths[outside].mean(), np.inf)
+
+
 # ---------------------------------------------------------------------------------------------
 # The penalised problem in whitened coordinates
 # ---------------------------------------------------------------------------------------------

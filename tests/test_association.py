@@ -25,7 +25,7 @@ from problems import (
 )
 
 import lmmlasso_fast as ll
-from lmmlasso_fast import _core, loco, scan_steps
+from lmmlasso_fast import _core, loco, norms
 from lmmlasso_fast.association import (
     EXACT_GRID,
     association_scan,
@@ -116,8 +116,8 @@ def test_a_scan_is_generalised_least_squares(log_delta, form, kind, request, mon
     if form == "tridiagonal":
         request.getfixturevalue("tridiagonal_form")
     if kind == "in_float32":
-        monkeypatch.setattr(scan_steps, "_WORTH_A_FACTOR", 0)
-        monkeypatch.setattr(scan_steps, "_BLOCK", 16)
+        monkeypatch.setattr(norms, "_WORTH_A_FACTOR", 0)
+        monkeypatch.setattr(norms, "_SMALL_BLOCK", 16)
     problem, options, V = example(1, log_delta, n=45, p=90, n_covariates=2)
     genotypes = dense(problem.D) if kind == "dense" else problem.genotypes
     scan = association_scan(genotypes, problem.y, **options)
@@ -171,7 +171,7 @@ def test_standard_errors_are_accurate_in_float32(log_delta, n, monkeypatch):
     null = ll.fit_null(y, ll.kinship(genotypes), log_delta=log_delta)
     scans = []
     for worth in (0, np.inf):
-        monkeypatch.setattr(scan_steps, "_WORTH_A_FACTOR", worth)
+        monkeypatch.setattr(norms, "_WORTH_A_FACTOR", worth)
         scans.append(association_scan(genotypes, y, null))
     fast, exact = scans
     assert_allclose(fast.se, exact.se, rtol=FLOAT32)
@@ -221,7 +221,7 @@ def test_what_float32_cannot_do_is_done_again(monkeypatch):
     genotypes = from_array(D)
     y = rng.standard_normal(40)
     K = ll.kinship(genotypes)
-    monkeypatch.setattr(scan_steps, "_WORTH_A_FACTOR", 0)
+    monkeypatch.setattr(norms, "_WORTH_A_FACTOR", 0)
     near = D[:, [3]] + 1e-5 * rng.standard_normal((40, 1))
     for covariates, intercept in ((near, True), (rng.standard_normal((40, 2)), False)):
         null = ll.fit_null(y, K, covariates, log_delta=0.0, intercept=intercept)
@@ -354,7 +354,7 @@ def test_the_order_of_samples_does_not_matter():
 
 @pytest.mark.parametrize("worth", [0, np.inf])
 def test_the_order_of_snps_and_the_counted_allele(worth, monkeypatch):
-    monkeypatch.setattr(scan_steps, "_WORTH_A_FACTOR", worth)
+    monkeypatch.setattr(norms, "_WORTH_A_FACTOR", worth)
     problem = mixed_problem(12)
     order = problem.rng.permutation(70)
     rtol = 1e-9 if worth else FLOAT32
@@ -391,7 +391,7 @@ def test_units_and_shifts_of_the_phenotype():
 @pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize("worth", [0, np.inf])
 def test_neither_threads_nor_blocks_show(exact, worth, monkeypatch):
-    monkeypatch.setattr(scan_steps, "_WORTH_A_FACTOR", worth)
+    monkeypatch.setattr(norms, "_WORTH_A_FACTOR", worth)
     rng = np.random.default_rng(15)
     D = random_dosages(rng, 33, 900, 0.03, hostile=True)
     genotypes = from_array(D, variants=variant_table(900, ("a", "b", "c")))
@@ -404,7 +404,7 @@ def test_neither_threads_nor_blocks_show(exact, worth, monkeypatch):
         assert_same_bits(association_scan(genotypes, y, null, exact=exact, **threads), one)
         assert_same_bits(association_scan_loco(genotypes, y, exact=exact, **threads), loco)
     for size in (32, 1000):
-        monkeypatch.setattr(scan_steps, "_BLOCK", size)
+        monkeypatch.setattr(norms, "_SMALL_BLOCK", size)
         assert_same(
             association_scan(genotypes, y, null, exact=exact), one, 1e-10 + FLOAT32 * (not worth)
         )

@@ -544,6 +544,7 @@ def test_what_may_be_different_when_resumed(files, begun, flags):
         (["--eps", 0.02], "options.eps"),
         (["--kinship-threshold", 9], "options.kinship_threshold"),
         (["--transform", "rint"], "options.transform"),
+        (["--penalty-factors", "whitened"], "options.penalty_factors"),
         (["--covar", "c.tsv"], "inputs.covar"),
     ],
 )

@@ -127,6 +127,7 @@ def flag_cases(small, command):
         "alphas": plus("--alpha", "0.3,0.2"),
         "max_active": plus("--max-active", 3),
         "l1_ratio": plus("--l1-ratio", 0.5),
+        "penalty_factors": plus("--penalty-factors", "whitened"),
         "tol": plus("--tol", 0),
         "model_alphas": plus("--model-alphas", "last"),
         "no_kinship": plus("--no-kinship"),

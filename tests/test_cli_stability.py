@@ -766,6 +766,7 @@ def test_what_may_be_different_when_resumed(files, begun, flags):
         (["--seed", 1], "options.seed"),
         (["--eps", 0.02], "options.eps"),
         (["--maf", 0.01], "options.maf"),
+        (["--penalty-factors", "whitened"], "options.penalty_factors"),
         (["--no-pairs"], "options.no_pairs"),
         (["--n-active", 5], "replicates.n_active"),
         (["--alpha", 0.1], "options.alphas"),

@@ -72,7 +72,10 @@ def oracle_fold(
     if random_effect:
         log_delta = oracle_log_delta(y, K, C, method) if log_delta is None else log_delta
         delta = np.exp(log_delta)
-    factors = np.where(offered, 1.0 if penalty_factors is None else penalty_factors, np.inf)
+    if isinstance(penalty_factors, str):
+        factors = ref.whitened_factors(X, K, delta, C)
+    else:
+        factors = np.where(offered, 1.0 if penalty_factors is None else penalty_factors, np.inf)
     free = factors == 0
     C, keep, factors = ref.split_penalty_factors(X, C, factors)
     C_test = np.hstack([C_test, X_test[:, free]])
@@ -142,6 +145,8 @@ def run(problem, K=None, **options):
         {"log_delta": 4.0, "K": True},
         {"l1_ratio": 0.5},
         {"penalty_factors": np.r_[0.0, 0.5, np.inf, 2.0, np.ones(36)]},
+        {"penalty_factors": "whitened"},
+        {"penalty_factors": "whitened", "random_effect": False},
         {"transform": "boxcox"},
         {"transform": "rint", "K": True},
     ],
@@ -716,6 +721,7 @@ def test_an_exception_in_progress_ends_it(problem):
         {"intercept": False}, {"random_effect": False}, {"method": "reml"}, {"log_delta": -1.0},
         {"alphas": [0.1]}, {"n_alphas": 5}, {"eps": 0.1}, {"max_active": 3},
         {"l1_ratio": 0.5}, {"penalty_factors": np.r_[0.0, np.ones(39)]}, {"transform": "rint"},
+        {"penalty_factors": "whitened"},
         {"standardize": True}, {"K": np.eye(48) + 0.5},
     ],
     ids=lambda changed: next(iter(changed)),
@@ -803,6 +809,7 @@ def test_a_path_of_another_phenotype_or_penalty_is_refused():
         ({"y": problem.y + np.linspace(-1, 1, 60)}, "phenotype"),
         ({"y": problem.y, "transform": "rint"}, "phenotype"),
         ({"y": problem.y, "penalty_factors": np.full(40, 2.0)}, "penalty factors"),
+        ({"y": problem.y, "penalty_factors": "whitened"}, "penalty factors"),
     ):
         with pytest.raises(InputError, match=f"path: expected the {message} of the other"):
             cross_validate(problem.genotypes, n_folds=3, path=path, **options | changed)

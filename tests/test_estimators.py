@@ -235,6 +235,7 @@ def test_predict_wants_the_covariates_of_the_fit(drawn, covariates):
         {"log_delta": 2.0},
         {"fit_intercept": False},
         {"penalty_factors": np.r_[np.full(40, np.inf), 0.0, np.ones(259)]},
+        {"penalty_factors": "whitened"},
     ],
     ids=lambda changed: next(iter(changed)),
 )

@@ -143,6 +143,7 @@ def test_without_random_effect_it_is_scikit_learns(drawn):
         {"log_delta": 2.0},
         {"fit_intercept": False},
         {"penalty_factors": np.r_[np.full(40, np.inf), 0.0, np.ones(39)]},
+        {"penalty_factors": "whitened"},
         {"random_state": 1},
         {"random_state": None},
         {"random_state": np.random.RandomState(5)},

@@ -342,7 +342,7 @@ def test_progress_counts_the_alphas(problem):
         {"alphas": []}, {"alphas": [0.0]}, {"alphas": [1.0, -1.0]}, {"alphas": [np.nan]},
         {"alphas": [np.inf]}, {"alphas": [[1.0, 2.0]]}, {"penalty_factors": np.ones(149)},
         {"penalty_factors": np.full(150, -1.0)}, {"penalty_factors": np.full(150, np.nan)},
-        {"covariates": np.ones((45, 1))}, {"intercept": False},
+        {"penalty_factors": "white"}, {"covariates": np.ones((45, 1))}, {"intercept": False},
     ],
     ids=lambda options: f"{next(iter(options))}={np.ravel(next(iter(options.values())))[:2]}",
 )  # fmt: skip

@@ -43,7 +43,8 @@ def oracle_part(problem, drawn, K):
 
 
 @pytest.mark.parametrize("random_effect", [True, False])
-def test_every_replicate_is_the_lasso_on_its_individuals(problem, random_effect):
+@pytest.mark.parametrize("penalty_factors", [None, "whitened"])
+def test_every_replicate_is_the_lasso_on_its_individuals(problem, random_effect, penalty_factors):
     K = ll.kinship(problem.genotypes) if random_effect else None
     plan = make_plan(
         problem.genotypes,
@@ -52,6 +53,7 @@ def test_every_replicate_is_the_lasso_on_its_individuals(problem, random_effect)
         n_active=6,
         covariates=problem.covariates,
         random_effect=random_effect,
+        options=PathOptions(penalty_factors=penalty_factors),
     )
     for replicate, result in run_replicates(plan, range(4)):
         drawn = plan.draw(replicate)
@@ -60,11 +62,15 @@ def test_every_replicate_is_the_lasso_on_its_individuals(problem, random_effect)
             assert result["log_delta"] == pytest.approx(log_delta, abs=2e-5)
         else:
             assert result["log_delta"] is None
+        lengths = np.linalg.norm(X, axis=0)
+        factors, zero = None, 1e-7
+        if penalty_factors is not None:
+            factors, zero = lengths / lengths.mean(), 1e-6  # theirs may be float32's
         active = set()
         for alpha, change in zip(result["alphas"], result["changes"], strict=True):
             active = (active | {j for j in change if j >= 0}) - {-1 - j for j in change if j < 0}
-            beta = ref.lasso_cd(X, y, alpha, tol=1e-13)
-            assert active == set(offered[np.abs(beta) > 1e-7].tolist())
+            beta = ref.lasso_cd(X, y, alpha, penalty_factors=factors, tol=1e-13)
+            assert active == set(offered[np.abs(beta) > zero].tolist())
         assert len(active) == 6
         assert result["gap"] < 1e-12
 
@@ -265,6 +271,7 @@ def test_options_reach_the_fits(problem):
     factors[plain.counts.argmax()] = np.inf
     for options in (
         {"penalty_factors": factors},
+        {"penalty_factors": "whitened"},
         {"log_delta": 3.0},
         {"method": "reml"},
         {"l1_ratio": 0.5},

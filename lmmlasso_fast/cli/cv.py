@@ -117,6 +117,7 @@ def cross_validate_and_write(run: Run, flags: dict, analysed: Analysed) -> None:
                 n_alphas=len(path.alphas),
                 workers=run.workers(n_tasks),
                 with_kinship=plan.study.random_effect and plan.study.kinship is None,
+                with_lengths=options.whitens(flags),
             ),
         )
     found = collect(plan, [results[k] for k in range(len(plan.folds))])
@@ -160,6 +161,7 @@ def _plan(flags: dict, analysed: Analysed, path: LassoPath, groups: np.ndarray |
             flags["max_active"],
             flags["tol"],
             flags["l1_ratio"],
+            options.penalty_factors(flags),
         ),
     )
 

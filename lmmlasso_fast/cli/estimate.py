@@ -48,14 +48,16 @@ class Scan:
     exact: bool
 
 
-def estimate(n: int, p: int, *, n_alphas: int) -> tuple[float, float]:
+def estimate(n: int, p: int, *, n_alphas: int, with_lengths: bool = False) -> tuple[float, float]:
     """Return (seconds, megabytes) for n samples, p SNPs and a path of n_alphas (0: none).
 
-    Kinship n^2 p, tridiagonal form and V^-1 about 6 n^3, passes n p each. Memory:
+    Kinship n^2 p, tridiagonal form and V^-1 about 6 n^3, passes n p each, and the lengths of
+    whitened SNPs, if the penalty needs them, 2 n^2 p. Memory:
     Python with its libraries, a few n x n matrices, the working set with its Gram matrix, and the
     table and statistics of the SNPs; the genotypes stay in the page cache and are not counted.
     """
     seconds = n**2 * p / _SYRK + 6 * n**3 / _LAPACK + 1.5 * n_alphas * n * p / _PASS
+    seconds += with_lengths * 2 * n**2 * p / _SYRK
     working_set = min(p, 2 * n) if n_alphas else 0
     return seconds, _PYTHON + _matrices(n, working_set) + 8e-6 * 80 * p
 
@@ -104,10 +106,16 @@ def _matrices(n: float, working_set: float) -> float:
 
 
 def estimate_tasks(
-    n: int, p: int, *, n_tasks: int, n_alphas: int, workers: int, with_kinship: bool = False
+    n: int,
+    p: int,
+    *,
+    n_tasks: int,
+    n_alphas: int,
+    workers: int,
+    with_kinship: bool = False,
+    with_lengths: bool = False,
 ) -> float:
     """Return the seconds of folds or replicates of n samples each, with one thread per worker."""
     one = 6 * n**3 / _LAPACK + 1.5 * n_alphas * n * p / _PASS
-    if with_kinship:
-        one += n**2 * p / _SYRK
+    one += (with_kinship + 2 * with_lengths) * n**2 * p / _SYRK
     return -(-n_tasks // workers) * one

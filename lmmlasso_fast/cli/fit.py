@@ -126,6 +126,7 @@ def fit_path(
             max_active=flags["max_active"],
             tol=flags["tol"],
             l1_ratio=flags["l1_ratio"],
+            penalty_factors=options.penalty_factors(flags),
             covariates=covariates,
             covariate_names=None if covariates is None else analysed.covariate_names,
             n_threads=run.threads,
@@ -159,6 +160,7 @@ def _calibrate(
             seed=flags["seed"],
             covariates=analysed.covariates if plain else None,
             covariate_names=analysed.covariate_names if plain else None,
+            penalty_factors=options.penalty_factors(flags),
             l1_ratio=flags["l1_ratio"],
             n_threads=run.threads,
         )

@@ -9,6 +9,7 @@ import click
 import numpy as np
 
 from lmmlasso_fast.cli.estimate import estimate, estimate_refits, estimate_scan
+from lmmlasso_fast.cli.options import whitens
 from lmmlasso_fast.cli.recording import Run
 from lmmlasso_fast.errors import (
     GenotypeError,
@@ -208,7 +209,8 @@ def say_estimate(run: Run, options: dict, genotypes: Genotypes) -> None:
     """Say what the long part will take."""
     n, p = genotypes.n_samples, int(genotypes.included.sum())
     n_alphas = len(options.get("alphas") or []) or options.get("n_alphas", 0)
-    seconds, megabytes = estimate(n, p, n_alphas=n_alphas)
+    with_lengths = n_alphas > 0 and whitens(options)
+    seconds, megabytes = estimate(n, p, n_alphas=n_alphas, with_lengths=with_lengths)
     if run.scan is not None:
         seconds, megabytes = estimate_scan(n, p, run.scan, workers=run.threads)
     if run.refits is not None:

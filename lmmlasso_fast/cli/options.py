@@ -6,6 +6,8 @@ import re
 
 import click
 
+from lmmlasso_fast.problem import WHITENED
+
 #: What functions call the arguments that flags set, where that is another name than the flag's.
 _ARGUMENTS = {"n_folds": "folds", "threshold": "kinship_threshold"}
 #: What stands for arguments where no flag sets them.
@@ -247,6 +249,14 @@ path = group(
         help="Share of the l1 penalty; below 1 it is the elastic net.",
     ),
     click.option(
+        "--penalty-factors",
+        type=click.Choice(["equal", WHITENED]),
+        default="equal",
+        show_default=True,
+        help="Of the SNPs: the same for all, or the length of each after whitening, which ranks "
+        "causal SNPs better and takes longer.",
+    ),
+    click.option(
         "--tol",
         type=Number(0),
         default=1e-6,
@@ -260,6 +270,16 @@ path = group(
 def paths(*own):
     """Return the flags of a command that follows paths, with its own."""
     return group(genotypes, phenotype, kinship, null_model, path, *own, filters, output)
+
+
+def penalty_factors(flags: dict) -> str | None:
+    """Return what the functions call --penalty-factors."""
+    return WHITENED if flags["penalty_factors"] == WHITENED else None
+
+
+def whitens(flags: dict) -> bool:
+    """Whether the lengths of whitened SNPs are to be computed; without kinship they cost little."""
+    return flags.get("penalty_factors") == WHITENED and not flags["no_kinship"]
 
 
 def check_path(flags: dict) -> None:

@@ -181,6 +181,7 @@ def select_and_write(run: Run, flags: dict, analysed: Analysed) -> None:
                 n_tasks=n_tasks,
                 n_alphas=min(flags["n_alphas"], _PASSES),
                 workers=run.workers(n_tasks),
+                with_lengths=options.whitens(flags),
             ),
         )
     if flags["partial"]:
@@ -219,6 +220,7 @@ def _plan(run: Run, flags: dict, analysed: Analysed, n_replicates: int) -> tuple
             flags["eps"],
             tol=flags["tol"],
             l1_ratio=flags["l1_ratio"],
+            penalty_factors=options.penalty_factors(flags),
         ),
     )
     with warnings.catch_warnings():

@@ -46,6 +46,7 @@ _ENTRIES = {
     "log_delta": ("<f8", 0),
     "h2": ("<f8", 0),
     "n_samples": ("<i8", 0),
+    "whitened_factors": ("|u1", 0),
 }
 
 
@@ -102,6 +103,7 @@ def save_model(model: Model, path: str | os.PathLike) -> None:
             "log_delta": number(model.log_delta),
             "h2": number(model.h2),
             "n_samples": np.array(model.n_samples, dtype="<i8"),
+            "whitened_factors": np.array(model.whitened_factors, dtype="|u1"),
         },
     )
 
@@ -165,6 +167,7 @@ def load_model(path: str | os.PathLike) -> Model:
         phenotype=str(content["phenotype"]),
         covariate_levels=levels,
         default_alpha=optional("default_alpha"),
+        whitened_factors=bool(content["whitened_factors"]),
     )
 
 
