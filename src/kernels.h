@@ -72,6 +72,8 @@ struct lmml_kernels {
     void (*axpy)(int64_t n, double a, const double *x, double *y);
     /* x'y */
     double (*dot_f64)(int64_t n, const double *x, const double *y);
+    /* out[i] = codes[i] - mean, 0 where the code is 65535 (missing) */
+    void (*centre)(int64_t n, const uint16_t *codes, double mean, double *out);
 };
 
 extern const lmml_kernels lmml_kernels_generic;
