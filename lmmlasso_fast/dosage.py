@@ -30,12 +30,12 @@ class DosageGenotypes(Genotypes):
     and the largest number of the type for missing. So |error of a dosage| <= 1 / top: 1/254 or
     1/32768. Whole dosages are exact; two bytes are exact also for those of a .pgen, which are
     multiples of 1/16384. Everything is computed from the codes, in float64: the quantised dosages
-    are the data. What quantisation does to X'v is bounded by its effect on one SNP: for dosages d
-    with mean m and standard deviation s, and without missing ones,
+    are the data. A SNP with standard deviation s before quantisation (top s > 1) has
 
-        |x_j'v (quantised) - x_j'v| <= (2 + |x_j|_inf) sqrt(n) |v|_2 / (top s - 2),
+        |x_j'v (quantised) - x_j'v| <= 2 sqrt(n) |v|_2 / (top s - 1),
 
-    as the error of (d - m) is at most 2 / top and that of s as well.
+    because the n deviations from the mean change by at most sqrt(n) / top in length, and so s by at
+    most 1 / top.
 
     Each x_j'v is summed by one thread in the order of the samples: the same bits for any number of
     threads and chunk, and whether or not the samples are all that the codes have.

@@ -5,6 +5,7 @@ Every text format of this package (tables, .fam, .bim, id lists, kinship matrice
 """
 
 import gzip
+import io
 import os
 import re
 import zlib
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 BLANKS = b" \t"
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
 def failure(
@@ -168,7 +170,7 @@ class Text:
 
 
 def read_text(path: str | os.PathLike, error: type[InputError]) -> Text:
-    """Read a text file, gzipped (named .gz, or by its first bytes) or plain.
+    """Read a text file, gzipped (named .gz, or by its first bytes), in zstd (by them) or plain.
 
     Windows line ends, a missing newline at the end and a UTF-8 byte order mark are accepted.
 
@@ -183,6 +185,8 @@ def read_text(path: str | os.PathLike, error: type[InputError]) -> Text:
         data = Path(path).read_bytes()
         if name.endswith(".gz") or data.startswith(b"\x1f\x8b"):
             data = gzip.decompress(data)
+        elif data.startswith(_ZSTD_MAGIC):
+            data = _decompress_zstd(data)
     except (OSError, EOFError, zlib.error) as problem:
         reason = getattr(problem, "strerror", None) or str(problem)
         raise failure(
@@ -199,6 +203,25 @@ def read_text(path: str | os.PathLike, error: type[InputError]) -> Text:
     if data and not data.endswith(b"\n"):
         data += b"\n"
     return Text(name, data, error)
+
+
+def _decompress_zstd(data: bytes) -> bytes:
+    """Decompress text; polars is what we have that can, and does it for tables."""
+    import polars as pl
+
+    try:
+        lines = pl.read_csv(
+            io.BytesIO(data),
+            has_header=False,
+            separator="\x1f",  # which no text has: one column
+            quote_char=None,
+            schema={"line": pl.String},
+        )
+    except pl.exceptions.NoDataError:
+        return b""
+    except pl.exceptions.PolarsError as problem:
+        raise OSError(str(problem)) from problem
+    return ("\n".join(lines["line"].fill_null("")) + "\n").encode()
 
 
 def split_blanks(line: bytes) -> list[bytes]:
