@@ -155,13 +155,13 @@ def test_duplicates_are_those_of_the_oracle(bits):
     D[0, 3] = np.nan
     D[:, 16] = D[:, 3]
     D[0, 16] = 0.1  # missing is no number
-    Q = quantised(D, bits)
+    Q = np.rint(D * (TOP[bits] / 2))
     genotypes = DosageGenotypes.from_dosages(D, bits=bits)
     expected = []
     for j in np.flatnonzero(genotypes.included):
         for i in np.flatnonzero(genotypes.included)[:j]:
             same = np.array_equal(Q[:, i], Q[:, j], equal_nan=True)
-            if i < j and (same or np.array_equal(2 - Q[:, i], Q[:, j], equal_nan=True)):
+            if i < j and (same or np.array_equal(TOP[bits] - Q[:, i], Q[:, j], equal_nan=True)):
                 expected.append((j, i, 1 if same else -1))
                 break
     assert len(expected) >= 7
@@ -244,9 +244,7 @@ def test_unusable_codes_are_refused():
     ):
         with pytest.raises(GenotypeError, match="codes: expected"):
             DosageGenotypes(codes)
-    with pytest.raises(
-        GenotypeError, match="expected 0 to 32768, or 65535 .* found 40000 at SNP 2"
-    ):
+    with pytest.raises(GenotypeError, match="found 40000 at SNP 2"):
         DosageGenotypes(np.array([[0, 1], [2, 3], [1, 40000]], np.uint16))
     with pytest.raises(GenotypeError, match="bits: expected 8 or 16"):
         DosageGenotypes.from_dosages([[0.5]], bits=4)
@@ -273,7 +271,7 @@ def test_codes_of_a_file_are_sent_by_name(tmp_path, bits):
     assert_array_equal(received.gradient(v), mapped.gradient(v))
     assert copy.copy(mapped)._codes is mapped._codes
     (tmp_path / "codes.npy").write_bytes(b"short")
-    with pytest.raises(GenotypeError, match="codes.npy: expected .* bytes"):
+    with pytest.raises(GenotypeError, match=r"codes.npy: expected .* bytes"):
         pickle.loads(sent)
 
 

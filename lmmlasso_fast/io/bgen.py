@@ -60,8 +60,8 @@ def read_bgen(
     samples = None if sample is None else read_sample_file(sample)
     if samples is not None and samples.height != n:
         raise SampleMatchError(
-            f"{os.fspath(sample)}: expected the {n} samples of {path}, found {samples.height}; give "
-            "the .sample file of this .bgen"
+            f"{os.fspath(sample)}: expected the {n} samples of {path}, found {samples.height}; "
+            "give the .sample file of this .bgen"
         )
     n_skipped = 0
     rows = []
@@ -125,7 +125,7 @@ def _check_header(path: str) -> tuple[int, int]:
             f"{path}: cannot be read: expected a readable .bgen file, found {error.strerror}; "
             "check the name"
         ) from error
-    if len(head) < 20 or head[16:20] not in (b"bgen", b"\0\0\0\0"):
+    if len(head) < 20 or head[16:20] not in (b"bgen", bytes(4)):
         raise GenotypeError(
             f"{path}: expected 'bgen' at offset 16, found {head[16:20].hex(' ') or 'the end'}; "
             "check that this is a .bgen file"
@@ -134,8 +134,8 @@ def _check_header(path: str) -> tuple[int, int]:
     least = offset + 4 + p * _LEAST_BYTES
     if n == 0 or p == 0 or size < least:
         raise GenotypeError(
-            f"{path}: expected samples, variants and at least {least} bytes for {p} variants, found "
-            f"{n} samples and {size} bytes; copy it again if it was cut"
+            f"{path}: expected samples, variants and at least {least} bytes for {p} variants, "
+            f"found {n} samples and {size} bytes; copy it again if it was cut"
         )
     return n, p
 

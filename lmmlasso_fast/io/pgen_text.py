@@ -38,7 +38,7 @@ def read_psam(path: str | os.PathLike) -> "pl.DataFrame":
     import polars as pl
 
     text = _without_meta_lines(read_text(path, PlinkFormatError))
-    if not text.data.lstrip().startswith(b"#"):
+    if text.data.strip() and not text.data.lstrip().startswith(b"#"):
         return read_fam(path).select("FID", "IID")
     fields = text.fields(tabs_only=_has_tabs(text))
     columns = _columns(text, fields, ("IID",))
@@ -78,7 +78,7 @@ def read_pvar(path: str | os.PathLike) -> "pl.DataFrame":
     import polars as pl
 
     text = _without_meta_lines(read_text(path, PlinkFormatError))
-    if not text.data.lstrip().startswith(b"#"):
+    if text.data.strip() and not text.data.lstrip().startswith(b"#"):
         return read_bim(path).select("CHROM", "ID", "POS", "A1", "A2")
     fields = text.fields(tabs_only=_has_tabs(text))
     columns = _columns(text, fields, ("CHROM", "POS", "ID", "REF", "ALT"))
@@ -160,7 +160,7 @@ def _without_meta_lines(text: Text) -> Text:
 
 
 def _has_tabs(text: Text) -> bool:
-    return b"\t" in next(line for line in text.lines() if line.strip())
+    return b"\t" in next((line for line in text.lines() if line.strip()), b"")
 
 
 def _columns(text: Text, fields: "pl.DataFrame", wanted: tuple[str, ...]) -> dict[str, str]:
