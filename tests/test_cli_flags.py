@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 from cli_files import (
+    FORMAT_FLAGS,
     interrupt,
     lmmlasso,
     log,
@@ -185,7 +186,12 @@ def flag_cases(small, command):
     return cases
 
 
-FLAGS = [(name, p.name) for name, command in main.commands.items() for p in command.params]
+FLAGS = [
+    (name, p.name)
+    for name, command in main.commands.items()
+    for p in command.params
+    if p.name not in FORMAT_FLAGS
+]
 
 
 @pytest.mark.parametrize(("command", "flag"), FLAGS)

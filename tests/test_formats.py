@@ -237,7 +237,7 @@ def test_pgen_files_that_do_not_belong_together(files, tmp_path):
         (tmp_path / f"short.{end}").write_text("\n".join(lines[:-1]) + "\n")
         with pytest.raises(GenotypeError, match=r"dos.pgen: expected a .pgen of .* samples"):
             ll.read_pgen(**one | {end: tmp_path / f"short.{end}"})
-    with pytest.raises(GenotypeError, match="none.pgen: .* found No such file"):
+    with pytest.raises(GenotypeError, match=r"none.pgen: .* found No such file"):
         ll.read_pgen(**one | {"pgen": tmp_path / "none.pgen"})
     with pytest.raises(GenotypeError, match="found"):
         ll.read_pgen(**one | {"pgen": tmp_path})
@@ -420,7 +420,9 @@ def test_bgen_counts_the_second_allele_unless_told(files):
 
 
 def test_bgen_that_is_incomplete_is_refused(files, tmp_path):
-    with pytest.raises(GenotypeError, match="sample ids, found none in the file; give its .sample"):
+    with pytest.raises(
+        GenotypeError, match=r"sample ids, found none in the file; give its .sample"
+    ):
         ll.read_bgen(files / "dos_1.1.bgen")
     short = tmp_path / "short.sample"
     lines = (files / "dos_1.2.sample").read_text().splitlines()
@@ -429,7 +431,7 @@ def test_bgen_that_is_incomplete_is_refused(files, tmp_path):
         ll.read_bgen(files / "dos_1.2.bgen", sample=short)
     for content in ("ID_1 ID_2\nf a\n", "ID_1 ID_2\n0 0\n", "a b\n0 0\nx y\n"):
         short.write_text(content)
-        with pytest.raises(TableError, match="not a .sample file"):
+        with pytest.raises(TableError, match=r"not a .sample file"):
             read_sample_file(short)
     short.write_text("ID missing\n0 0\na 0\nb 0\n")
     assert read_sample_file(short).rows() == [("0", "a"), ("0", "b")]
@@ -440,7 +442,7 @@ def test_bgen_that_is_incomplete_is_refused(files, tmp_path):
     content = bytearray((files / "dos_1.2.bgen").read_bytes())
     struct.pack_into("<I", content, 8, 2**32 - 1)  # variants
     (tmp_path / "many.bgen").write_bytes(content)
-    with pytest.raises(GenotypeError, match="at least [0-9]+ bytes for 4294967295 variants"):
+    with pytest.raises(GenotypeError, match=r"at least [0-9]+ bytes for 4294967295 variants"):
         ll.read_bgen(tmp_path / "many.bgen")
 
 
@@ -621,8 +623,8 @@ def test_npy_of_calls_dosages_and_other_numbers(tmp_path):
     kept = ll.read_npy(tmp_path / "d.npy", bits=16)
     assert type(kept) is DosageGenotypes
     assert_allclose(kept.dosages(np.arange(12)), 0.9 * D, atol=1 / 32768)
+    np.save(tmp_path / "turned.npy", D.T)
     with pytest.raises(SampleMatchError, match=r"t.bim: expected the 15 variants"):
-        np.save(tmp_path / "turned.npy", D.T)
         ll.read_npy(tmp_path / "turned.npy", bim=tmp_path / "t.bim")
 
 
@@ -639,7 +641,7 @@ def test_npy_that_is_no_matrix_of_numbers(tmp_path):
         with pytest.raises(GenotypeError, match=r"x.npy: X: expected"):
             ll.read_npy(path)
     np.save(path, np.array([[None, 1]]), allow_pickle=True)
-    with pytest.raises(GenotypeError, match="x.npy"):
+    with pytest.raises(GenotypeError, match=r"x.npy"):
         ll.read_npy(path)
     np.save(path, np.full((3, 3), 3.5))
     with pytest.raises(GenotypeError, match=r"x.npy: dosages: .* found 3.5"):

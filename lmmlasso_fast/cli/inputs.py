@@ -27,7 +27,6 @@ from lmmlasso_fast.io.results import write_table
 from lmmlasso_fast.io.vcf import read_vcf
 from lmmlasso_fast.kinship import Kinship
 
-
 #: Flags that name genotypes, and the flags that then have a meaning.
 SOURCES = {
     "bfile": {"bed", "bim", "fam", "accept_reference_samples"},
