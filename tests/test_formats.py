@@ -210,6 +210,40 @@ def test_mouse_data_through_pgen_and_bgen(data_dir, plink2, tmp_path):
     assert pgen.samples.equals(original.samples)
 
 
+def test_plink_19_agrees_on_vcf_frequencies_and_kinship(data_dir, plink19, tmp_path):
+    """The other PLINK, on real genotypes: its VCF, .frq, .lmiss, .imiss and .rel."""
+    pytest.importorskip("cyvcf2")
+    [bed] = (data_dir / "mouse_hs1940").glob("*.bed")
+    out = ["--out", tmp_path / "m"]
+    chosen = ["--bfile", bed.with_suffix(""), "--chr", "19", "--keep-allele-order", *out]
+    plink19(*chosen, "--recode", "vcf-iid", "bgz")
+    plink19("--vcf", tmp_path / "m.vcf.gz", "--keep-allele-order", "--make-bed", *out)
+    bim, vcf = ll.read_plink(tmp_path / "m"), ll.read_vcf(tmp_path / "m.vcf.gz")
+    p = vcf.n_variants
+    assert p > 200
+    assert_array_equal(vcf.dosages(np.arange(p)), bim.dosages(np.arange(p)))
+    # these data name a monomorphic SNP's one allele twice, and PLINK then calls A1 "0"
+    varied = np.flatnonzero(vcf.included)
+    assert vcf.variants[varied].equals(bim.variants[varied])
+    plink19("--bfile", tmp_path / "m", "--keep-allele-order", "--freq", "--missing", *out)
+    freq, lmiss, imiss = (
+        np.array([line.split() for line in (tmp_path / f"m.{end}").read_text().splitlines()[1:]])
+        for end in ("frq", "lmiss", "imiss")
+    )
+    assert_array_equal(freq[:, 2], bim.variants["A1"])
+    assert_allclose(vcf.frequency, freq[:, 4].astype(float), rtol=5e-4)
+    assert_array_equal(vcf.n_missing, lmiss[:, 2].astype(int))
+    missing = (vcf.dosages(np.arange(p)) < 0).sum(axis=1)
+    assert_array_equal(missing, imiss[:, 3].astype(int))
+    chosen = ["--bfile", tmp_path / "m", "--geno", "0", "--maf", "0.01", "--make-rel", "square"]
+    plink19(*chosen, *out)
+    D = vcf.filter(geno=0, maf=0.01)
+    X = D.dosages(np.flatnonzero(D.included)).astype(float)
+    f = X.mean(axis=0) / 2
+    Z = (X - 2 * f) / np.sqrt(2 * f * (1 - f))  # PLINK's variance is Hardy-Weinberg's
+    assert_allclose(Z @ Z.T / X.shape[1], np.loadtxt(tmp_path / "m.rel"), atol=2e-5)
+
+
 def test_multiallelic_variants_of_a_pgen_are_refused_or_skipped(files, plink2, tmp_path):
     write_vcf(tmp_path / "m.vcf", ["0/1 1/2 2/2 0/0", "0/1 1/1 ./. 0/0"], alts=["C,G", "T"])
     plink2("--vcf", tmp_path / "m.vcf", "--make-pgen", "--out", tmp_path / "m")
