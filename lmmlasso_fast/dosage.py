@@ -138,6 +138,10 @@ class DosageGenotypes(Genotypes):
         self.mean = np.where(use, total / divisor / self._per_copy, 0.0)
         self.sd = np.where(use, np.sqrt(np.maximum(variance, 0.0)) / self._per_copy, 0.0)
 
+    @property
+    def memory(self):
+        return 0 if isinstance(self._codes, np.memmap) else self._codes.nbytes
+
     # -- to another process: a file is opened again there, by its name -----------------------------
 
     def __copy__(self):

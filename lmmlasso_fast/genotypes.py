@@ -115,6 +115,11 @@ class Genotypes(ABC):
         return float(self.n_samples)
 
     @property
+    def memory(self) -> int:
+        """Bytes of memory that the genotypes take; those in a mapped file take none."""
+        return 0
+
+    @property
     def included(self) -> np.ndarray:
         return self.reasons == 0
 

@@ -203,6 +203,7 @@ def test_numbers_of_a_npy_are_dosages_when_told(formats, small, tmp_path):
     assert "maf: expected dosages 0, 1, 2" in err
     lmmlasso("kinship", *source, "--dosage", "DS", "--out", tmp_path / "P")
     assert "maf" in read(f"{tmp_path / 'P'}.excluded.tsv").REASON
+    assert "kept as dosages, 0 MB of memory" in log(tmp_path / "P")
 
 
 def test_interrupted_runs_go_on_with_another_format_only_if_it_is_the_same(

@@ -268,6 +268,7 @@ def test_codes_of_a_file_are_sent_by_name(tmp_path, bits):
     assert len(pickle.dumps(memory)) > memory._codes.nbytes
     received, v = pickle.loads(sent), rng.standard_normal(100)
     assert isinstance(received._codes, np.memmap)
+    assert (received.memory, memory.memory) == (0, 300 * 100 * bits // 8)
     assert_array_equal(received.gradient(v), mapped.gradient(v))
     assert copy.copy(mapped)._codes is mapped._codes
     (tmp_path / "codes.npy").write_bytes(b"short")

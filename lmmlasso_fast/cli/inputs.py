@@ -9,6 +9,7 @@ import numpy as np
 from lmmlasso_fast.cli.estimate import estimate, estimate_refits
 from lmmlasso_fast.cli.options import ignored
 from lmmlasso_fast.cli.run import Run
+from lmmlasso_fast.dosage import DosageGenotypes
 from lmmlasso_fast.errors import (
     GenotypeError,
     InputError,
@@ -53,6 +54,8 @@ def open_genotypes(run: Run, options: dict) -> Genotypes:
         except ImportError as error:
             raise click.UsageError(f"--{source}: {error}") from error
     run.say(f"{genotypes.n_samples} samples and {genotypes.n_variants} SNPs in the fileset")
+    if isinstance(genotypes, DosageGenotypes):
+        run.say(f"kept as dosages, {genotypes.memory / 1e6:.0f} MB of memory")
     return genotypes
 
 
@@ -282,6 +285,7 @@ def say_estimate(run: Run, options: dict, genotypes: Genotypes) -> None:
     if run.refits is not None:
         workers = run.workers(run.refits.number)
         megabytes = max(megabytes, estimate_refits(n, p, run.refits, workers=workers))
+    megabytes += genotypes.memory / 1e6
     say_time(run, seconds, f"and {megabytes:.0f} MB of memory")
 
 
