@@ -62,7 +62,7 @@ def files(plink2, tmp_path_factory):
         pytest.importorskip(module)
     folder = tmp_path_factory.mktemp("formats")
     size = ["--dummy", N, P, "0.02,0.3", "acgt"]
-    plink2(*size, "dosage-freq=0.4", "--seed", 1, "--out", folder / "dos0")
+    plink2(*size, "dosage-freq=0.4", "phase-freq=0.5", "--seed", 1, "--out", folder / "dos0")
     plink2(*size, "--seed", 2, "--out", folder / "calls0")
     for name in ("dos", "calls"):
         # several chromosomes and ids that are hard on parsers
@@ -505,6 +505,19 @@ def test_multiallelic_variants_of_a_bgen(tmp_path):
         genotypes = ll.read_bgen(path, multiallelic="skip")
     assert genotypes.variants.rows() == [("1", "v1", 6, "C", "A"), ("1", "v2", 7, "C", "A")]
     assert_allclose(genotypes.dosages([0, 1]), [[1.5, 1], [0, np.nan]], atol=1 / 255)
+
+
+def test_samples_of_a_bgen_with_one_or_three_chromosomes(tmp_path):
+    bgen = pytest.importorskip("bgen")
+    one = np.array([[0, 1, np.nan], [0, 0.25, 0.75], [np.nan] * 3])
+    for name, P, ploidy in (("one", one, [1, 2, 1]), ("three", np.eye(4)[:3], [3, 3, 3])):
+        with bgen.BgenWriter(tmp_path / name, 3, ["a", "b", "c"]) as writer:
+            counts = np.array(ploidy, dtype=np.uint8)
+            writer.add_variant("v", "v", "X", 5, ["A", "C"], P, ploidy=counts)
+    haploid = ll.read_bgen(tmp_path / "one")  # its one copy counts twice
+    assert_allclose(haploid.dosages([0])[:, 0], [2, 1.75, np.nan], atol=1 / 255)
+    with pytest.raises(GenotypeError, match="one or two chromosomes, found 3 at 'v'"):
+        ll.read_bgen(tmp_path / "three")
 
 
 # ---- what happens to bytes ---------------------------------------------------------------------
