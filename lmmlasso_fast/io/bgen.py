@@ -142,13 +142,13 @@ def _check_header(path: str) -> tuple[int, int]:
 
 def _dosages(path, variant, name: str, ref_last: bool) -> np.ndarray:
     """Expected copies of the counted allele, NaN missing."""
-    values = np.array(variant.alt_dosage, dtype=np.float32)
     ploidy = np.asarray(variant.ploidy)
+    if (ploidy > 2).any():
+        raise GenotypeError(
+            f"{path}: expected samples with one or two chromosomes, found {ploidy.max()} at "
+            f"{name!r}; the model is of diploid samples"
+        )
+    values = np.array(variant.alt_dosage, dtype=np.float32)
     if (ploidy != 2).any():
-        if (ploidy > 2).any():
-            raise GenotypeError(
-                f"{path}: expected samples with one or two chromosomes, found {ploidy.max()} at "
-                f"{name!r}; the model is of diploid samples"
-            )
         values *= 2 / np.maximum(ploidy, 1)
     return 2 - values if ref_last else values
