@@ -463,6 +463,11 @@ def test_bgen_that_is_incomplete_is_refused(files, tmp_path):
     short.write_text("\n".join(lines[:-1]) + "\n")
     with pytest.raises(SampleMatchError, match=f"expected the {N} samples of .* found {N - 1}"):
         ll.read_bgen(files / "dos_1.2.bgen", sample=short)
+    iids = ll.read_bgen(files / "dos_1.2.bgen").samples["IID"].to_list()
+    iids[:2] = iids[1::-1]
+    short.write_text("ID\n0\n" + "".join(f"{iid}\n" for iid in iids))
+    with pytest.raises(SampleMatchError, match="found the same ids in another"):
+        ll.read_bgen(files / "dos_1.2.bgen", sample=short)
     for content in ("ID_1 ID_2\nf a\n", "ID_1 ID_2\n0 0\n", "a b\n0 0\nx y\n"):
         short.write_text(content)
         with pytest.raises(TableError, match=r"not a .sample file"):

@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 
-from lmmlasso_fast.errors import GenotypeError, SampleMatchError
+from lmmlasso_fast.errors import GenotypeError, InputError, SampleMatchError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.collect import Collector
 from lmmlasso_fast.io.multiallelic import check_multiallelic, refuse_multiallelic, warn_skipped
@@ -47,7 +47,7 @@ def read_bgen(
         Not a BGEN file, cut short, without sample ids, or of more than two alleles at a variant or
         chromosomes in a sample.
     SampleMatchError
-        The .sample file has another number of samples.
+        The .sample file has another number of samples, or the same ones in another order.
     TableError
         Not a .sample file.
     ImportError
@@ -74,6 +74,8 @@ def read_bgen(
                         "file with --sample (sample=)"
                     )
                 samples = from_iids(path, reader.samples, GenotypeError)
+            elif reader.header.has_sample_ids:
+                _check_order(path, sample, samples["IID"].to_list(), reader.samples)
             collector = Collector(path, n, bits)
             block = []
             for variant in reader:
@@ -92,7 +94,7 @@ def read_bgen(
                     block = []
             if block:
                 collector.append(np.array(block))
-    except GenotypeError:
+    except InputError:
         raise
     except (ValueError, IndexError, OSError, MemoryError) as error:
         raise _unreadable(path, str(error), len(rows), p) from error
@@ -105,6 +107,15 @@ def read_bgen(
         "CHROM": pl.String, "ID": pl.String, "POS": pl.Int64, "A1": pl.String, "A2": pl.String
     }  # fmt: skip
     return collector.finish(samples, pl.DataFrame(rows, schema=schema, orient="row"))
+
+
+def _check_order(path: str, sample, listed: list[str], inside: list[str]) -> None:
+    """The ids inside may be others altogether (anonymous ones), but not the same in disorder."""
+    if listed != inside and sorted(listed) == sorted(inside):
+        raise SampleMatchError(
+            f"{os.fspath(sample)}: expected the samples in the order of {path}, found the same ids "
+            "in another; give the .sample file of this .bgen, or none"
+        )
 
 
 def _unreadable(path: str, found: str, n_read: int, p: int) -> GenotypeError:
