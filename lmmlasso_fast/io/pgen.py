@@ -52,7 +52,8 @@ def read_pgen(
     ImportError
         The package Pgenlib is not installed.
     """
-    _check_options(dosage)
+    if dosage not in ("DS", "GT"):
+        raise GenotypeError(f"dosage: expected 'DS' or 'GT', found {dosage!r}")
     paths = {}
     for name, given in (("pgen", pgen), ("pvar", pvar), ("psam", psam)):
         if given is None and prefix is None:
@@ -74,7 +75,7 @@ def read_pgen(
     what = f"{paths['pgen']}: expected a .pgen of {n} samples (.psam) and {p} variants (.pvar)"
     collector = Collector(paths["pgen"], n, bits)
     try:
-        # the name is not the library's to judge: it has no message for a folder
+        # Pgenlib has no message for a folder or a file that is not there
         with open(paths["pgen"], "rb"):
             pass
         reader = pgenlib.PgenReader(
@@ -103,11 +104,6 @@ def read_pgen(
             "again if one was cut"
         ) from error
     return collector.finish(samples, variants[chosen])
-
-
-def _check_options(dosage: str) -> None:
-    if dosage not in ("DS", "GT"):
-        raise GenotypeError(f"dosage: expected 'DS' or 'GT', found {dosage!r}")
 
 
 def _message(error: Exception) -> str:
