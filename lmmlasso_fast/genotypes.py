@@ -1,9 +1,10 @@
 """The Genotypes protocol: everything above it works on `gradient`, `columns` and a few vectors.
 
 Three kinds implement it: packed 2-bit genotypes (`lmmlasso_fast.packed`), dosages of one or two
-bytes (`lmmlasso_fast.dosage`) and dense arrays (`lmmlasso_fast.dense`). SNPs are standardised over the analysed samples, missing genotypes are at
-the mean, and a SNP that is not offered to the model (monomorphic, filtered out, ...) keeps its
-place: its mean and column are zero, so that p means the same everywhere.
+bytes (`lmmlasso_fast.dosage`) and dense arrays (`lmmlasso_fast.dense`). SNPs are standardised over
+the analysed samples, missing genotypes are at the mean, and a SNP that is not offered to the model
+(monomorphic, filtered out, ...) keeps its place: its mean and column are zero, so that p means the
+same everywhere.
 """
 
 import copy
