@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # what `_ON_DEMAND` and `_MODULES` name below: type checkers 
         association_scan_loco,
     )
     from lmmlasso_fast.cross_validation import CrossValidation, cross_validate
+    from lmmlasso_fast.dosage import DosageGenotypes
     from lmmlasso_fast.error_control import (
         CalibratedAlpha,
         calibrated_alpha,
@@ -43,7 +44,12 @@ if TYPE_CHECKING:  # what `_ON_DEMAND` and `_MODULES` name below: type checkers 
     )
     from lmmlasso_fast.estimators import LMMLasso, LMMLassoCV
     from lmmlasso_fast.folds import Fold, kinship_groups, make_folds
+    from lmmlasso_fast.io.bgen import read_bgen
+    from lmmlasso_fast.io.bimbam import read_bimbam
+    from lmmlasso_fast.io.npy import read_npy
     from lmmlasso_fast.io.pedigrees import read_pedigree
+    from lmmlasso_fast.io.pgen import read_pgen
+    from lmmlasso_fast.io.vcf import read_vcf
     from lmmlasso_fast.ld import LDGroups, clump
     from lmmlasso_fast.loco import kinship_loco
     from lmmlasso_fast.p_values import MultiSplitResult, multi_split
@@ -58,7 +64,13 @@ _ON_DEMAND = {
     "cross_validation": ("CrossValidation", "cross_validate"),
     "error_control": ("CalibratedAlpha", "calibrated_alpha", "marginal_fdr", "whitened_norms"),
     "estimators": ("LMMLasso", "LMMLassoCV"),
+    "dosage": ("DosageGenotypes",),
     "folds": ("Fold", "kinship_groups", "make_folds"),
+    "io.bgen": ("read_bgen",),
+    "io.bimbam": ("read_bimbam",),
+    "io.npy": ("read_npy",),
+    "io.pgen": ("read_pgen",),
+    "io.vcf": ("read_vcf",),
     "ld": ("LDGroups", "clump"),
     "loco": ("kinship_loco",),
     "pedigree": ("pedigree_kinship",),
@@ -76,6 +88,7 @@ __all__ = [
     "AssociationScan",
     "CalibratedAlpha",
     "CrossValidation",
+    "DosageGenotypes",
     "Fold",
     "Genotypes",
     "Kinship",
@@ -113,9 +126,14 @@ __all__ = [
     "multi_split",
     "pedigree_kinship",
     "plots",
+    "read_bgen",
+    "read_bimbam",
     "read_kinship",
+    "read_npy",
     "read_pedigree",
+    "read_pgen",
     "read_plink",
+    "read_vcf",
     "refit_path",
     "save_kinship",
     "save_model",

@@ -12,6 +12,7 @@ Floats: TypeAlias = NDArray[np.float32]
 Indices: TypeAlias = NDArray[np.int64]
 Flags: TypeAlias = NDArray[np.uint8]
 Packed: TypeAlias = NDArray[np.uint8]
+Codes: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 Digits: TypeAlias = tuple[NDArray[np.int8], int, float]
 
 SCREENING: int
@@ -55,6 +56,30 @@ def decode(
 def decode_codes(
     data: Packed, n_samples: int, variants: Indices, index: Indices, out: Packed
 ) -> None: ...
+def dosage_sums(data: Codes, index: Indices | None, start: int, out: NDArray[np.int64]) -> None: ...
+def dosage_gradient(
+    data: Codes,
+    index: Indices | None,
+    mean: Vector,
+    inverse_sd: Vector,
+    v: Matrix,
+    start: int,
+    stop: int,
+    out: Matrix,
+) -> None: ...
+def dosage_decode(
+    data: Codes,
+    variants: Indices,
+    mean: Vector,
+    inverse_sd: Vector,
+    index: Indices | None,
+    out: Matrix | Floats,
+) -> None: ...
+def dosage_hashes(data: Codes, index: Indices | None) -> NDArray[np.uint64]: ...
+def dosage_duplicates(
+    data: Codes, index: Indices | None, rows: Indices, hash: NDArray[np.uint64]
+) -> tuple[Indices, NDArray[np.int8]]: ...
+def dosage_missing(data: Codes, use_variant: Flags) -> Indices: ...
 def square_subset(A: Matrix, index: Indices, divisor: float) -> Matrix: ...
 def project_off(Q: Matrix, X: Matrix, share: float) -> Flags: ...
 def grow_gram(gram: Matrix, old: int, cross: Matrix, zero: Flags) -> None: ...

@@ -1,9 +1,10 @@
 """The Genotypes protocol: everything above it works on `gradient`, `columns` and a few vectors.
 
-Two kinds implement it: packed 2-bit genotypes (`lmmlasso_fast.packed`) and dense arrays
-(`lmmlasso_fast.dense`). SNPs are standardised over the analysed samples, missing genotypes are at
-the mean, and a SNP that is not offered to the model (monomorphic, filtered out, ...) keeps its
-place: its mean and column are zero, so that p means the same everywhere.
+Three kinds implement it: packed 2-bit genotypes (`lmmlasso_fast.packed`), dosages of one or two
+bytes (`lmmlasso_fast.dosage`) and dense arrays (`lmmlasso_fast.dense`). SNPs are standardised over
+the analysed samples, missing genotypes are at the mean, and a SNP that is not offered to the model
+(monomorphic, filtered out, ...) keeps its place: its mean and column are zero, so that p means the
+same everywhere.
 """
 
 import copy
@@ -126,6 +127,11 @@ class Genotypes(ABC):
     def largest_square_sum(self) -> float:
         """A bound on x_j'x_j over the SNPs: n, as missing genotypes are at the mean."""
         return float(self.n_samples)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that the genotypes take; those in a mapped file take none."""
+        return 0
 
     @property
     def included(self) -> np.ndarray:

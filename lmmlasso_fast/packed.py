@@ -72,6 +72,10 @@ class PackedGenotypes(Genotypes):
         self.sd = np.where(use, np.sqrt(spread.astype(np.float64)) / divisor, 0.0)
         self._inverse_sd = inverse_or_zero(self.sd)
 
+    @property
+    def memory(self) -> int:
+        return 0 if isinstance(self._data, np.memmap) else self._data.nbytes
+
     # -- to another process: a file is opened again there, by its name -----------------------------
 
     def __copy__(self):

@@ -12,7 +12,7 @@ import numpy as np
 
 from libc.stddef cimport size_t
 from libc.string cimport memcpy, memset
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint64_t
 
 from lmmlasso_fast.errors import LMMLassoError
 
@@ -86,6 +86,30 @@ cdef extern from "lmml.h" nogil:
                         const double *, const double *, const int64_t *, int64_t, double *)
     int lmml_decode_codes(const lmml_packed *, const int64_t *, int64_t, const int64_t *, int64_t,
                           uint8_t *)
+    ctypedef struct lmml_dosages:
+        const void *data
+        int64_t n_variants
+        int64_t n_samples
+        int bytes
+        uint16_t top
+    enum:
+        LMML_DOSAGE_SUMS
+    int lmml_dosage_sums(const lmml_dosages *, const int64_t *, int64_t, int64_t, int64_t,
+                         int64_t *)
+    int lmml_dosage_gradient(const lmml_kernels *, const lmml_dosages *, const int64_t *, int64_t,
+                             const double *, const double *, const double *, int, int64_t,
+                             int64_t, double *, int64_t)
+    int lmml_dosage_decode_f32(const lmml_kernels *, const lmml_dosages *, const int64_t *,
+                               int64_t, const double *, const double *, const int64_t *, int64_t,
+                               float *)
+    int lmml_dosage_decode_f64(const lmml_kernels *, const lmml_dosages *, const int64_t *,
+                               int64_t, const double *, const double *, const int64_t *, int64_t,
+                               double *)
+    int lmml_dosage_hash(const lmml_dosages *, const int64_t *, int64_t, int64_t, int64_t,
+                         uint64_t *)
+    int lmml_dosage_duplicates(const lmml_dosages *, const int64_t *, int64_t, const int64_t *,
+                               const uint64_t *, int64_t, int64_t *, int8_t *)
+    int lmml_dosage_missing(const lmml_dosages *, const uint8_t *, int64_t, int64_t, int64_t *)
     void lmml_square_subset(int64_t, const double *, int64_t, const int64_t *, double, double *)
     void lmml_add_rounded(int64_t, const float *, double, double *)
     void lmml_largest_score(int64_t, const double *, const double *, const uint8_t *, double *,
@@ -382,6 +406,158 @@ def decode_codes(const uint8_t[:, ::1] data, int64_t n_samples, const int64_t[::
         code = lmml_decode_codes(&packed, &variants[0], variants.shape[0], &index[0],
                                  index.shape[0], &out[0, 0])
     check(code)
+
+
+ctypedef fused code:
+    uint8_t
+    uint16_t
+
+
+cdef lmml_dosages dosage_view(const code[:, ::1] data) noexcept:
+    cdef lmml_dosages dosages
+    dosages.data = &data[0, 0] if data.shape[0] and data.shape[1] else NULL
+    dosages.n_variants = data.shape[0]
+    dosages.n_samples = data.shape[1]
+    dosages.bytes = sizeof(code)
+    dosages.top = 254 if code is uint8_t else 32768
+    return dosages
+
+
+cdef inline const int64_t *index_of(const int64_t[::1] index) noexcept:
+    return &index[0] if index is not None else NULL
+
+
+cdef inline int64_t length_of(const int64_t[::1] index, const lmml_dosages *dosages) noexcept:
+    return index.shape[0] if index is not None else dosages.n_samples
+
+
+def dosage_sums(const code[:, ::1] data, const int64_t[::1] index, int64_t start,
+                int64_t[:, ::1] out):
+    """out[k] = present samples, sum, sum of squares, lowest, highest code of SNP start + k."""
+    cdef lmml_dosages dosages = dosage_view(data)
+    cdef const int64_t *chosen = index_of(index)
+    cdef int64_t n = length_of(index, &dosages), stop = start + out.shape[0]
+    cdef int error
+    if out.shape[1] != LMML_DOSAGE_SUMS:
+        raise ValueError("out must have five columns")
+    if out.shape[0] == 0:
+        return
+    with nogil:
+        error = lmml_dosage_sums(&dosages, chosen, n, start, stop, &out[0, 0])
+    check(error)
+
+
+def dosage_gradient(
+    const code[:, ::1] data,
+    const int64_t[::1] index,
+    const double[::1] mean,
+    const double[::1] inverse_sd,
+    const double[:, ::1] v,
+    int64_t start,
+    int64_t stop,
+    double[:, ::1] out,
+):
+    """out[k, j] = sum of (code - mean_j) inverse_sd_j v_k for start <= j < stop."""
+    cdef lmml_dosages dosages = dosage_view(data)
+    cdef const int64_t *chosen = index_of(index)
+    cdef int64_t n = length_of(index, &dosages)
+    cdef int error, n_vectors = v.shape[0]
+    if v.shape[1] != n or out.shape[0] != n_vectors:
+        raise ValueError("v must have one row per row of out and one column per sample")
+    if not 0 <= start <= stop <= out.shape[1] or not (
+        out.shape[1] == dosages.n_variants == mean.shape[0] == inverse_sd.shape[0]
+    ):
+        raise ValueError("out, mean and inverse_sd must have one column per SNP")
+    if start == stop or n == 0 or n_vectors == 0:
+        return
+    with nogil:
+        error = lmml_dosage_gradient(KERNELS, &dosages, chosen, n, &mean[0], &inverse_sd[0],
+                                     &v[0, 0], n_vectors, start, stop, &out[0, start],
+                                     out.shape[1])
+    check(error)
+
+
+def dosage_decode(
+    const code[:, ::1] data,
+    const int64_t[::1] variants,
+    const double[::1] mean,
+    const double[::1] inverse_sd,
+    const int64_t[::1] index,
+    real[:, ::1] out,
+):
+    """out[k] = (code - mean[k]) * inverse_sd[k] of SNP variants[k], missing = 0."""
+    cdef lmml_dosages dosages = dosage_view(data)
+    cdef const int64_t *chosen = index_of(index)
+    cdef int64_t n = length_of(index, &dosages)
+    cdef PyThreadState *state
+    cdef int error
+    if out.shape[0] != variants.shape[0] or out.shape[1] != n:
+        raise ValueError("out must have one row per SNP and one column per sample")
+    if mean.shape[0] != variants.shape[0] or inverse_sd.shape[0] != variants.shape[0]:
+        raise ValueError("mean and inverse_sd must have one entry per row of out")
+    if out.shape[0] == 0 or n == 0:
+        return
+    state = let_go(<double>n * variants.shape[0])
+    if real is float:
+        error = lmml_dosage_decode_f32(KERNELS, &dosages, &variants[0], variants.shape[0], &mean[0],
+                                       &inverse_sd[0], chosen, n, &out[0, 0])
+    else:
+        error = lmml_dosage_decode_f64(KERNELS, &dosages, &variants[0], variants.shape[0], &mean[0],
+                                       &inverse_sd[0], chosen, n, &out[0, 0])
+    take_back(state)
+    check(error)
+
+
+def dosage_hashes(const code[:, ::1] data, const int64_t[::1] index):
+    """One number per SNP, equal for duplicates whichever allele is counted."""
+    cdef lmml_dosages dosages = dosage_view(data)
+    cdef const int64_t *chosen = index_of(index)
+    cdef int64_t n = length_of(index, &dosages)
+    result = np.empty(dosages.n_variants, dtype=np.uint64)
+    cdef uint64_t[::1] view = result
+    cdef int error
+    if dosages.n_variants == 0:
+        return result
+    with nogil:
+        error = lmml_dosage_hash(&dosages, chosen, n, 0, dosages.n_variants, &view[0])
+    check(error)
+    return result
+
+
+def dosage_duplicates(const code[:, ::1] data, const int64_t[::1] index, const int64_t[::1] rows,
+                      const uint64_t[::1] hash):
+    """(original, sign) of rows sorted by hash: the first equal row, -1 with alleles swapped."""
+    cdef lmml_dosages dosages = dosage_view(data)
+    cdef const int64_t *chosen = index_of(index)
+    cdef int64_t n = length_of(index, &dosages)
+    original, sign = np.empty(rows.shape[0], dtype=np.int64), np.empty(rows.shape[0], dtype=np.int8)
+    cdef int64_t[::1] original_view = original
+    cdef int8_t[::1] sign_view = sign
+    cdef int error
+    if hash.shape[0] != rows.shape[0]:
+        raise ValueError("rows and hash must have one length")
+    if rows.shape[0]:
+        with nogil:
+            error = lmml_dosage_duplicates(&dosages, chosen, n, &rows[0], &hash[0], rows.shape[0],
+                                           &original_view[0], &sign_view[0])
+        check(error)
+    return original, sign
+
+
+def dosage_missing(const code[:, ::1] data, const uint8_t[::1] use_variant):
+    """Missing dosages of every sample of the rows over the SNPs in use."""
+    cdef lmml_dosages dosages = dosage_view(data)
+    result = np.zeros(dosages.n_samples, dtype=np.int64)
+    cdef int64_t[::1] view = result
+    cdef int error
+    if use_variant.shape[0] != dosages.n_variants:
+        raise ValueError("use_variant must have one entry per SNP")
+    if dosages.n_variants == 0 or dosages.n_samples == 0:
+        return result
+    with nogil:
+        error = lmml_dosage_missing(&dosages, &use_variant[0], 0, dosages.n_variants, &view[0])
+    check(error)
+    return result
 
 
 def square_subset(const double[:, ::1] A, const int64_t[::1] index, double divisor):

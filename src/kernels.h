@@ -30,8 +30,8 @@ typedef struct {
     int n_column_blocks;
     const int8_t *tiles; /* begins with a cache line */
     void *tiles_memory;  /* of which it is a part */
-    int64_t stride; /* of rows that follow each other */
-    int64_t ahead;  /* how many bytes ahead to prefetch: hardware stops at the end of a page */
+    int64_t stride;      /* of rows that follow each other */
+    int64_t ahead;       /* how many bytes ahead to prefetch: hardware stops at the end of a page */
 } lmml_operand;
 
 enum { LMML_TILE_COLUMNS = 16, LMML_TILE_BYTES = 1024 };
@@ -73,6 +73,8 @@ struct lmml_kernels {
     void (*axpy)(int64_t n, double a, const double *x, double *y);
     /* x'y */
     double (*dot_f64)(int64_t n, const double *x, const double *y);
+    /* out[i] = codes[i] - mean, 0 where the code is 65535 (missing) */
+    void (*centre)(int64_t n, const uint16_t *codes, double mean, double *out);
 };
 
 extern const lmml_kernels lmml_kernels_generic;

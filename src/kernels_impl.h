@@ -290,11 +290,19 @@ static double dot_f64(int64_t n, const double *restrict x, const double *restric
     return s[0];
 }
 
+static void centre(int64_t n, const uint16_t *restrict codes, double mean, double *restrict out)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const int32_t code = codes[i], there = code != UINT16_MAX;
+        out[i] = (code - mean) * there; /* a choice instead of the product is not vectorised */
+    }
+}
+
 #ifdef ISA_TILES_DOT
 enum { TILES_FROM = ISA_TILES_FROM };
 #else
 enum { TILES_FROM = INT32_MAX };
 #endif
 
-const lmml_kernels ISA_TABLE = {ISA_NAME,   TILES_FROM, MISSING_CODE, dot,  count,
-                                decode_f32, decode_f64, compress,     axpy, dot_f64};
+const lmml_kernels ISA_TABLE = {ISA_NAME,   TILES_FROM, MISSING_CODE, dot,     count, decode_f32,
+                                decode_f64, compress,   axpy,         dot_f64, centre};

@@ -147,6 +147,56 @@ void lmml_project_off(const lmml_kernels *kernels, int64_t n, int64_t c, const d
  * reaches 2^52 grid, sums are exact: the same bits in whatever order the parts come. */
 void lmml_add_rounded(int64_t n, const float *part, double grid, double *total);
 
+/* ---- dosages ----------------------------------------------------------------------------------
+ */
+
+/* Dosages as whole numbers ("codes") of one or two bytes: 0 none, `top` two copies of A1, all bits
+ * set missing. In every sum a SNP's samples are taken in the order of the index, by one thread:
+ * the result depends neither on chunks and threads, nor on what else the rows hold.
+ * Borrowed, constant, shareable between threads. */
+typedef struct {
+    const void *data; /* n_variants rows of n_samples codes */
+    int64_t n_variants;
+    int64_t n_samples; /* of a row, analysed or not */
+    int bytes;         /* of a code: 1 or 2 */
+    uint16_t top;      /* even */
+} lmml_dosages;
+
+/* Row j - start of sums: samples that are there, sum and sum of squares of their codes, smallest
+ * and largest code (65535 and 0 where nobody is there), over the samples `index` (NULL: all). */
+enum { LMML_DOSAGE_SUMS = 5 };
+int lmml_dosage_sums(const lmml_dosages *dosages, const int64_t *index, int64_t n_index,
+                     int64_t start, int64_t stop, int64_t *sums);
+
+/* out[k * ld + j - start] = sum over the samples of (code - mean_j) * inverse_sd_j * v_k, missing
+ * = 0, for the n_vectors rows of v (n_index long). inverse_sd_j = 0 marks an excluded SNP: its
+ * entries are 0 and its codes are not read. In float64. */
+int lmml_dosage_gradient(const lmml_kernels *kernels, const lmml_dosages *dosages,
+                         const int64_t *index, int64_t n_index, const double *mean,
+                         const double *inverse_sd, const double *v, int n_vectors, int64_t start,
+                         int64_t stop, double *out, int64_t ld);
+
+/* Row k of out (length n_index) = (code - mean[k]) * inverse_sd[k] of SNP variants[k], missing = 0.
+ */
+int lmml_dosage_decode_f32(const lmml_kernels *kernels, const lmml_dosages *dosages,
+                           const int64_t *variants, int64_t n_out, const double *mean,
+                           const double *inverse_sd, const int64_t *index, int64_t n_index,
+                           float *out);
+int lmml_dosage_decode_f64(const lmml_kernels *kernels, const lmml_dosages *dosages,
+                           const int64_t *variants, int64_t n_out, const double *mean,
+                           const double *inverse_sd, const int64_t *index, int64_t n_index,
+                           double *out);
+
+/* As of packed genotypes: hash (j from start to stop - 1), duplicates, missing per sample of a row.
+ */
+int lmml_dosage_hash(const lmml_dosages *dosages, const int64_t *index, int64_t n_index,
+                     int64_t start, int64_t stop, uint64_t *hash);
+int lmml_dosage_duplicates(const lmml_dosages *dosages, const int64_t *index, int64_t n_index,
+                           const int64_t *rows, const uint64_t *hash, int64_t n_rows,
+                           int64_t *original, int8_t *sign);
+int lmml_dosage_missing(const lmml_dosages *dosages, const uint8_t *use_variant, int64_t start,
+                        int64_t stop, int64_t *n_missing_of_sample);
+
 /* ---- scores of all SNPs ---------------------------------------------------------------------- */
 
 /* The largest |gradient_j| / factor_j (0 where factor_j is infinite), at least 0, of all SNPs and

@@ -25,6 +25,12 @@ from lmmlasso_fast.simulation import simulate_genotypes, simulate_phenotype
 #: What changes from run to run even when nothing else does.
 RECORDS = (".log", ".run.json")
 
+#: Flags of genotypes other than a .bed; tests/test_cli_formats.py has their cases.
+FORMAT_FLAGS = (
+    *("pfile", "vcf", "bgen", "sample", "ref_last", "bimbam", "annotation", "npy", "dosage"),
+    "skip_multiallelic",
+)
+
 #: Columns of every table of `fit`, as the conventions have them.
 COLUMNS = {
     "duplicates.tsv": "ID KEPT_ID SIGN",

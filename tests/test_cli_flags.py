@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 from cli_files import (
+    FORMAT_FLAGS,
     interrupt,
     lmmlasso,
     log,
@@ -245,7 +246,12 @@ def flag_cases(small, command):
     return cases
 
 
-FLAGS = [(name, p.name) for name in COMMANDS for p in main.commands[name].params]
+FLAGS = [
+    (name, p.name)
+    for name in COMMANDS
+    for p in main.commands[name].params
+    if p.name not in FORMAT_FLAGS
+]
 
 
 @pytest.mark.parametrize(("command", "flag"), FLAGS)

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import lmmlasso_fast
 from lmmlasso_fast.cli.analysed import Analysed
-from lmmlasso_fast.cli.inputs import say_time
+from lmmlasso_fast.cli.inputs import SOURCES, genotype_files, say_time
 from lmmlasso_fast.cli.recording import Run
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.io.journal import Journal, JournalError, read_journal
 
-_FILESET = ("bed", "bim", "fam")
 _LISTS = ("pheno", "covar", "keep", "remove", "extract", "exclude")
+#: Files beside or instead of the one that a source names.
+_BESIDE = ("bed", "bim", "fam", "sample", "annotation")
 #: Flags that name files, whose content counts and not where they are.
-_FILES = frozenset(["bfile", *_FILESET, *_LISTS, "kinship_file", "grm"])
+_FILES = frozenset([*SOURCES, *_BESIDE, *_LISTS, "kinship_file", "grm"])
 #: Flags on which no result depends, and the phenotype, which is named besides.
 _NEUTRAL = frozenset(["out", "threads", "resume", "pheno_name"])
 
@@ -43,7 +44,7 @@ def _inputs(run: Run, flags: dict) -> dict:
         Path(file["path"]): {key: file.get(key) for key in ("size", "sha256")}
         for file in run.fingerprints()
     }
-    used = {end: Path(flags[end] or f"{flags['bfile']}.{end}") for end in _FILESET}
+    used = {name: Path(path) for name, path in genotype_files(flags).items()}
     used |= {name: Path(flags[name]) for name in _LISTS if flags[name] is not None}
     kinship = [content for path, content in files.items() if path not in used.values()]
     return {name: files[path] for name, path in used.items()} | {"kinship": kinship}

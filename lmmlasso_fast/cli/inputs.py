@@ -9,8 +9,9 @@ import click
 import numpy as np
 
 from lmmlasso_fast.cli.estimate import estimate, estimate_refits, estimate_scan
-from lmmlasso_fast.cli.options import whitens
+from lmmlasso_fast.cli.options import ignored, whitens
 from lmmlasso_fast.cli.recording import Run
+from lmmlasso_fast.dosage import DosageGenotypes
 from lmmlasso_fast.errors import (
     GenotypeError,
     InputError,
@@ -18,35 +19,133 @@ from lmmlasso_fast.errors import (
     TableError,
 )
 from lmmlasso_fast.genotypes import Genotypes, excluded_counts, why_excluded
+from lmmlasso_fast.io.bgen import read_bgen
+from lmmlasso_fast.io.bimbam import read_bimbam
 from lmmlasso_fast.io.ids import match_samples, read_id_list, read_ids
 from lmmlasso_fast.io.kinship_files import read_grm, read_kinship
+from lmmlasso_fast.io.npy import read_npy
+from lmmlasso_fast.io.pgen import read_pgen
 from lmmlasso_fast.io.plink import read_plink
 from lmmlasso_fast.io.results import write_table
+from lmmlasso_fast.io.vcf import read_vcf
 from lmmlasso_fast.kinship import Kinship
 
 _PLAIN = frozenset(string.ascii_letters + string.digits + "_-.")
+#: Flags that name genotypes, and the flags that then have a meaning.
+SOURCES = {
+    "bfile": {"bed", "bim", "fam", "accept_reference_samples"},
+    "pfile": {"dosage", "skip_multiallelic"},
+    "vcf": {"dosage", "skip_multiallelic"},
+    "bgen": {"sample", "ref_last", "skip_multiallelic"},
+    "bimbam": {"fam", "annotation"},
+    "npy": {"bim", "fam", "dosage"},
+}
 
 
 def open_genotypes(run: Run, options: dict) -> Genotypes:
-    """Open the fileset that --bfile or --bed, --bim and --fam name."""
-    given = {name: options[name] for name in ("bed", "bim", "fam")}
+    """Open the genotypes that --bfile or one of the other sources names."""
+    source = _source(options)
     prefix = options["bfile"]
-    if prefix is None and None in given.values():
-        raise click.UsageError("give --bfile PREFIX, or --bed, --bim and --fam")
     stem, end = splitext(prefix or "")
     if end in (".bed", ".bim", ".fam") and isfile(prefix) and not isfile(f"{prefix}.bed"):
         raise click.UsageError(f"--bfile takes the common part of the three names: --bfile {stem}")
-    for name, path in given.items():
-        run.note_input(path or f"{prefix}.{name}")
+    for path in genotype_files(options).values():
+        run.note_input(path)
     with run.stage("read"):
-        genotypes = read_plink(
-            prefix, **given, accept_reference_samples=options["accept_reference_samples"]
-        )
+        try:
+            genotypes = _READERS[source](options)
+        except ImportError as error:
+            raise click.UsageError(f"--{source}: {error}") from error
     run.say(f"{genotypes.n_samples} samples and {genotypes.n_variants} SNPs in the fileset")
+    if isinstance(genotypes, DosageGenotypes):
+        run.say(f"kept as dosages, {genotypes.memory / 1e6:.0f} MB of memory")
     return genotypes
 
 
+def _source(options: dict) -> str:
+    """Return the one flag that names genotypes; refuse flags that belong to others."""
+    given = [name for name in SOURCES if options[name] is not None]
+    flags = ", ".join(f"--{name}" for name in SOURCES)
+    if len(given) > 1:
+        raise click.UsageError(
+            f"give one of {flags}, not {' and '.join(f'--{name}' for name in given)}"
+        )
+    if not given and None in [options[name] for name in ("bed", "bim", "fam")]:
+        raise click.UsageError(
+            "give --bfile PREFIX, or --bed, --bim and --fam, or genotypes of another format: "
+            f"one of {flags}"
+        )
+    source = given[0] if given else "bfile"
+    others = set().union(*SOURCES.values()) - SOURCES[source]
+    ignored(others, f"with --{source}")
+    if source == "npy" and options["dosage"] == "GT":
+        raise click.UsageError("--dosage GT changes nothing with --npy; leave it out")
+    return source
+
+
+def genotype_files(options: dict) -> dict[str, str]:
+    """Return the files of the genotypes by what they are used for."""
+    source = _source(options)
+    if source == "bfile":
+        ends = ("bed", "bim", "fam")
+        return {end: options[end] or f"{options['bfile']}.{end}" for end in ends}
+    if source == "pfile":
+        files = {end: f"{options['pfile']}.{end}" for end in ("pgen", "pvar", "psam")}
+        if not isfile(files["pvar"]) and isfile(f"{files['pvar']}.zst"):
+            files["pvar"] += ".zst"
+        return files
+    beside = ("sample", "annotation", "bim", "fam")
+    files = {name: options[name] for name in (source, *beside)}
+    return {name: path for name, path in files.items() if path is not None}
+
+
+def _multiallelic(options: dict) -> str:
+    return "skip" if options["skip_multiallelic"] else "error"
+
+
+def _read_pfile(options: dict) -> Genotypes:
+    how = {"dosage": options["dosage"] or "DS", "multiallelic": _multiallelic(options)}
+    return read_pgen(**genotype_files(options), **how)
+
+
+def _read_vcf(options: dict) -> Genotypes:
+    how = {"dosage": options["dosage"] or "GT", "multiallelic": _multiallelic(options)}
+    return read_vcf(options["vcf"], **how)
+
+
+def _read_bgen(options: dict) -> Genotypes:
+    how = {"ref_last": options["ref_last"], "multiallelic": _multiallelic(options)}
+    return read_bgen(options["bgen"], sample=options["sample"], **how)
+
+
+def _read_bfile(options: dict) -> Genotypes:
+    accept = options["accept_reference_samples"]
+    return read_plink(**genotype_files(options), accept_reference_samples=accept)
+
+
+def _read_bimbam(options: dict) -> Genotypes:
+    return read_bimbam(options["bimbam"], fam=options["fam"], annotation=options["annotation"])
+
+
+def _read_npy(options: dict) -> Genotypes:
+    bits = None if options["dosage"] is None else 16
+    return read_npy(options["npy"], fam=options["fam"], bim=options["bim"], bits=bits)
+
+
+_READERS = {
+    "bfile": _read_bfile,
+    "pfile": _read_pfile,
+    "vcf": _read_vcf,
+    "bgen": _read_bgen,
+    "bimbam": _read_bimbam,
+    "npy": _read_npy,
+}
+
+
 def fam_path(options: dict) -> str:
+    """The .fam, whose column 6 is the phenotype where no table is given."""
+    if options["fam"] is None and options["bfile"] is None:
+        raise click.UsageError("give the phenotype with --pheno FILE: there is no .fam to have it")
     return options["fam"] or f"{options['bfile']}.fam"
 
 
@@ -216,6 +315,7 @@ def say_estimate(run: Run, options: dict, genotypes: Genotypes) -> None:
     if run.refits is not None:
         workers = run.workers(run.refits.number)
         megabytes = max(megabytes, estimate_refits(n, p, run.refits, workers=workers))
+    megabytes += genotypes.memory / 1e6
     say_time(run, seconds, f"and {megabytes:.0f} MB of memory")
 
 

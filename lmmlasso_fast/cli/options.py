@@ -125,12 +125,35 @@ output = group(
 genotypes = group(
     click.option("--bfile", metavar="PREFIX", help="PLINK fileset PREFIX.bed, .bim, .fam."),
     click.option("--bed", metavar="FILE", help="The .bed, if not of --bfile."),
-    click.option("--bim", metavar="FILE", help="The .bim, if not of --bfile."),
-    click.option("--fam", metavar="FILE", help="The .fam, if not of --bfile."),
+    click.option("--bim", metavar="FILE", help="The .bim, if not of --bfile; or that of --npy."),
+    click.option(
+        "--fam", metavar="FILE", help="The .fam, if not of --bfile; or that of --npy or --bimbam."
+    ),
     click.option(
         "--accept-reference-samples",
         is_flag=True,
         help="Accept last samples that carry two A1 alleles at every SNP.",
+    ),
+    click.option("--pfile", metavar="PREFIX", help="PLINK 2 fileset PREFIX.pgen, .pvar, .psam."),
+    click.option("--vcf", metavar="FILE", help="VCF or BCF file."),
+    click.option("--bgen", metavar="FILE", help="BGEN file."),
+    click.option("--sample", metavar="FILE", help="The .sample of --bgen."),
+    click.option(
+        "--ref-last", is_flag=True, help="Count the first allele of --bgen, not the second."
+    ),
+    click.option("--bimbam", metavar="FILE", help="BIMBAM mean genotypes, as GEMMA reads them."),
+    click.option("--annotation", metavar="FILE", help="Positions of --bimbam: id, POS, CHROM."),
+    click.option("--npy", metavar="FILE", help="Matrix of numbers, samples x SNPs, in a .npy."),
+    click.option(
+        "--dosage",
+        type=click.Choice(["DS", "GT"]),
+        help="Take dosages or hard calls [default: DS of --pfile, GT of --vcf; --npy: DS says that "
+        "the numbers are dosages].",
+    ),
+    click.option(
+        "--skip-multiallelic",
+        is_flag=True,
+        help="Leave out variants of more than two alleles (--pfile, --vcf, --bgen).",
     ),
 )
 

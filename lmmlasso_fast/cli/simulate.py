@@ -7,7 +7,7 @@ import click
 import numpy as np
 
 from lmmlasso_fast.cli import options
-from lmmlasso_fast.cli.inputs import located, open_genotypes
+from lmmlasso_fast.cli.inputs import SOURCES, located, open_genotypes
 from lmmlasso_fast.cli.recording import Run, execute
 from lmmlasso_fast.errors import InputError, TableError
 from lmmlasso_fast.genotypes import Genotypes
@@ -30,11 +30,11 @@ _FILES = ("bed", "bim", "fam", "pheno.tsv")
 #: Causal SNPs, unless --n-causal says how many or --h2-snp that there are none.
 _N_CAUSAL = 10
 #: Flags that name genotypes which exist.
-_EXISTING = ("bfile", "bed", "bim", "fam")
+_EXISTING = (*SOURCES, "bed", "bim", "fam")
 #: Flags of genotypes that are drawn, and of a phenotype on those that exist.
 _DRAWN = {"n_samples", "n_variants", "n_populations", "fst", "ld", "missing_rate"}
 _DRAWN |= {"inbred", "n_chromosomes", "family_size"}
-_OF_EXISTING = {"accept_reference_samples", "background", "background_name", "missing_code"}
+_OF_EXISTING = {"background", "background_name", "missing_code"}.union(*SOURCES.values())
 
 
 @click.command()
@@ -177,7 +177,7 @@ def _check(flags: dict) -> None:
     if _on_existing(flags):
         options.ignored(_DRAWN, "on genotypes that exist")
     else:
-        options.ignored(_OF_EXISTING, "without --bfile")
+        options.ignored(_OF_EXISTING, "without --bfile or genotypes of another format")
         context = click.get_current_context()
         for parameter in context.command.params:
             if parameter.name in ("n_samples", "n_variants") and flags[parameter.name] is None:

@@ -31,6 +31,7 @@ void *allocate(size_t size); /* zeroed; aborts rather than failing */
 
 void test_packed(int with_large);
 void test_lasso(void);
+void test_dosage(void);
 void test_scan(void);
 void test_tridiagonal(void);
 

@@ -86,6 +86,7 @@ int main(void)
     test_kernels();
     test_errors_have_names();
     test_packed(getenv("LMML_TEST_SMALL") == NULL);
+    test_dosage();
     test_lasso();
     test_scan();
     test_tridiagonal();

@@ -1,0 +1,170 @@
+"""VCF and BCF files."""
+
+import os
+import warnings
+
+import numpy as np
+
+from lmmlasso_fast.errors import DataWarning, GenotypeError
+from lmmlasso_fast.genotypes import Genotypes
+from lmmlasso_fast.io.collect import Collector
+from lmmlasso_fast.io.multiallelic import check_multiallelic, refuse_multiallelic, warn_skipped
+from lmmlasso_fast.io.optional import optional
+from lmmlasso_fast.io.pgen_text import from_iids
+
+#: The empty block that ends every complete bgzip file.
+_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+
+
+def read_vcf(
+    path: str | os.PathLike[str], *, dosage: str = "GT", bits: int = 16, multiallelic: str = "error"
+) -> Genotypes:
+    """Read a VCF or BCF file, plain or compressed (extra `vcf`).
+
+    Parameters
+    ----------
+    path : path
+    dosage : {"GT", "DS"}, default "GT"
+        Hard calls, or the field DS; a sample without DS at a variant then has its hard call.
+    bits : {16, 8}, default 16
+        Of a dosage in memory (DosageGenotypes).
+    multiallelic : {"error", "skip"}, default "error"
+        What to do about variants of more than two alleles; skipped ones are counted in a warning.
+
+    Returns
+    -------
+    Genotypes
+        Dosage = copies of A1, the ALT allele. A haploid call counts twice, as in PLINK; one of
+        which half is missing is missing, and counted in a warning. FID is "0": a VCF has none. Two
+        bits a genotype in memory if all dosages are whole, else `bits`.
+
+    Raises
+    ------
+    GenotypeError
+        Not a VCF, cut short, without GT (DS), of more than two alleles at a variant or in a call.
+    ImportError
+        The package cyvcf2 is not installed.
+
+    Warns
+    -----
+    DataWarning
+        Half-missing calls, variants that were skipped.
+    """
+    if dosage not in ("DS", "GT"):
+        raise GenotypeError(f"dosage: expected 'GT' or 'DS', found {dosage!r}")
+    check_multiallelic(multiallelic)
+    cyvcf2 = optional("cyvcf2", "vcf", "reading VCF files")
+    path = os.fspath(path)
+    _check_file(path)
+    n_skipped = n_half = 0
+    rows = []
+    try:
+        # the name starts with neither a protocol nor "-", which mean more than a file to the reader
+        reader = cyvcf2.VCF(os.path.abspath(path))
+        samples = from_iids(path, reader.samples, GenotypeError)
+        if dosage == "DS" and not reader.contains("DS"):
+            raise GenotypeError(
+                f"{path}: expected the field DS in the header, found none; leave --dosage out to "
+                "take the hard calls"
+            )
+        collector = Collector(path, samples.height, bits)
+        block = []
+        for variant in reader:
+            if len(variant.ALT) > 1:
+                if multiallelic == "error":
+                    name = variant.ID or f"{variant.CHROM}:{variant.POS}"
+                    raise refuse_multiallelic(path, name, 1 + len(variant.ALT))
+                n_skipped += 1
+                continue
+            values, half = _dosages(path, variant, samples.height, dosage)
+            n_half += half
+            block.append(values)
+            alt = variant.ALT[0] if variant.ALT else "."
+            rows.append((variant.CHROM, variant.ID or ".", variant.POS, alt, variant.REF))
+            if len(block) == collector.block_variants:
+                collector.append(np.array(block))
+                block = []
+        if block:
+            collector.append(np.array(block))
+    except GenotypeError:
+        raise
+    except Exception as error:  # cyvcf2 raises Exception itself
+        raise GenotypeError(
+            f"{path}: expected a complete VCF or BCF file, found: {error} (after {len(rows)} "
+            "variants); copy or write it again"
+        ) from error
+    warn_skipped(path, n_skipped)
+    if n_half:
+        warnings.warn(
+            f"{path}: {n_half} half-missing calls (such as 0/.) taken for missing",
+            DataWarning,
+            stacklevel=2,
+        )
+    return collector.finish(samples, _table(rows))
+
+
+def _check_file(path: str) -> None:
+    """Refuse what is no file, and one that bgzip has not finished, which reads like a short one."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(16)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - len(_BGZF_END)))
+            tail = file.read()
+    except OSError as error:
+        raise GenotypeError(
+            f"{path}: cannot be read: expected a readable VCF or BCF file, found {error.strerror}; "
+            "check the name"
+        ) from error
+    if head[:4] == _BGZF_END[:4] and head[12:14] == b"BC" and tail != _BGZF_END:
+        raise GenotypeError(
+            f"{path}: expected the end marker of bgzip, found none: the file was cut; copy it again"
+        )
+
+
+def _dosages(path, variant, n: int, dosage: str) -> tuple[np.ndarray, int]:
+    """Copies of ALT as float32, NaN missing; and how many calls are missing by half."""
+    has_calls = "GT" in variant.FORMAT
+    found = variant.format("DS") if dosage == "DS" and "DS" in variant.FORMAT else None
+    if not has_calls and found is None:
+        raise GenotypeError(
+            f"{path}: expected the field {dosage} of every variant, found none at "
+            f"{variant.CHROM}:{variant.POS}; drop this variant"
+        )
+    half = 0
+    values = np.full(n, np.nan, dtype=np.float32)
+    if has_calls:
+        values, half = _calls(path, variant)
+    if found is not None:
+        if found.shape != (n, 1):
+            raise GenotypeError(
+                f"{path}: expected one DS per sample at {variant.CHROM}:{variant.POS}, found "
+                f"{found.shape[1] if found.ndim == 2 else 0}"
+            )
+        values = np.where(np.isnan(found[:, 0]), values, found[:, 0])
+    return values, half
+
+
+def _calls(path, variant) -> tuple[np.ndarray, int]:
+    alleles = variant.genotype.array()[:, :-1]  # the last column: phased; -1 missing, -2 no allele
+    if alleles.shape[1] > 2 and (alleles[:, 2:] > -2).any():
+        raise GenotypeError(
+            f"{path}: expected calls of one or two alleles, found more at "
+            f"{variant.CHROM}:{variant.POS}; the model is of diploid samples"
+        )
+    alleles = alleles[:, :2]
+    ploidy = (alleles > -2).sum(axis=1)
+    known = (alleles >= 0).sum(axis=1)
+    complete = (known == ploidy) & (ploidy > 0)
+    copies = (alleles == 1).sum(axis=1) * (2 / np.maximum(ploidy, 1))
+    values = np.where(complete, copies, np.nan).astype(np.float32)
+    return values, int(((known > 0) & ~complete).sum())
+
+
+def _table(rows):
+    import polars as pl
+
+    schema = {
+        "CHROM": pl.String, "ID": pl.String, "POS": pl.Int64, "A1": pl.String, "A2": pl.String
+    }  # fmt: skip
+    return pl.DataFrame(rows, schema=schema, orient="row")
