@@ -25,7 +25,7 @@ from lmmlasso_fast.path import LassoPath, lasso_path
 from lmmlasso_fast.prediction import Model, Prediction, build_model
 from lmmlasso_fast.preprocessing import Transform, transform_phenotype
 from lmmlasso_fast.spectral import Spectrum, decompose
-from lmmlasso_fast.variance import VarianceSplit, variance_split
+from lmmlasso_fast.variance import VarianceSplit, variance_by_snp, variance_split
 
 if TYPE_CHECKING:  # what `_ON_DEMAND` and `_MODULES` name below: type checkers read no tables
     from lmmlasso_fast import error_bounds, evaluation, plots, simulation
@@ -140,6 +140,7 @@ __all__ = [
     "simulation",
     "stability_selection",
     "transform_phenotype",
+    "variance_by_snp",
     "variance_split",
     "whitened_norms",
 ]

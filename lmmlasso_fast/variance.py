@@ -81,3 +81,30 @@ def variance_split(path: LassoPath, genotypes: Genotypes, y: ArrayLike) -> Varia
     )
     total = snp + random + noise
     return VarianceSplit(snp / total, random / total, noise / total, total)
+
+
+def variance_by_snp(genotypes: Genotypes, coef: ArrayLike, total: float) -> np.ndarray:
+    """Return what each SNP contributes to the variance of X beta: beta_j cov(x_j, X beta) / total.
+
+    The contributions of all SNPs add up to `VarianceSplit.snp`. One is below 0 for a SNP whose
+    effect is opposite to that of others it is correlated with.
+
+    Parameters
+    ----------
+    genotypes : Genotypes, n samples x p SNPs
+    coef : array_like, shape (p,)
+        Effects of the standardised SNPs.
+    total : float
+        `VarianceSplit.total` at this alpha.
+
+    Returns
+    -------
+    ndarray, shape (p,)
+    """
+    coef = np.asarray(coef, dtype=np.float64)
+    active = np.flatnonzero(coef)
+    X = genotypes.columns(active)
+    part = X @ coef[active]
+    shares = np.zeros(len(coef))
+    shares[active] = coef[active] * ((part - part.mean()) @ X) / (len(part) * total)
+    return shares

@@ -23,7 +23,7 @@ from lmmlasso_fast.kinship import Kinship
 from lmmlasso_fast.simulation import simulate_genotypes, simulate_phenotype
 
 #: What changes from run to run even when nothing else does.
-RECORDS = (".log", ".run.json")
+RECORDS = (".log", ".run.json", ".report.html")
 
 #: Flags of genotypes other than a .bed; tests/test_cli_formats.py has their cases.
 FORMAT_FLAGS = (
@@ -38,7 +38,8 @@ COLUMNS = {
     "coef.tsv": "INDEX CHROM POS ID EFFECT_ALLELE OTHER_ALLELE EAF BETA BETA_STD",
     "excluded.tsv": "CHROM POS ID REASON",
     "selected.tsv": (
-        "CHROM POS ID EFFECT_ALLELE OTHER_ALLELE EAF N_MISSING BETA BETA_STD ALPHA_ENTRY"
+        "CHROM POS ID EFFECT_ALLELE OTHER_ALLELE EAF N_MISSING BETA BETA_STD ALPHA_ENTRY "
+        "VAR_EXPLAINED"
     ),
     "pred.tsv": "FID IID PRED PRED_COVARIATES PRED_SNP PRED_RANDOM",
     "score.tsv": "ID A1 BETA",
@@ -105,13 +106,13 @@ def n_records(path) -> int:
 
 
 def results(prefix) -> dict[str, bytes]:
-    """{suffix: content} of every result file of a prefix: not of P.log and P.run.json."""
+    """{suffix: content} of every result file of a prefix: not of those that have times."""
     prefix = Path(prefix)
     found = {
         path.name.removeprefix(prefix.name): path.read_bytes()
         for path in prefix.parent.glob(f"{prefix.name}.*")
     }
-    return {suffix: content for suffix, content in found.items() if suffix not in RECORDS}
+    return {suffix: content for suffix, content in found.items() if not suffix.endswith(RECORDS)}
 
 
 def run_json(prefix) -> dict:

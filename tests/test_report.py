@@ -380,11 +380,12 @@ def test_hostile_ids_stay_data(tmp_path):
 
 def test_same_files_same_bytes_and_nothing_else_is_touched(prefix, tmp_path):
     target = copy_results(prefix, tmp_path / "P")
-    before = results(target) | {"log": Path(f"{target}.log").read_bytes()}
+    suffixes = ("log", "run.json")
+    before = results(target) | {name: Path(f"{target}.{name}").read_bytes() for name in suffixes}
     first = Path(write_report(target)).read_bytes()
     assert Path(write_report(target, tmp_path / "Q.html")).read_bytes() == first
-    after = results(target) | {"log": Path(f"{target}.log").read_bytes()}
-    assert after == before | {".report.html": first}
+    after = results(target) | {name: Path(f"{target}.{name}").read_bytes() for name in suffixes}
+    assert after == before
 
 
 def test_command(prefix, tmp_path):

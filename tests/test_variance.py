@@ -86,3 +86,17 @@ def test_another_phenotype_is_refused():
     path = ll.lasso_path(problem.genotypes, problem.y, problem.null, n_alphas=2)
     with pytest.raises(PhenotypeError, match="expected 50 values"):
         ll.variance_split(path, problem.genotypes, problem.y[:-1])
+
+
+@pytest.mark.parametrize("log_delta", [-4.0, 0.0])
+def test_contributions_of_snps_add_up(log_delta):
+    problem = mixed_problem(34, log_delta=log_delta)
+    path = ll.lasso_path(problem.genotypes, problem.y, problem.null, n_alphas=10)
+    split = ll.variance_split(path, problem.genotypes, problem.y)
+    beta = path.coefs.toarray()[:, -1]
+    found = ll.variance_by_snp(problem.genotypes, beta, split.total[-1])
+    part = problem.X @ beta
+    covariances = [np.mean((part - part.mean()) * (x - x.mean())) for x in problem.X.T]
+    assert_allclose(found, beta * np.array(covariances) / split.total[-1], atol=1e-12)
+    assert_allclose(found.sum(), split.snp[-1], rtol=1e-9)
+    assert not found[beta == 0].any()

@@ -214,12 +214,13 @@ def write_path(
             run.say("the kinship was given: predict will need that of new samples (--kinship)")
         prediction = _predict_training(model, path, genotypes)
         split = variance_split(path, genotypes, analysed.y)
+        total = float(np.interp(at, path.alphas[::-1], split.total[::-1]))
     coef = path.at(at)[0]
     offset = results.dosage_offset(model, None)
     tables = {
         "path.tsv": lambda: results.path_table(path, split, further),
         "coef.tsv": lambda: results.coefficient_table(path, genotypes),
-        "selected.tsv": lambda: results.selected_table(path, genotypes, coef),
+        "selected.tsv": lambda: results.selected_table(path, genotypes, coef, total),
         "score.tsv": lambda: results.score_table(genotypes, coef),
         "pred.tsv": lambda: results.prediction_table(genotypes.samples, prediction, offset),
     }

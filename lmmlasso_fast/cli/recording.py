@@ -280,8 +280,16 @@ class Run:
             raise OutputError(f"{self.out}.log: cannot be written: {error.strerror}") from error
 
 
-def execute(command: str, options: dict, body: Callable[[Run], None]) -> None:
-    """Run a command's body; leave the process with the documented exit code."""
+def execute(
+    command: str,
+    options: dict,
+    body: Callable[[Run], None],
+    then: Callable[[], None] | None = None,
+) -> None:
+    """Run a command's body; leave the process with the documented exit code.
+
+    `then` is for what needs P.run.json, and is called where there are results.
+    """
     run = None
     state = "ok"
     code = EXIT_INTERNAL
@@ -320,6 +328,12 @@ def execute(command: str, options: dict, body: Callable[[Run], None]) -> None:
             except OutputError as error:
                 code = code or EXIT_OUTPUT
                 click.echo(f"error: {error}", err=True)
+    if then is not None and code in (EXIT_OK, EXIT_NOT_CONVERGED):
+        try:
+            then()
+        except (InputError, OutputError) as error:
+            code = EXIT_OUTPUT
+            click.echo(f"error: {error}", err=True)
     sys.exit(code)
 
 

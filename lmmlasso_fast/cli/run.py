@@ -19,6 +19,7 @@ from lmmlasso_fast.cli.scan import scan, scan_and_write
 from lmmlasso_fast.cli.stability import check_subsamples, select_and_write, stability
 from lmmlasso_fast.cli.steps import FinishedSteps
 from lmmlasso_fast.io.kinship_files import save_kinship
+from lmmlasso_fast.report import write_report
 
 
 @dataclass(frozen=True)
@@ -135,11 +136,12 @@ def _params() -> list[click.Option]:
     help="Print all flags with their values as such a file, and do nothing else.",
 )
 def run(**flags):
-    """The whole analysis: null model, scan, Lasso path, cross-validation, stability selection.
+    """The whole analysis: null model, scan, Lasso path, cross-validation, stability, report.
 
     Kinship, its decomposition and the null model are computed once. The files are those of the
     single commands, but for P.stable.tsv, which is the P.selected.tsv of stability, and
-    P.scan_null.json, the P.null.json of scan --exact or --loco. P.steps.json says what is done.
+    P.scan_null.json, the P.null.json of scan --exact or --loco. P.steps.json says what is done, and
+    P.report.html shows all of it.
     """
     context = click.get_current_context()
     if flags["replicates"][0]:
@@ -151,14 +153,21 @@ def run(**flags):
     if flags["out"] is None:
         raise click.MissingParameter(param=next(p for p in run.params if p.name == "out"))
 
+    prefixes = []
+
     def body(run):
         _check(flags)
         if "cv" in flags["steps"]:
             run.refits = folds_to_fit(flags)
         for analysed in analyses(run, flags):
             _take_steps(run, flags, analysed)
+            prefixes.append(f"{run.out}.{analysed.prefix}".rstrip("."))
 
-    execute("run", flags, body)
+    def then():
+        for prefix in prefixes:
+            click.echo(f"wrote {write_report(prefix)}", err=True)
+
+    execute("run", flags, body, then)
 
 
 def _check(flags: dict) -> None:

@@ -13,7 +13,7 @@ from lmmlasso_fast.null_model import NullModel
 from lmmlasso_fast.path import LassoPath
 from lmmlasso_fast.prediction import Model, Prediction
 from lmmlasso_fast.preprocessing import Transform
-from lmmlasso_fast.variance import VarianceSplit
+from lmmlasso_fast.variance import VarianceSplit, variance_by_snp
 
 
 def write_table(frame, path: str | os.PathLike) -> None:
@@ -102,8 +102,8 @@ def coefficient_table(path: LassoPath, genotypes: Genotypes):
     )
 
 
-def selected_table(path: LassoPath, genotypes: Genotypes, coef: np.ndarray):
-    """P.selected.tsv: the SNPs active at one alpha, first to enter first."""
+def selected_table(path: LassoPath, genotypes: Genotypes, coef: np.ndarray, total: float):
+    """P.selected.tsv: the SNPs active at one alpha, first to enter first; `total`: all variance."""
     import polars as pl
 
     snps = np.flatnonzero(coef)
@@ -114,6 +114,7 @@ def selected_table(path: LassoPath, genotypes: Genotypes, coef: np.ndarray):
             pl.DataFrame({"N_MISSING": genotypes.n_missing[snps]}),
             effect_columns(genotypes, snps, coef[snps]),
             pl.DataFrame({"ALPHA_ENTRY": path.alpha_entry[snps]}),
+            pl.DataFrame({"VAR_EXPLAINED": variance_by_snp(genotypes, coef, total)[snps]}),
         ],
         how="horizontal",
     )
