@@ -30,8 +30,8 @@ typedef struct {
     int n_column_blocks;
     const int8_t *tiles; /* begins with a cache line */
     void *tiles_memory;  /* of which it is a part */
-    int64_t stride; /* of rows that follow each other */
-    int64_t ahead;  /* how many bytes ahead to prefetch: hardware stops at the end of a page */
+    int64_t stride;      /* of rows that follow each other */
+    int64_t ahead;       /* how many bytes ahead to prefetch: hardware stops at the end of a page */
 } lmml_operand;
 
 enum { LMML_TILE_COLUMNS = 16, LMML_TILE_BYTES = 1024 };
