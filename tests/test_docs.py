@@ -52,7 +52,8 @@ def test_the_tutorial_on_mice(tmp_path):
     assert '"n_samples": 1410' in printed
     assert re.search(r"1234 monomorphic", printed)
     loci = [line.split("\t") for line in (tmp_path / "cd8.loci.tsv").read_text().splitlines()]
-    assert [row[1] for row in loci[1:3]] == ["17", "17"]
+    surest = [row[1] for row in loci[1:] if float(row[6]) > 0.95]
+    assert surest == ["17", "17"]
 
 
 @pytest.mark.skipif("LMMLASSO_DATA" not in os.environ, reason="LMMLASSO_DATA is not set")
