@@ -417,3 +417,12 @@ def test_what_is_recorded(finished):
     assert {"kinship", "null model", "scan", "path", "folds", "replicates"} <= set(
         content["timings"]
     )
+
+
+def test_the_path_ends_at_half_the_samples_unless_told(small, tmp_path):
+    base = [*small.base, "--steps", "fit", "--eps", 0.0001]
+    lmmlasso("run", *base, "--out", tmp_path / "P")
+    lmmlasso("run", *base, "--max-active", len(small.samples), "--out", tmp_path / "Q")
+    half = len(small.samples) // 2
+    assert read(f"{tmp_path / 'P'}.path.tsv").N_ACTIVE.max() <= half
+    assert read(f"{tmp_path / 'Q'}.path.tsv").N_ACTIVE.max() > half

@@ -93,6 +93,8 @@ _HELP = {
     "seed": "Of folds, of subsamples and of the draws of --fwer.",
     "resume": "Go on where an earlier run with the same --out ended: steps that are done and whose "
     "input and flags are the same are not redone.",
+    "max_active": "End the path before more SNPs than this are active [default: half the samples; "
+    "what comes later fits noise, and takes most of the time].",
     "n_active": "SNPs that each fit of the step stability selects [default: 20, or from "
     "--max-false].",
 }
@@ -201,6 +203,8 @@ def _flags_of(step: str, flags: dict) -> dict:
 def _take_steps(run: Run, flags: dict, analysed: Analysed) -> None:
     """Do what is not done yet; the files of each step are there before the next one begins."""
     exit_code = run.exit_code
+    if flags["max_active"] is None and flags["alphas"] is None:
+        flags = flags | {"max_active": len(analysed.y) // 2}
     if given_kinship(flags) is not None:
         note_given_kinship(run, flags)
     run.write_outputs()  # the lists of SNPs, which belong to no step
