@@ -14,6 +14,7 @@ from cli_files import (
     lmmlasso,
     log,
     n_records,
+    read,
     results,
     run_json,
     small_fileset,
