@@ -117,8 +117,8 @@ class Kinship(Result):
         Raises
         ------
         KinshipError
-            Not square, not finite or above 1e290, not symmetric, a mean diagonal that is not positive, or
-            another number of sample ids than rows.
+            Not square, not finite or above 1e290, not symmetric, a mean diagonal that is not
+            positive, or another number of sample ids than rows.
         """
         A = A.filled(np.nan) if np.ma.is_masked(A) else np.asarray(A)
         if A.dtype.kind not in "fiu":

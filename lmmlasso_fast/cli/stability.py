@@ -422,8 +422,8 @@ def _n_replicates(paths, fingerprint: dict, given: dict, results: dict) -> int:
     if len(results) < n:
         raise InputError(
             f"merge: expected the replicates 0 to {n - 1} at least, found {len(results)} of "
-            f"these {n}; missing are {_gaps(results, n)}: give the files with these too, or end the "
-            "runs that make them (--resume)"
+            f"these {n}; missing are {_gaps(results, n)}: give the files with these too, or end "
+            "the runs that make them (--resume)"
         )
     if n % 2 and not given["no_pairs"]:
         raise InputError(
