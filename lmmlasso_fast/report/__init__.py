@@ -4,7 +4,7 @@ import os
 
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.io.atomic import atomic_write
-from lmmlasso_fast.io.result_files import ResultFiles
+from lmmlasso_fast.io.result_files import ResultFiles, expected_columns
 from lmmlasso_fast.report.content import report_content
 from lmmlasso_fast.report.page import page
 
@@ -45,7 +45,9 @@ def write_report(prefix: str | os.PathLike, out: str | os.PathLike | None = None
             "none; give the --out of an earlier command"
         )
     target = f"{files.prefix}.report.html" if out is None else os.fspath(out)
-    text = page(report_content(files))
+    with expected_columns(f"{files.prefix}.*"):
+        content = report_content(files)
+    text = page(content)
     with atomic_write(target) as file:
         file.write(text)
     return target

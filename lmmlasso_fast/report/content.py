@@ -202,17 +202,24 @@ def _stability(files: ResultFiles) -> dict | None:
     if files.stability is None and files.loci is None:
         return None
     groups = None if files.loci is None else files.loci[:GROUPS]
-    run = files.run or {}
-    options = run.get("options", {})
     return {
         "bounds": _columns(files.bounds),
-        "cutoff": options.get("cutoff") if run.get("subcommand") == "stability" else None,
+        "cutoff": _cutoff(files),
         "groups": _columns(groups),
         "n_groups": 0 if files.loci is None else len(files.loci),
         "frequencies": None if files.stability is None else files.stability["SEL_FREQ"].to_list(),
         "path": _stability_path(files),
         "n_replicates": None if files.replicates is None else len(files.replicates),
     }
+
+
+def _cutoff(files: ResultFiles) -> float | None:
+    """The --cutoff of the run; without one (--max-false) the lowest frequency it selected."""
+    run = files.run or {}
+    given = None
+    if run.get("subcommand") in ("stability", "run"):
+        given = run.get("options", {}).get("cutoff")
+    return files.lowest_frequency if given is None else given
 
 
 def _stability_path(files: ResultFiles) -> dict | None:
