@@ -348,6 +348,48 @@ def test_size_of_a_large_scan(tmp_path):
     assert data["manhattan"]["n"] == 150_000
 
 
+def test_chromosomes_beyond_the_most_share_an_axis(monkeypatch):
+    monkeypatch.setattr(on_genome, "N_NAMES", 3)
+    names = pl.Series(["b", "s1", "a", "a", "s2", "b", "s3", "s2", "a", "b", "s4"])
+    positions = np.array([5, 7, 1, 2, 30, 6, 0, 40, 3, 7, 9])
+    before = positions.copy()
+    genome = on_genome.lay_out(names, positions)
+    assert (positions == before).all()
+    assert genome.names == ["b", "a", "other 4"]
+    assert genome.pooled.tolist() == [name[0] == "s" for name in names]
+    # s1, s2, s3 and s4 are 7, 40, 0 and 9 long
+    assert genome.position[genome.pooled & genome.known].tolist() == [7, 37, 47, 56]
+    assert genome.position[~genome.pooled].tolist() == positions[~genome.pooled].tolist()
+    assert genome.known.tolist() == (positions > 0).tolist()
+
+
+def test_size_of_many_scaffolds(tmp_path):
+    n = 400_000
+    scan = simulated_scan(n)
+    scaffold = np.sort(np.random.default_rng(1).integers(0, 60_000, n))
+    names = pl.Series("CHROM", [f"scaffold_{code:06d}" for code in scaffold])
+    write_table(scan.with_columns(names), tmp_path / "P.scan.tsv")
+    manhattan = data_of(write_report(tmp_path / "P"))["manhattan"]
+    assert os.path.getsize(tmp_path / "P.report.html") < 3_000_000
+    assert len(manhattan["chromosomes"]["name"]) == 500
+    points = manhattan["points"]
+    others = [k for k, code in enumerate(points["chrom"]) if code == 499]
+    assert sorted(map(int, points["place"])) == others
+    where = {f"{c}:{p:,}" for c, p in zip(names, scan["GENPOS"], strict=True)}
+    assert set(points["place"].values()) <= where
+
+
+def test_size_of_long_alleles(tmp_path):
+    alleles = pl.Series("ALLELE1", ["ACGT" * 2000] * 600)
+    scan = simulated_scan(600).with_columns(alleles, alleles.alias("ID"))
+    write_table(scan, tmp_path / "P.scan.tsv")
+    data = data_of(write_report(tmp_path / "P"))
+    assert os.path.getsize(tmp_path / "P.report.html") < 3_000_000
+    column = {c["name"]: v for c, v in _columns(data)}
+    for name in ("ID", "EFFECT_ALLELE"):
+        assert set(column[name]) == {"ACGT" * 50 + "… (8,000 characters)"}
+
+
 # --- the page ------------------------------------------------------------------------------------
 
 
@@ -399,7 +441,8 @@ def test_hostile_ids_stay_data(tmp_path):
     assert not [tag for tag, _ in page.elements if tag == "img"]
     assert len([tag for tag, _ in page.elements if tag == "script"]) == 3
     column = {c["name"]: v for c, v in _columns(data_of(target))}
-    assert sorted(column["ID"]) == sorted(HOSTILE)
+    shown = [text for text in HOSTILE if len(text) <= 200] + ["x" * 200 + "… (5,000 characters)"]
+    assert sorted(column["ID"]) == sorted(shown)
 
 
 def test_same_files_same_bytes_and_nothing_else_is_touched(prefix, tmp_path):

@@ -43,8 +43,8 @@ def multiqc_content(prefixes: Iterable[str | os.PathLike]) -> dict:
     Parameters
     ----------
     prefixes : iterable of path
-        The --out of each run, or OUT.NAME of one of its several phenotypes. Rows are named after what follows the last slash, and after the
-        whole prefix where that is ambiguous.
+        The --out of each run, or OUT.NAME of one of its several phenotypes. Rows are
+        named after what follows the last slash, and after the whole prefix where that is ambiguous.
 
     Returns
     -------

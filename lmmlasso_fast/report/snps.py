@@ -70,8 +70,8 @@ def chosen_index(files: ResultFiles) -> int | None:
 def snp_table(files: ResultFiles, entries: pl.DataFrame | None) -> pl.DataFrame:
     """One row per SNP: stable and selected ones first, then the frequent, the path's, the scan's.
 
-    Columns, as far as there are files: KEYS, EAF, STABLE, SELECTED (0 or 1), LOG10P, BETA_SCAN, SE_SCAN (of
-    the scan), BETA, BETA_STD (at the chosen alpha), ALPHA_ENTRY, SEL_FREQ, LD_GROUP.
+    Columns, as far as there are files: KEYS, EAF, STABLE, SELECTED (0 or 1), LOG10P, BETA_SCAN,
+    SE_SCAN (of the scan), BETA, BETA_STD (at the chosen alpha), ALPHA_ENTRY, SEL_FREQ, LD_GROUP.
     """
     scan = scan_as_snps(files)
     stability = files.stability
