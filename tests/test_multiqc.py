@@ -76,6 +76,18 @@ def test_partial_files_and_plain_lasso_have_fewer_columns(small, tmp_path):
     assert set(rows["K"]) <= {"COMMAND", "EXIT", "WARNINGS", "SAMPLES", "VARIANTS"}
 
 
+def test_one_of_several_phenotypes(runs, tmp_path):
+    lmmlasso("multiqc", runs / "two", "--out", tmp_path / "all")
+    lmmlasso("multiqc", runs / "two.Z", "--out", tmp_path / "one")
+    rows = content(tmp_path / "all")["data"]
+    assert set(rows) == {"two.Y", "two.Z"}
+    assert content(tmp_path / "one")["data"] == {"two.Z": rows["two.Z"]}
+    lmmlasso("multiqc", runs / "two.Z", runs / "two.Y", "--out", tmp_path / "both")
+    assert content(tmp_path / "both")["data"] == rows
+    err = lmmlasso("multiqc", runs / "two.Z", "--out", runs / "two", code=2)
+    assert "choose another prefix" in err
+
+
 def test_what_is_refused(runs, tmp_path):
     with pytest.raises(InputError, match="several times"):
         multiqc_content(["a", "a"])

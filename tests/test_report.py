@@ -84,7 +84,7 @@ def test_result_files_of_nothing(tmp_path):
     files = ResultFiles(tmp_path / "P")
     tables = [name for name, value in vars(ResultFiles).items() if isinstance(value, property)]
     names = [*tables, "run", "log"]
-    assert len(names) == 18
+    assert len(names) == 19
     assert all(getattr(files, name) is None for name in names)
     assert not files.exist()
 
@@ -107,7 +107,12 @@ def test_run_of_several_phenotypes(small, tmp_path):
     assert ResultFiles(f"{out}.Z").run["subcommand"] == "null"
     assert "phenotype Z" in ResultFiles(f"{out}.Z").log
     assert ResultFiles(f"{out}.X").run is None
-    assert data_of(write_report(f"{out}.Z"))["card"]
+    facts = {f["label"]: f["value"] for f in data_of(write_report(f"{out}.Z"))["card"]}
+    assert facts["Phenotype"] == "Z"
+    Path(f"{out}.Z.null.json").unlink()
+    counts = ResultFiles(out).run["counts"]["phenotypes"]
+    facts = {f["label"]: f["value"] for f in report_content(ResultFiles(f"{out}.Z"))["card"]}
+    assert facts["Samples analysed"] == counts["Z"]["samples"]
 
 
 # --- the content ---------------------------------------------------------------------------------
@@ -223,6 +228,25 @@ SUFFIXES = (
 )
 
 
+def test_after_run(small, tmp_path):
+    few = ["--n-alphas", 12, "--max-active", 20, "--folds", 3, "--replicates", 4]
+    lmmlasso("run", *small.base, *few, "--n-active", 8, "--out", tmp_path / "P")
+    files = ResultFiles(tmp_path / "P")
+    stable = read(tmp_path / "P.stable.tsv")
+    assert files.lowest_frequency == stable.SEL_FREQ.min()
+    assert "SEL_FREQ" not in files.selected.columns
+    content = report_content(files)
+    assert content["stability"]["cutoff"] == stable.SEL_FREQ.min()
+    column = {c["name"]: v for c, v in _columns(content)}
+    assert column["ID"][: stable.n_rows] == stable.ID.tolist()
+    assert sum(column["STABLE"]) == stable.n_rows > 0
+    assert sum(column["SELECTED"]) == len(files.selected)
+    record = json.loads((tmp_path / "P.run.json").read_text())
+    record["options"]["cutoff"] = 0.97
+    (tmp_path / "P.run.json").write_text(json.dumps(record))
+    assert report_content(ResultFiles(tmp_path / "P"))["stability"]["cutoff"] == 0.97
+
+
 def test_any_subset_of_the_files(prefix, tmp_path):
     rng = np.random.default_rng(0)
     keeps = [{suffix} for suffix in SUFFIXES if suffix not in ("run.json", "log")]
@@ -324,6 +348,48 @@ def test_size_of_a_large_scan(tmp_path):
     assert data["manhattan"]["n"] == 150_000
 
 
+def test_chromosomes_beyond_the_most_share_an_axis(monkeypatch):
+    monkeypatch.setattr(on_genome, "N_NAMES", 3)
+    names = pl.Series(["b", "s1", "a", "a", "s2", "b", "s3", "s2", "a", "b", "s4"])
+    positions = np.array([5, 7, 1, 2, 30, 6, 0, 40, 3, 7, 9])
+    before = positions.copy()
+    genome = on_genome.lay_out(names, positions)
+    assert (positions == before).all()
+    assert genome.names == ["b", "a", "other 4"]
+    assert genome.pooled.tolist() == [name[0] == "s" for name in names]
+    # s1, s2, s3 and s4 are 7, 40, 0 and 9 long
+    assert genome.position[genome.pooled & genome.known].tolist() == [7, 37, 47, 56]
+    assert genome.position[~genome.pooled].tolist() == positions[~genome.pooled].tolist()
+    assert genome.known.tolist() == (positions > 0).tolist()
+
+
+def test_size_of_many_scaffolds(tmp_path):
+    n = 400_000
+    scan = simulated_scan(n)
+    scaffold = np.sort(np.random.default_rng(1).integers(0, 60_000, n))
+    names = pl.Series("CHROM", [f"scaffold_{code:06d}" for code in scaffold])
+    write_table(scan.with_columns(names), tmp_path / "P.scan.tsv")
+    manhattan = data_of(write_report(tmp_path / "P"))["manhattan"]
+    assert os.path.getsize(tmp_path / "P.report.html") < 3_000_000
+    assert len(manhattan["chromosomes"]["name"]) == 500
+    points = manhattan["points"]
+    others = [k for k, code in enumerate(points["chrom"]) if code == 499]
+    assert sorted(map(int, points["place"])) == others
+    where = {f"{c}:{p:,}" for c, p in zip(names, scan["GENPOS"], strict=True)}
+    assert set(points["place"].values()) <= where
+
+
+def test_size_of_long_alleles(tmp_path):
+    alleles = pl.Series("ALLELE1", ["ACGT" * 2000] * 600)
+    scan = simulated_scan(600).with_columns(alleles, alleles.alias("ID"))
+    write_table(scan, tmp_path / "P.scan.tsv")
+    data = data_of(write_report(tmp_path / "P"))
+    assert os.path.getsize(tmp_path / "P.report.html") < 3_000_000
+    column = {c["name"]: v for c, v in _columns(data)}
+    for name in ("ID", "EFFECT_ALLELE"):
+        assert set(column[name]) == {"ACGT" * 50 + "… (8,000 characters)"}
+
+
 # --- the page ------------------------------------------------------------------------------------
 
 
@@ -375,7 +441,8 @@ def test_hostile_ids_stay_data(tmp_path):
     assert not [tag for tag, _ in page.elements if tag == "img"]
     assert len([tag for tag, _ in page.elements if tag == "script"]) == 3
     column = {c["name"]: v for c, v in _columns(data_of(target))}
-    assert sorted(column["ID"]) == sorted(HOSTILE)
+    shown = [text for text in HOSTILE if len(text) <= 200] + ["x" * 200 + "… (5,000 characters)"]
+    assert sorted(column["ID"]) == sorted(shown)
 
 
 def test_same_files_same_bytes_and_nothing_else_is_touched(prefix, tmp_path):
@@ -404,3 +471,45 @@ def test_refusals(prefix, tmp_path):
     assert "error: prefix" in lmmlasso("report", tmp_path / "none", code=3)
     lmmlasso("report", prefix, "--out", tmp_path / "no" / "folder.html", code=5)
     assert click.testing.CliRunner().invoke(main, ["report"]).exit_code == 2
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "-inf", "1e999"])
+def test_numbers_that_are_not_finite_are_refused(tmp_path, value):
+    path = tmp_path / "P.scan.tsv"
+    write_table(simulated_scan(5), path)
+    lines = path.read_text().splitlines()
+    lines[2] = lines[2].rsplit("\t", 1)[0] + f"\t{value}"
+    path.write_text("\n".join(lines) + "\n")
+    message = lmmlasso("report", tmp_path / "P", code=3)
+    assert f"P.scan.tsv, line 3: column 'LOG10P': expected a number or NA, found '{value}'" in (
+        message
+    )
+
+
+def test_columns_that_are_not_there_are_refused(prefix, tmp_path):
+    for suffix in ("scan", "path", "coef", "selected", "cv", "cv_pred", "stability"):
+        target = copy_results(prefix, tmp_path / suffix)
+        frame = ResultFiles(target).table(suffix)
+        write_table(frame[:, 2:3], f"{target}.{suffix}.tsv")
+        message = lmmlasso("report", target, code=3)
+        assert "expected tables as lmmlasso writes them, found others" in message
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [
+        ("run", '{"options": [], "counts": null}'),
+        ("run", '{"counts": {"phenotypes": [1]}}'),
+        ("run", '{"warnings": 3}'),
+        ("null", '{"h2": "much"}'),
+        ("null", '{"h2": 1e999}'),
+        ("null", '{"h2": NaN}'),
+        ("null", '{"chromosomes": [{"h2": null}]}'),
+        ("null", '{"kinship": null}'),
+    ],
+)
+def test_json_of_another_shape_is_refused(tmp_path, suffix, content):
+    write_table(simulated_scan(5), tmp_path / "P.scan.tsv")
+    (tmp_path / f"P.{suffix}.json").write_text(content)
+    message = lmmlasso("report", tmp_path / "P", code=3)
+    assert f"P.{suffix}.json: not a result file: expected the JSON" in message

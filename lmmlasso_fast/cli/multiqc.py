@@ -6,6 +6,7 @@ import click
 
 from lmmlasso_fast.cli.recording import execute
 from lmmlasso_fast.io.multiqc import multiqc_content
+from lmmlasso_fast.io.result_files import ResultFiles
 from lmmlasso_fast.io.results import write_json
 
 
@@ -15,10 +16,12 @@ from lmmlasso_fast.io.results import write_json
 def multiqc(**flags):
     """Summarise finished runs for MultiQC: P.lmmlasso_mqc.json, which it finds by its name.
 
-    Each PREFIX is the --out of a run; the files that start with the prefix are kept as they are.
+    Each PREFIX is the --out of a run, or OUT.NAME of one of its phenotypes; the files that start
+    with the prefix are kept as they are.
     """
     out = os.path.realpath(flags["out"])
-    for prefix in flags["prefix"]:
+    prefixes = [ResultFiles(prefix).run_prefix for prefix in flags["prefix"]]
+    for prefix in prefixes:
         if os.path.realpath(prefix) == out:
             raise click.UsageError(
                 f"--out {flags['out']!r}: its P.log and P.run.json would replace those of that "
@@ -26,7 +29,7 @@ def multiqc(**flags):
             )
 
     def body(run):
-        for prefix in flags["prefix"]:
+        for prefix in dict.fromkeys(prefixes):
             run.note_input(f"{prefix}.run.json")
         with run.stage("read"):
             content = multiqc_content(flags["prefix"])

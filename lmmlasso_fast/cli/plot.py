@@ -10,9 +10,9 @@ from lmmlasso_fast import plots
 from lmmlasso_fast.cli import options
 from lmmlasso_fast.cli.inputs import open_genotypes
 from lmmlasso_fast.cli.recording import Run, execute
-from lmmlasso_fast.errors import InputError, TableError
+from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.io.ids import match_samples
-from lmmlasso_fast.io.result_files import ResultFiles
+from lmmlasso_fast.io.result_files import ResultFiles, expected_columns
 from lmmlasso_fast.plots.style import FORMATS
 
 #: What plots are drawn from, for a message.
@@ -42,7 +42,7 @@ _NEEDED = (
     "--cutoff",
     type=options.Number(0, 1, min_open=True),
     help="Selection frequency at which a line is drawn [default: the lowest one in "
-    "PREFIX.selected.tsv].",
+    "PREFIX.stable.tsv, else PREFIX.selected.tsv].",
 )
 @click.option(
     "--region",
@@ -97,18 +97,11 @@ class _Noted(ResultFiles):
 
 
 def _drawn(prefix: str, name: str, draw: Callable):
-    import polars as pl
-
     try:
-        return draw()
+        with expected_columns(f"{prefix}.*: plot {name}"):
+            return draw()
     except ImportError as error:
         raise click.UsageError(str(error)) from error
-    except pl.exceptions.ColumnNotFoundError as error:
-        what = str(error).splitlines()[0]
-        raise TableError(
-            f"{prefix}.*: plot {name}: {what}: expected tables as lmmlasso writes them, found "
-            "others; run the command that made them again"
-        ) from error
 
 
 def _save(figure, format: str, path) -> None:
@@ -119,7 +112,7 @@ def _pictures(run: Run, flags: dict, files: ResultFiles) -> Iterator[tuple[str, 
     """Yield the name of each plot whose files are there, and what draws it."""
     stability, scan, path = files.stability, files.scan, files.path
     null, cv, held_out = files.null, files.cv, files.cv_pred
-    cutoff = flags["cutoff"] or _cutoff(files)
+    cutoff = flags["cutoff"] or files.lowest_frequency
     if stability is None and files.stability_path is None:
         options.ignored({"cutoff"}, "without a stability result")
     if stability is not None or scan is not None:
@@ -157,14 +150,6 @@ def _pictures(run: Run, flags: dict, files: ResultFiles) -> Iterator[tuple[str, 
     else:
         others = {"prefix", "formats", "before", "cutoff", "region", "out"}
         options.ignored({p.name for p in plot.params} - others, "without --region")
-
-
-def _cutoff(files: ResultFiles) -> float | None:
-    """Return a cutoff that selects what `stability` did: the lowest frequency of these."""
-    selected = files.selected
-    if selected is None or "SEL_FREQ" not in selected.columns:
-        return None
-    return selected["SEL_FREQ"].min()
 
 
 def _best_alpha(cv) -> float:

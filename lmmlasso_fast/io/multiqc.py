@@ -8,6 +8,7 @@ from pathlib import Path
 from lmmlasso_fast.association import median_of_f
 from lmmlasso_fast.errors import InputError, TableError
 from lmmlasso_fast.io.result_fields import check_fields
+from lmmlasso_fast.io.result_files import ResultFiles
 from lmmlasso_fast.io.text import failure
 
 #: Title, description, format of the numbers and colours of each column, in MultiQC's words.
@@ -43,8 +44,8 @@ def multiqc_content(prefixes: Iterable[str | os.PathLike]) -> dict:
     Parameters
     ----------
     prefixes : iterable of path
-        The --out of each run. Rows are named after what follows the last slash, and after the
-        whole prefix where that is ambiguous.
+        The --out of each run, or OUT.NAME of one of its several phenotypes. Rows are
+        named after what follows the last slash, and after the whole prefix where that is ambiguous.
 
     Returns
     -------
@@ -63,11 +64,15 @@ def multiqc_content(prefixes: Iterable[str | os.PathLike]) -> dict:
             raise InputError(
                 f"prefixes: expected each once, found {prefix!r} several times; leave one out"
             )
-    names = [os.path.basename(prefix) for prefix in prefixes]
+    files = [ResultFiles(prefix) for prefix in prefixes]
+    runs = dict.fromkeys(one.run_prefix for one in files)
+    names = [os.path.basename(prefix) for prefix in runs]
     rows = {}
-    for prefix, name in zip(prefixes, names, strict=True):
-        for phenotype, row in _rows(prefix).items():
-            rows[(prefix if names.count(name) > 1 else name) + phenotype] = row
+    for one in files:
+        name = os.path.basename(one.run_prefix)
+        for phenotype, row in _rows(one.run_prefix).items():
+            if one.phenotype is None or phenotype in ("", f".{one.phenotype}"):
+                rows[(one.run_prefix if names.count(name) > 1 else name) + phenotype] = row
     present = {column for row in rows.values() for column in row}
     return {
         "id": "lmmlasso",

@@ -1,7 +1,10 @@
 """The result files of a prefix, read back when they are asked for."""
 
 import json
+import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -22,6 +25,12 @@ _WHOLE = frozenset(
         *("FOLD", "LD_GROUP", "N_SNPS", "N_GROUPS", "REPLICATE", "N_SELECTED", "FAILED", "SIGN"),
     )
 )
+#: What the fields of P.null.json and P.run.json are, as far as these are read.
+_FIELDS = {
+    **dict.fromkeys(("counts", "options", "exit", "kinship", "transform", "covariates"), dict),
+    **dict.fromkeys(("warnings", "chromosomes"), list),
+    **dict.fromkeys(("h2", "log_delta", "log_likelihood", "level", "alpha"), (int, float)),
+}
 
 
 def _table(name: str) -> property:
@@ -60,6 +69,7 @@ class ResultFiles:
     pred = _table("pred")
     scan = _table("scan")
     stability = _table("stability")
+    stable = _table("stable")
     loci = _table("loci")
     bounds = _table("bounds")
     stability_path = _table("stability_path")
@@ -94,29 +104,52 @@ class ResultFiles:
     @cached_property
     def run(self) -> dict | None:
         """P.run.json; of one of several phenotypes that of the whole run."""
-        return next(
-            (run for prefix in self._prefixes() if (run := _run_of(prefix))),
-            None,
+        return _run_of(self.run_prefix)
+
+    @cached_property
+    def run_prefix(self) -> str:
+        """The --out of the run: the prefix, or of OUT.NAME that of several phenotypes, OUT."""
+        return self._whole[0]
+
+    @cached_property
+    def phenotype(self) -> str | None:
+        """NAME of OUT.NAME, one of several phenotypes."""
+        return self._whole[1]
+
+    @cached_property
+    def counts(self) -> dict:
+        """What P.run.json counts; of one of several phenotypes its own."""
+        run = self.run or {}
+        return run.get("counts", {}) if self.phenotype is None else _phenotypes(run)[self.phenotype]
+
+    @cached_property
+    def lowest_frequency(self) -> float | None:
+        """The lowest SEL_FREQ that was selected: a cutoff that selects what `stability` did.
+
+        Of P.stable.tsv after `run`, else of P.selected.tsv if that has frequencies.
+        """
+        chosen = self.selected if self.stable is None else self.stable
+        return (
+            None if chosen is None or "SEL_FREQ" not in chosen.columns else chosen["SEL_FREQ"].min()
         )
 
     @cached_property
     def log(self) -> str | None:
         """P.log, found as P.run.json is."""
-        for prefix in self._prefixes():
-            try:
-                return Path(f"{prefix}.log").read_text(encoding="utf-8", errors="replace")
-            except FileNotFoundError:
-                pass
-            except OSError as error:
-                raise failure(
-                    TableError,
-                    f"{prefix}.log",
-                    "a log",
-                    expected="what lmmlasso wrote",
-                    found=quote(str(error)),
-                    advice="have it written again",
-                ) from error
-        return None
+        path = f"{self.run_prefix}.log"
+        try:
+            return Path(path).read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise failure(
+                TableError,
+                path,
+                "a log",
+                expected="what lmmlasso wrote",
+                found=quote(str(error)),
+                advice="have it written again",
+            ) from error
 
     def exist(self) -> bool:
         """Whether there is any of the files."""
@@ -127,17 +160,33 @@ class ResultFiles:
             for end in ("tsv", "json")
         )
 
-    def _prefixes(self) -> list[str]:
-        """The prefix, and of OUT.NAME that of the run of several phenotypes, if it was one."""
+    @cached_property
+    def _whole(self) -> tuple[str, str | None]:
+        """The prefix of the run, and which of its several phenotypes this is."""
+        if self.file("run.json").exists():
+            return self.prefix, None
         folder, name = os.path.split(self.prefix)
-        prefixes = [self.prefix]
-        for at in range(len(name)):
-            if name[at] == "." and at:
+        for at in range(1, len(name)):
+            if name[at] == ".":
                 whole = os.path.join(folder, name[:at])
-                run = _run_of(whole) or {}
-                if name[at + 1 :] in _file_names(run):
-                    prefixes.append(whole)
-        return prefixes
+                if name[at + 1 :] in _phenotypes(_run_of(whole) or {}):
+                    return whole, name[at + 1 :]
+        return self.prefix, None
+
+
+@contextmanager
+def expected_columns(where: str) -> Iterator[None]:
+    """Raise a TableError that begins with `where` if a result file lacks a column."""
+    import polars as pl
+
+    try:
+        yield
+    except pl.exceptions.ColumnNotFoundError as error:
+        what = str(error).splitlines()[0]
+        raise TableError(
+            f"{where}: {what}: expected tables as lmmlasso writes them, found others; run the "
+            "command that made them again"
+        ) from error
 
 
 def _run_of(prefix: str) -> dict | None:
@@ -149,9 +198,9 @@ def _is_file(value) -> bool:
     return isinstance(value, property)
 
 
-def _file_names(run: dict) -> set[str]:
-    """The phenotypes of a run of several."""
-    return set(run.get("counts", {}).get("phenotypes", {}))
+def _phenotypes(run: dict) -> dict[str, dict]:
+    """The counts of a run of several phenotypes, by what their files are named after."""
+    return run.get("counts", {}).get("phenotypes", {})
 
 
 def read_table(path):
@@ -170,7 +219,8 @@ def read_table(path):
     Raises
     ------
     TableError
-        The file cannot be read, is empty, or a field is not what its column holds.
+        The file cannot be read, is empty, or a field is not what its column holds; NaN and
+        infinities are no numbers.
     """
     import polars as pl
 
@@ -197,7 +247,7 @@ def _numbers(text, column):
         return column.fill_null("")
     column = column.set(column == "NA", None)
     numbers = column.cast(pl.Int64 if column.name in _WHOLE else pl.Float64, strict=False)
-    bad = numbers.is_null() & column.is_not_null()
+    bad = (numbers.is_null() | ~numbers.is_finite()).fill_null(True) & column.is_not_null()
     if not bad.any():
         return numbers
     row = bad.arg_max()
@@ -213,10 +263,10 @@ def _numbers(text, column):
 def _read_json(path) -> dict:
     text = read_text(path, TableError)
     try:
-        content = json.loads(text.data)
+        content = json.loads(text.data, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError):
         content = None
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not _has_fields(content):
         raise failure(
             TableError,
             str(path),
@@ -229,3 +279,23 @@ def _read_json(path) -> dict:
     for name in ("counts", "exit"):
         check_fields(path, content.get(name, {}))
     return content
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def _has_fields(content: dict) -> bool:
+    """Whether the fields that are read are of their kind; others may be anything."""
+    phenotypes = content["counts"] if isinstance(content.get("counts"), dict) else {}
+    phenotypes = phenotypes.get("phenotypes", {})
+    parts = content["chromosomes"] if isinstance(content.get("chromosomes"), list) else []
+    return (
+        all(isinstance(content[name], kind) for name, kind in _FIELDS.items() if name in content)
+        and isinstance(phenotypes, dict)
+        and all(isinstance(counts, dict) for counts in phenotypes.values())
+        and all(isinstance(part, dict) and _has_fields(part) for part in parts)
+    )

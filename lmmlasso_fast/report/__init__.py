@@ -4,7 +4,7 @@ import os
 
 from lmmlasso_fast.errors import InputError, TableError
 from lmmlasso_fast.io.atomic import atomic_write
-from lmmlasso_fast.io.result_files import ResultFiles
+from lmmlasso_fast.io.result_files import ResultFiles, expected_columns
 from lmmlasso_fast.report.content import report_content
 from lmmlasso_fast.report.page import page
 
@@ -48,11 +48,11 @@ def write_report(prefix: str | os.PathLike, out: str | os.PathLike | None = None
         )
     target = f"{files.prefix}.report.html" if out is None else os.fspath(out)
     try:
-        text = page(report_content(files))
+        with expected_columns(f"{files.prefix}.*"):
+            text = page(report_content(files))
     except InputError:
         raise
-    # a column that is not there, NA where numbers must be, or numbers whose sums are infinite
-    except (pl.exceptions.ColumnNotFoundError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:  # NA where numbers must be, or infinite sums
         what = str(error).splitlines()[0]
         raise TableError(
             f"{files.prefix}.*: {what}: expected tables as lmmlasso writes them, found another; "

@@ -17,8 +17,8 @@ PATH_SNPS = 100
 SAMPLES = 4_000
 #: LD groups whose selection frequencies along the path are drawn, and those listed.
 PATH_GROUPS, GROUPS = 12, 500
-#: Ids on plots end after so many characters; those of the table are whole.
-ID_LENGTH = 80
+#: Ids on plots end after so many characters, texts of tables after more.
+ID_LENGTH, TEXT_LENGTH = 80, 200
 #: Ranks of the quantile plot that are drawn: all of the first, then so many evenly on a log scale.
 FIRST_RANKS, RANKS = 100, 300
 
@@ -47,7 +47,7 @@ def report_content(files: ResultFiles) -> dict:
             "columns": [
                 {"name": name, "numeric": table[name].dtype.is_numeric()} for name in table.columns
             ],
-            "values": [table[name].to_list() for name in table.columns],
+            "values": [_values(table[name]) for name in table.columns],
         },
         "provenance": {"run": files.run, "log": files.log},
     }
@@ -57,7 +57,20 @@ def _columns(frame: pl.DataFrame | None, *names: str) -> dict | None:
     """A table as lists, of these columns or of all; None if it has no rows."""
     if frame is None or not len(frame):
         return None
-    return {name: frame[name].to_list() for name in names or frame.columns}
+    return {name: _values(frame[name]) for name in names or frame.columns}
+
+
+def _values(column: pl.Series) -> list:
+    """A column as a list; of long texts (alleles of structural variants) the beginning."""
+    if column.dtype != pl.String:
+        return column.to_list()
+    return [_beginning(text) for text in column]
+
+
+def _beginning(text: str) -> str:
+    if len(text) <= TEXT_LENGTH:
+        return text
+    return f"{text[:TEXT_LENGTH]}… ({len(text):,} characters)"
 
 
 def _null(files: ResultFiles) -> dict | None:
@@ -107,7 +120,7 @@ def _manhattan(files: ResultFiles, table: pl.DataFrame) -> dict | None:
         "n": len(snps),
         "n_exact": len(exact),
         "chromosomes": {
-            "name": genome.names,
+            "name": [_beginning(name) for name in genome.names],
             "start": np.round(genome.start).tolist(),
             "first": genome.first.tolist(),
             "last": genome.last.tolist(),
@@ -115,6 +128,10 @@ def _manhattan(files: ResultFiles, table: pl.DataFrame) -> dict | None:
         "points": {
             "chrom": genome.chromosome[exact].tolist(),
             "pos": np.round(genome.position[exact]).astype(np.int64).tolist(),
+            "place": {
+                int(k): f"{_beginning(shown['CHROM'][int(k)])}:{shown['POS'][int(k)]:,}"
+                for k in np.flatnonzero(genome.pooled[exact] & genome.known[exact])
+            },
             "unknown": np.flatnonzero(~genome.known[exact]).tolist(),
             "id": _short(shown["ID"]),
             "height": [None if np.isnan(h) else round(float(h), 3) for h in height[exact]],
@@ -180,7 +197,7 @@ def _path(files: ResultFiles, entries: pl.DataFrame | None, table: pl.DataFrame)
         "snps": [
             {
                 "id": name,
-                "chrom": chromosome,
+                "chrom": _beginning(chromosome),
                 "row": -1 if row is None else row,
                 "index": indices,
                 "beta": [float(f"{value:.5g}") for value in values],
@@ -202,17 +219,24 @@ def _stability(files: ResultFiles) -> dict | None:
     if files.stability is None and files.loci is None:
         return None
     groups = None if files.loci is None else files.loci[:GROUPS]
-    run = files.run or {}
-    options = run.get("options", {})
     return {
         "bounds": _columns(files.bounds),
-        "cutoff": options.get("cutoff") if run.get("subcommand") == "stability" else None,
+        "cutoff": _cutoff(files),
         "groups": _columns(groups),
         "n_groups": 0 if files.loci is None else len(files.loci),
         "frequencies": None if files.stability is None else files.stability["SEL_FREQ"].to_list(),
         "path": _stability_path(files),
         "n_replicates": None if files.replicates is None else len(files.replicates),
     }
+
+
+def _cutoff(files: ResultFiles) -> float | None:
+    """The --cutoff of the run; without one (--max-false) the lowest frequency it selected."""
+    run = files.run or {}
+    given = None
+    if run.get("subcommand") in ("stability", "run"):
+        given = run.get("options", {}).get("cutoff")
+    return files.lowest_frequency if given is None else given
 
 
 def _stability_path(files: ResultFiles) -> dict | None:

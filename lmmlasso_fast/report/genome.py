@@ -23,6 +23,8 @@ N_COLUMNS = 1_000
 N_ROWS = 100
 #: The height of a cell is not below this.
 LEAST_HEIGHT = 0.05
+#: Of more chromosomes than this (scaffolds), the ones with the fewest SNPs share one axis.
+N_NAMES = 500
 #: Space between chromosomes as a share of the genome.
 GAP = 0.004
 
@@ -34,7 +36,7 @@ class Genome:
     Attributes
     ----------
     names : list of str
-        Chromosomes.
+        Chromosomes, at most N_NAMES; the last may stand for all others.
     chromosome : ndarray of int64, shape (p,)
         Index into `names`.
     position : ndarray of float64, shape (p,)
@@ -42,6 +44,8 @@ class Genome:
         order given; on a chromosome without any, SNPs are evenly spaced.
     known : ndarray of bool, shape (p,)
         Whether the file has the position.
+    pooled : ndarray of bool, shape (p,)
+        Whether the chromosome is one of the others; `position` is on their common axis.
     start : ndarray of float64, shape (chromosomes,)
         Where a chromosome's position 0 is on the axis.
     first, last : ndarray of float64, shape (chromosomes,)
@@ -52,6 +56,7 @@ class Genome:
     chromosome: np.ndarray
     position: np.ndarray
     known: np.ndarray
+    pooled: np.ndarray
     start: np.ndarray
     first: np.ndarray
     last: np.ndarray
@@ -66,7 +71,9 @@ def lay_out(chromosomes: pl.Series, positions: np.ndarray) -> Genome:
     positions : ndarray of int64, shape (p,)
         Base pairs; 0 or less is unknown.
     """
-    names = chromosomes.unique(maintain_order=True).to_list()
+    chromosomes, positions, pooled = _pool(chromosomes, positions)
+    names = chromosomes.filter(~pooled).unique(maintain_order=True).to_list()
+    names += chromosomes.filter(pooled)[:1].to_list()
     codes = {name: code for code, name in enumerate(names)}
     chromosome = chromosomes.replace_strict(codes, return_dtype=pl.Int64).to_numpy()
     position = np.array(positions, dtype=np.float64)
@@ -83,7 +90,36 @@ def lay_out(chromosomes: pl.Series, positions: np.ndarray) -> Genome:
     lengths = last - first
     gap = GAP * lengths.sum()
     start = np.concatenate([[0.0], np.cumsum(lengths + gap)[:-1]]) - first
-    return Genome(names, chromosome, position, known, start, first, last)
+    return Genome(names, chromosome, position, known, pooled, start, first, last)
+
+
+def _pool(
+    chromosomes: pl.Series, positions: np.ndarray
+) -> tuple[pl.Series, np.ndarray, np.ndarray]:
+    """Put the chromosomes beyond N_NAMES, those with the fewest SNPs, end to end on one.
+
+    Returns
+    -------
+    chromosomes, positions : Series, ndarray
+        As they were, but of the SNPs of these.
+    pooled : ndarray of bool
+        Which SNPs these are.
+    """
+    n_snps = chromosomes.to_frame("NAME").group_by("NAME", maintain_order=True).len()
+    if len(n_snps) <= N_NAMES:
+        return chromosomes, positions, np.zeros(len(chromosomes), dtype=bool)
+    smallest_last = n_snps.sort("len", descending=True, maintain_order=True)
+    others = smallest_last["NAME"][N_NAMES - 1 :]
+    pooled = chromosomes.is_in(others.implode()).to_numpy()
+    within = np.where(positions > 0, positions, 0)[pooled]
+    code = chromosomes.filter(pooled).rank("dense").to_numpy().astype(np.int64) - 1
+    lengths = np.zeros(len(others), dtype=np.int64)
+    np.maximum.at(lengths, code, within.astype(np.int64))
+    begin = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    placed = np.array(positions)
+    placed[pooled] = np.where(within > 0, begin[code] + within, 0)
+    other = pl.Series([f"other {len(others):,}"]).new_from_index(0, len(pooled))
+    return other.zip_with(pl.Series(pooled), chromosomes), placed, pooled
 
 
 def _spacing(positions: np.ndarray) -> float:

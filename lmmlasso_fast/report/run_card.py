@@ -9,10 +9,10 @@ _AFTER_READING = ("estimated:", "null model", "kinship:", "scan", "path:", "wrot
 def run_card(files: ResultFiles) -> list[dict]:
     """Facts in order: {"label", "value", "note"}; the value is a number or text."""
     run, null = files.run or {}, files.null or {}
-    counts = run.get("counts", {})
+    counts = files.counts
     options = run.get("options", {})
     facts = [
-        ("Phenotype", options.get("pheno_name"), None),
+        ("Phenotype", files.phenotype or options.get("pheno_name"), None),
         ("Samples analysed", null.get("n_samples", counts.get("samples")), None),
         ("SNPs offered to the model", null.get("n_variants", counts.get("variants")), None),
         *_excluded(files),

@@ -68,10 +68,10 @@ def chosen_index(files: ResultFiles) -> int | None:
 
 
 def snp_table(files: ResultFiles, entries: pl.DataFrame | None) -> pl.DataFrame:
-    """One row per SNP: selected ones first, then those stable, on the path, and of the scan.
+    """One row per SNP: stable and selected ones first, then the frequent, the path's, the scan's.
 
-    Columns, as far as there are files: KEYS, EAF, SELECTED (0 or 1), LOG10P, BETA_SCAN, SE_SCAN (of
-    the scan), BETA, BETA_STD (at the chosen alpha), ALPHA_ENTRY, SEL_FREQ, LD_GROUP.
+    Columns, as far as there are files: KEYS, EAF, STABLE, SELECTED (0 or 1), LOG10P, BETA_SCAN,
+    SE_SCAN (of the scan), BETA, BETA_STD (at the chosen alpha), ALPHA_ENTRY, SEL_FREQ, LD_GROUP.
     """
     scan = scan_as_snps(files)
     stability = files.stability
@@ -82,6 +82,7 @@ def snp_table(files: ResultFiles, entries: pl.DataFrame | None) -> pl.DataFrame:
         if files.coef is not None and index is not None:
             effects = files.coef.filter(pl.col("INDEX") == index)
     sources = [
+        None if files.stable is None else files.stable[:ROWS],
         None if files.selected is None else files.selected[:ROWS],
         None if stability is None else stability[:ROWS],
         None if entries is None else entries[:ROWS],
@@ -92,9 +93,10 @@ def snp_table(files: ResultFiles, entries: pl.DataFrame | None) -> pl.DataFrame:
         schema = dict.fromkeys(KEYS, pl.String) | {"POS": pl.Int64, "EAF": pl.Float64}
         return pl.DataFrame(schema=schema)
     table = pl.concat(parts).unique(subset=KEYS, keep="first", maintain_order=True)
-    if files.selected is not None:
-        chosen = files.selected.select(KEYS).with_columns(pl.lit(1).alias("SELECTED"))
-        table = _with(table, chosen, ["SELECTED"]).with_columns(pl.col("SELECTED").fill_null(0))
+    for name, chosen in (("STABLE", files.stable), ("SELECTED", files.selected)):
+        if chosen is not None:
+            chosen = chosen.select(KEYS).with_columns(pl.lit(1).alias(name))
+            table = _with(table, chosen, [name]).with_columns(pl.col(name).fill_null(0))
     table = _with(table, scan, ["LOG10P", "BETA_SCAN", "SE_SCAN"])
     table = _with(table, effects, ["BETA", "BETA_STD"])
     table = _with(table, entries, ["ALPHA_ENTRY"])

@@ -88,7 +88,8 @@ function fillLocusTable(found) {
     ...(column.SEL_FREQ ? [{ name: "Selection frequency", numeric: true }] : []),
     ...(column.BETA_STD ? [{ name: "BETA_STD", numeric: true }] : [])];
   fillTable(byId("locus-table"), columns, best.map((index) => [
-    points.id[index], unknownPositions.has(index) ? "unknown" : points.pos[index].toLocaleString("en-US"),
+    points.id[index], unknownPositions.has(index) ? "unknown"
+      : points.place[index] ?? points.pos[index].toLocaleString("en-US"),
     ...(data.manhattan.scan ? [points.height[index]] : []),
     ...(column.SEL_FREQ ? [frequencyOf(points.row[index])] : []),
     ...(column.BETA_STD ? [points.row[index] >= 0 ? column.BETA_STD[points.row[index]] : null] : []),
@@ -98,7 +99,8 @@ function fillLocusTable(found) {
 function describePoint(index) {
   const { points, chromosomes, scan } = data.manhattan;
   const where = unknownPositions.has(index) ? "position unknown, drawn " + (scan ? "between its neighbours" : "at the chromosome's beginning")
-    : `${chromosomes.name[points.chrom[index]]}:${points.pos[index].toLocaleString("en-US")}`;
+    : points.place[index] ??
+      `${chromosomes.name[points.chrom[index]]}:${points.pos[index].toLocaleString("en-US")}`;
   const frequency = frequencyOf(points.row[index]);
   return [points.id[index].slice(0, 60), where,
     ...(scan && points.height[index] !== null ? [`−log10 p ${format(points.height[index], 5)}`] : []),
