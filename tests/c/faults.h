@@ -8,7 +8,8 @@
 #include "check.h"
 #include "lmml_lapack.h"
 
-/* ---- allocations.c: stands between everything here and the C library (linker's --wrap) -------- */
+/* ---- allocations.c: stands between everything here and the C library (linker's --wrap) --------
+ */
 
 /* The next allocations of this thread succeed k times; then one fails, or all do from there on. */
 void fail_after(int64_t k, int for_good);
@@ -19,7 +20,8 @@ int64_t n_live(void); /* blocks not yet freed, of all threads */
  * float. LMML_TEST_UNFILLED in the environment leaves memory as it is (for valgrind). */
 void fill_with_nan(void *memory, size_t size);
 
-/* ---- workload.c: every function of the core that can be used, once ----------------------------- */
+/* ---- workload.c: every function of the core that can be used, once -----------------------------
+ */
 
 enum { N = 600, P = 70, W = 60, M = 4, DELTAS = 11, C = 2, MANY_C = 9, TRI = 30 };
 enum { REML = 29, SNPS = 6, GRID = 9, DOSE = 9, VECTORS = 3, CHOL = 12, COLUMNS = 6 };
@@ -73,7 +75,8 @@ void make_workload(void);
  * every instruction set has. */
 int run_workload(const lmml_kernels *kernels, outcome *out);
 
-/* ---- test_errors.c ----------------------------------------------------------------------------- */
+/* ---- test_errors.c -----------------------------------------------------------------------------
+ */
 
 /* Notes that the function called `name` was seen to return `code`. */
 int returned(const char *name, int expected, int code);

@@ -2,7 +2,8 @@
  * the headers, and every place in the sources that names an error code (reached.h). */
 #include "faults.h"
 
-/* ---- what was seen ----------------------------------------------------------------------------- */
+/* ---- what was seen -----------------------------------------------------------------------------
+ */
 
 typedef struct {
     const char *function;
@@ -21,7 +22,8 @@ int returned(const char *name, int expected, int code)
     return 1;
 }
 
-/* ---- refusals ---------------------------------------------------------------------------------- */
+/* ---- refusals ----------------------------------------------------------------------------------
+ */
 
 static void refuse_packed(const workload *s, const lmml_kernels *kernels)
 {
@@ -172,7 +174,8 @@ void test_refusals(void)
     RETURNS(LMML_ERR_LAPACK, lmml_tridiagonalise, &lapack, 1, A, d, d, d);
 }
 
-/* ---- the k-th allocation fails, for k = 0, 1, 2, ... -------------------------------------------- */
+/* ---- the k-th allocation fails, for k = 0, 1, 2, ... --------------------------------------------
+ */
 
 static const lmml_kernels *in_use;
 static lmml_factor kept; /* what a solver keeps from one call to the next */
@@ -213,8 +216,7 @@ static int call_finish(void)
 }
 static int call_lasso_batch(void)
 {
-    const lmml_batch batch = {M,  shared.alpha, shared.cd_tol, 0.9, 0.1, shared.weight,
-                              0};
+    const lmml_batch batch = {M, shared.alpha, shared.cd_tol, 0.9, 0.1, shared.weight, 0};
     double work[3 * W], tangent[W];
     uint8_t exact[M];
     int has_tangent;
@@ -273,8 +275,8 @@ static void fail_each_allocation(int which, int for_good)
         int close = 1;
         for (int i = 0; i < W * N && allocating[which].at_least > 1; i++)
             close = close && fabs(result[i] - expected[i]) <= 1e-8 * (1 + fabs(expected[i]));
-        CHECK(close && (allocating[which].at_least > 1 ||
-                        memcmp(result, expected, sizeof expected) == 0));
+        CHECK(close &&
+              (allocating[which].at_least > 1 || memcmp(result, expected, sizeof expected) == 0));
         lmml_factor_free(&kept);
         CHECK(n_live() == before);
     }
@@ -300,7 +302,8 @@ void test_allocation_failures(void)
     free(limbs);
 }
 
-/* ---- nothing is left out ----------------------------------------------------------------------- */
+/* ---- nothing is left out -----------------------------------------------------------------------
+ */
 
 static int was_seen(const char *function, const char *code)
 {

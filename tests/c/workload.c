@@ -5,7 +5,8 @@
 workload shared;
 _Thread_local int64_t lapack_refuses;
 
-/* ---- a stand-in for LAPACK that knows diagonal matrices ---------------------------------------- */
+/* ---- a stand-in for LAPACK that knows diagonal matrices ----------------------------------------
+ */
 
 static void diagonal_dsytrd(char *uplo, void *n, double *a, void *lda, double *d, double *e,
                             double *tau, double *work, void *lwork, void *info)
@@ -46,7 +47,8 @@ static void diagonal_dpotrs(char *uplo, void *n, void *nrhs, double *a, void *ld
         }
 }
 
-/* ---- the data ---------------------------------------------------------------------------------- */
+/* ---- the data ----------------------------------------------------------------------------------
+ */
 
 static double dot(int64_t n, const double *x, const double *y)
 {
@@ -169,7 +171,8 @@ void make_workload(void)
     make_scan(&shared);
 }
 
-/* ---- the work ---------------------------------------------------------------------------------- */
+/* ---- the work ----------------------------------------------------------------------------------
+ */
 
 /* A workspace of this many doubles, not one of which is a number yet. */
 static double *workspace(int64_t n)
@@ -242,9 +245,9 @@ static int use_dosages(const workload *s, const lmml_kernels *kernels, int which
     bad += !!lmml_dosage_gradient(kernels, dosages, s->index, N / 2, s->dosage_mean,
                                   s->dosage_inverse_sd, s->v[0], 1, 0, DOSE,
                                   out->dosage_gradient[which], DOSE);
-    bad += !!lmml_dosage_decode_f64(kernels, dosages, s->variants + W - DOSE, DOSE, s->dosage_mean,
-                                    s->dosage_inverse_sd, s->index, N / 2,
-                                    out->dosage_decoded[which]);
+    bad +=
+        !!lmml_dosage_decode_f64(kernels, dosages, s->variants + W - DOSE, DOSE, s->dosage_mean,
+                                 s->dosage_inverse_sd, s->index, N / 2, out->dosage_decoded[which]);
     bad += !!lmml_dosage_decode_f32(kernels, dosages, s->variants + W - DOSE, DOSE, s->dosage_mean,
                                     s->dosage_inverse_sd, s->index, N / 2, decoded);
     for (int i = 0; i < DOSE * N / 2; i++) out->dosage_f32[which][i] = decoded[i];
