@@ -360,11 +360,16 @@ extern error_site *const __start_error_sites[], *const __stop_error_sites[];
 
 void test_every_error_was_seen(void)
 {
+    const int has_tiles = strcmp(lmml_kernels_name(tables[n_tables - 1]), "amx") == 0;
     int n_sites = 0;
     test_header(LMML_SOURCES "/lmml.h");
     test_header(LMML_SOURCES "/lmml_lapack.h");
     for (error_site *const *site = __start_error_sites; site < __stop_error_sites; site++) {
         n_sites++;
+        if (!(*site)->n_reached && !has_tiles && strcmp((*site)->function, "operand_init") == 0) {
+            printf("SKIPPED: %s without matrix tiles\n", (*site)->function);
+            continue; /* the one error that only their memory can bring about */
+        }
         if (!(*site)->n_reached)
             printf("%s:%d: %s: no test comes here\n", (*site)->file, (*site)->line,
                    (*site)->function);
