@@ -365,7 +365,7 @@ CASES = [
     ("merge", "an unknown transformation", journal(options={"transform": "x"}),
      ["option 'transform'"]),
     ("merge", "replicate 1e15", journal(results={10**15: {"error": "x"}}),
-     ["expected the replicates 0 to 1000000000000000", "found 3", "missing are 2 to 9999"], "merge"),
+     ["expected the replicates 0 to 1000000000000000", "found 3", "missing are 2 to 99"], "merge"),
     ("merge", "text for alphas", journal(result={"alphas": ["a"]}),
      ["task 1: not what lmmlasso writes: expected the result of a replicate"]),
     ("merge", "a SNP that is not there", journal(result={"alphas": [1.0], "changes": [[150]]}),
