@@ -23,6 +23,14 @@ def _is_covariates(value) -> bool:  # with coefficients, or names alone (--loco)
     return isinstance(value, dict) or _is_texts(value)
 
 
+def _is_objects(value) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+
+
+def _is_objects_by_name(value) -> bool:
+    return isinstance(value, dict) and all(isinstance(item, dict) for item in value.values())
+
+
 def _is(kind: type) -> Callable[[object], bool]:
     return lambda value: isinstance(value, kind)
 
@@ -33,7 +41,7 @@ _FIELDS: dict[str, tuple[Callable[[object], bool], str]] = {
     "subcommand": (_is(str), "a text"),
     "options": (_is(dict), "an object"),
     "counts": (_is(dict), "an object"),
-    "phenotypes": (_is(dict), "an object"),
+    "phenotypes": (_is_objects_by_name, "an object of objects"),
     "outputs": (_is_texts, "a list of texts"),
     "warnings": (_is_texts, "a list of texts"),
     "exit": (_is(dict), "an object"),
@@ -47,6 +55,8 @@ _FIELDS: dict[str, tuple[Callable[[object], bool], str]] = {
     "covariates": (_is_covariates, "an object or a list of texts"),
     "transform": (_is(dict), "an object"),
     "kinship": (_is(dict), "an object"),
+    "profile": (_is(dict), "an object"),
+    "chromosomes": (_is_objects, "a list of objects"),
     # P.calibration.json
     **{name: (_is_number, "a number") for name in ("alpha", "level", "n_draws")},
 }

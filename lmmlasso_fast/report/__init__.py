@@ -38,8 +38,6 @@ def write_report(prefix: str | os.PathLike, out: str | os.PathLike | None = None
     OutputError
         The file cannot be written.
     """
-    import polars as pl
-
     files = ResultFiles(prefix)
     if not files.exist():
         raise InputError(
