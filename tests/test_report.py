@@ -228,6 +228,11 @@ SUFFIXES = (
 )
 
 
+def test_after_loco(small, tmp_path):
+    lmmlasso("scan", *small.base, "--loco", "--out", tmp_path / "P")
+    lmmlasso("report", tmp_path / "P")
+
+
 def test_after_run(small, tmp_path):
     few = ["--n-alphas", 12, "--max-active", 20, "--folds", 3, "--replicates", 4]
     lmmlasso("run", *small.base, *few, "--n-active", 8, "--out", tmp_path / "P")

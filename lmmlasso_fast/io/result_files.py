@@ -26,7 +26,8 @@ _WHOLE = frozenset(
 )
 #: What the fields of P.null.json and P.run.json are, as far as these are read.
 _FIELDS = {
-    **dict.fromkeys(("counts", "options", "exit", "kinship", "transform", "covariates"), dict),
+    **dict.fromkeys(("counts", "options", "exit", "kinship", "transform"), dict),
+    "covariates": (dict, list),
     **dict.fromkeys(("warnings", "chromosomes"), list),
     **dict.fromkeys(("h2", "log_delta", "log_likelihood", "level", "alpha"), (int, float)),
 }
