@@ -9,7 +9,7 @@ from lmmlasso_fast.io.multiqc import multiqc_content
 from lmmlasso_fast.io.results import write_json
 
 
-@click.command()
+@click.command(short_help="Summarise finished runs for MultiQC.")
 @click.argument("prefix", nargs=-1, required=True)
 @click.option("--out", required=True, metavar="P", help="Prefix of the files.")
 def multiqc(**flags):
