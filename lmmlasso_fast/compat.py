@@ -16,10 +16,8 @@ Rakitsch, Lippert, Stegle and Borgwardt 2013, Bioinformatics 29:206.
 """
 
 import time
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from lmmlasso_fast.dense import DenseGenotypes
 from lmmlasso_fast.errors import GenotypeError, InputError, KinshipError, PhenotypeError
@@ -32,17 +30,17 @@ _TOL = 1e-10
 
 
 def train(
-    X: ArrayLike,
-    K: ArrayLike,
-    y: ArrayLike,
-    mu: float,
-    numintervals: int = 100,
-    ldeltamin: float = -5,
-    ldeltamax: float = 5,
-    rho: float = 1,
-    alpha: float = 1,
-    debug: bool = False,
-) -> dict[str, Any]:
+    X,
+    K,
+    y,
+    mu,
+    numintervals=100,
+    ldeltamin=-5,
+    ldeltamax=5,
+    rho=1,
+    alpha=1,
+    debug=False,
+):
     """Fit the null model, then the Lasso with its variance ratio fixed.
 
     Parameters
@@ -112,15 +110,7 @@ def train(
     }
 
 
-def predict(
-    y_t: ArrayLike,
-    X_t: ArrayLike,
-    X_v: ArrayLike,
-    K_tt: ArrayLike,
-    K_vt: ArrayLike,
-    ldelta: float,
-    w: ArrayLike,
-) -> np.ndarray:
+def predict(y_t, X_t, X_v, K_tt, K_vt, ldelta, w):
     """Predict the phenotype of new samples from SNPs and relatedness.
 
         y_v = X_v w + K_vt (K_tt + delta I)^-1 (y_t - X_t w),   delta = exp(ldelta)
@@ -171,17 +161,7 @@ def predict(
     return X_v @ w + K_vt @ np.linalg.solve(V, y_t - X_t @ w)
 
 
-def stability_selection(
-    X: ArrayLike,
-    K: ArrayLike,
-    y: ArrayLike,
-    mu: float,
-    n_reps: int,
-    f_subset: float,
-    *,
-    seed: int = 0,
-    **kwargs: Any,
-) -> np.ndarray:
+def stability_selection(X, K, y, mu, n_reps, f_subset, *, seed=0, **kwargs):
     """Share of random subsamples of the individuals in which each SNP is selected.
 
     Each repetition draws int(f_subset n) individuals without replacement and runs `train` on them,
@@ -230,14 +210,7 @@ def stability_selection(
     return counts / n_reps
 
 
-def train_nullmodel(
-    y: ArrayLike,
-    K: ArrayLike,
-    numintervals: int = 100,
-    ldeltamin: float = -5,
-    ldeltamax: float = 5,
-    debug: bool = False,
-) -> tuple[np.ndarray, np.ndarray, float, dict[str, Any]]:
+def train_nullmodel(y, K, numintervals=100, ldeltamin=-5, ldeltamax=5, debug=False):
     """Fit log delta by maximum likelihood without SNPs and without an intercept.
 
     Parameters

@@ -170,7 +170,7 @@ class DosageGenotypes(Genotypes):
     def __getstate__(self):
         state = self.__dict__ | {"_duplicate_pairs": None}
         codes = self._codes
-        if isinstance(codes, np.memmap) and codes.filename is not None:
+        if isinstance(codes, np.memmap) and _is_whole(codes):
             state["_codes"] = (os.fspath(codes.filename), codes.offset, codes.shape, codes.dtype)
         return state
 
@@ -294,6 +294,13 @@ def quantise(dosage: np.ndarray, missing: np.ndarray, out: np.ndarray, *, first:
     top = TOP[out.dtype]
     codes = np.rint(np.clip(np.where(missing, 0.0, dosage), 0.0, 2.0) * (top / 2))
     out[...] = np.where(missing, MISSING[out.dtype], codes)
+
+
+def _is_whole(codes: np.memmap) -> bool:
+    """Whether the map goes to the end of its file; that of a part has the whole's offset."""
+    if codes.filename is None:
+        return False
+    return codes.offset + codes.nbytes == os.path.getsize(codes.filename)
 
 
 def _open_again(path: str, offset: int, shape: tuple[int, int], dtype: np.dtype) -> np.memmap:

@@ -34,6 +34,8 @@ _SHOWN = 10
 _IN_FLOAT32 = frozenset(ESTIMATORS) - {"ibs"}
 #: Largest asymmetry, relative to the largest entry, that is taken for rounding and averaged away.
 _SYMMETRIC = 1e-6
+#: Sums of as many entries as any matrix has stay finite.
+_LARGEST = 1e290
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,8 @@ class Kinship(Result):
         Raises
         ------
         KinshipError
-            Not square, not finite, not symmetric, a mean diagonal that is not positive, or
-            another number of sample ids than rows.
+            Not square, not finite or above 1e290, not symmetric, a mean diagonal that is not
+            positive, or another number of sample ids than rows.
         """
         A = A.filled(np.nan) if np.ma.is_masked(A) else np.asarray(A)
         if A.dtype.kind not in "fiu":
@@ -136,8 +138,13 @@ class Kinship(Result):
             raise KinshipError(
                 f"kinship: expected finite numbers, found {A[i, j]} in row {i + 1}, column {j + 1}"
             )
-        asymmetry = np.abs(A - A.T)
         largest = np.abs(A).max()
+        if largest > _LARGEST:
+            raise KinshipError(
+                f"kinship: expected entries whose sums floating point can hold, found {largest:g} "
+                "as the largest; give the matrix in another unit, its scale does not matter"
+            )
+        asymmetry = np.abs(A - A.T)
         if asymmetry.max() > _SYMMETRIC * largest:
             i, j = np.unravel_index(asymmetry.argmax(), A.shape)
             raise KinshipError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -126,7 +127,7 @@ class Transform(Result):
                 and numbers["sd"] > 0
                 and (exponent is not None) == (method == "boxcox")
                 and (table is not None) == (method == "rint")
-                and (exponent is None or np.isfinite(exponent))
+                and (exponent is None or isfinite(exponent))
                 and (table is None or _is_table(*table))
             )
         except (KeyError, TypeError, ValueError) as problem:

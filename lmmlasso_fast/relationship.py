@@ -174,6 +174,11 @@ def _indicators(genotypes: Genotypes, snps: np.ndarray) -> np.ndarray:
     For dosages a, b in {0, 1, 2}: 1 - |a - b| / 2 = (1 + (a - 1)(b - 1) + [a = 1][b = 1]) / 2.
     """
     dosages = _dosages_from_one(genotypes, snps)
+    if (dosages != np.rint(dosages)).any():
+        raise KinshipError(
+            "kinship: identity by state is of genotypes 0, 1, 2; found dosages between them; take "
+            "another estimator, or the hard calls (on the command line --dosage GT)"
+        )
     n, k = dosages.shape
     block = np.empty((n, 2 * k), dtype=np.float32, order="F")
     np.equal(dosages, 2, out=block[:, k:])

@@ -38,6 +38,39 @@ enum {
     LMML_ERR_LAPACK = -7        /* LAPACK refused an argument or a workspace */
 };
 
+/* What each function can return besides LMML_OK (tests/c/test_errors.c reads this table):
+ *
+ *   lmml_kernels_select       ISA
+ *   lmml_limbs_fill           ARGUMENT INDEX NOT_FINITE
+ *   lmml_gradient             MEMORY ARGUMENT INDEX
+ *   lmml_mask_fill            INDEX
+ *   lmml_counts               INDEX
+ *   lmml_compress             INDEX ISA
+ *   lmml_hash                 INDEX
+ *   lmml_compare              INDEX
+ *   lmml_duplicates           INDEX
+ *   lmml_sample_missing       INDEX
+ *   lmml_decode_f32           MEMORY INDEX
+ *   lmml_decode_f64           MEMORY INDEX
+ *   lmml_decode_codes         MEMORY INDEX
+ *   lmml_dosage_sums          ARGUMENT INDEX
+ *   lmml_dosage_gradient      ARGUMENT INDEX
+ *   lmml_dosage_decode_f32    ARGUMENT INDEX
+ *   lmml_dosage_decode_f64    ARGUMENT INDEX
+ *   lmml_dosage_hash          ARGUMENT INDEX
+ *   lmml_dosage_duplicates    ARGUMENT INDEX
+ *   lmml_dosage_missing       ARGUMENT INDEX
+ *   lmml_factor_init          none
+ *   lmml_lasso_solve          MEMORY ARGUMENT
+ *   lmml_lasso_batch          MEMORY ARGUMENT
+ *   lmml_coordinate_descent   none
+ *   lmml_finish               MEMORY
+ *   lmml_residual_descent     none
+ *   lmml_tridiagonal_is_positive none
+ *   lmml_tridiagonal_profile  ARGUMENT NOT_POSITIVE
+ *   lmml_reml_scan            MEMORY ARGUMENT
+ */
+
 /* A sentence for a code, ending with the code's name. */
 const char *lmml_strerror(int code);
 

@@ -26,6 +26,14 @@ typedef struct {
     lmml_dpotrs dpotrs;
 } lmml_lapack;
 
+/* What each function can return besides LMML_OK, as in lmml.h:
+ *
+ *   lmml_tridiagonalise       MEMORY ARGUMENT LAPACK
+ *   lmml_cholesky             ARGUMENT NOT_POSITIVE LAPACK
+ *   lmml_cholesky_solve       ARGUMENT LAPACK
+ *   lmml_projected_solve      MEMORY ARGUMENT LAPACK
+ */
+
 /* A = Q T Q' for symmetric A (n x n), of which the upper triangle is read. T has the diagonal d (n)
  * and the off-diagonal e (n - 1). A is overwritten: row i holds from column i + 2 on the reflector
  * H_i = I - tau_i v v' (v_j = 0 up to j = i, v_(i+1) = 1), and Q = H_0 ... H_(n-2). */

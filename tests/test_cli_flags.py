@@ -47,7 +47,7 @@ def run_cases(small):
         "write_config": None,
     }
     for step in ("stability", "scan", "cv", "fit"):
-        flags = {p.name for p in main.commands[step].params}
+        flags = {p.name for p in main.commands[step].params} - set(FORMAT_FLAGS)
         of_step = flag_cases(small, step)
         for flag in flags - ({"n_active"} if step == "cv" else set()):
             pair = of_step[flag]

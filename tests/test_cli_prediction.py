@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -329,3 +331,25 @@ def test_model_alphas(fit, small, tmp_path):
     assert results(tmp_path / "Q") == {".pred.tsv": last[".pred.tsv"]}
     err = predict(small, tmp_path, *arguments, "--alpha", alphas[50], model=tmp_path / "L", code=3)
     assert "--model-alphas" in err or "alpha: expected" in err
+
+
+# --- the same in PLINK 2 -------------------------------------------------------------------------
+
+
+def test_plink2_score_is_the_prediction_from_snps(tmp_path):
+    plink2 = shutil.which("plink2")
+    if plink2 is None:
+        pytest.skip("needs plink2 (Debian package plink2)")
+    sim = tmp_path / "sim"
+    lmmlasso("simulate", "--n-samples", 80, "--n-variants", 400, "--n-causal", 5, "--out", sim)
+    table = ["--bfile", sim, "--pheno", f"{sim}.pheno.tsv"]
+    lmmlasso("fit", *table, "--max-active", 30, "--out", tmp_path / "P")
+    command = [plink2, "--bfile", sim, "--score", tmp_path / "P.score.tsv", "1", "2", "3", "header"]
+    command += ["cols=+scoresums", "--out", tmp_path / "S"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    score = pl.read_csv(tmp_path / "S.sscore", separator="\t")
+    found = read(tmp_path / "P.pred.tsv")
+    assert score["IID"].to_list() == list(found.IID)
+    assert np.ptp(found.PRED_SNP) > 0.1
+    assert_allclose(score["SCORE1_SUM"].to_numpy(), found.PRED_SNP, rtol=1e-4, atol=1e-5)

@@ -14,6 +14,7 @@ from cli_files import (
     lmmlasso,
     log,
     n_records,
+    read,
     results,
     run_json,
     small_fileset,
@@ -426,3 +427,24 @@ def test_the_path_ends_at_half_the_samples_unless_told(small, tmp_path):
     half = len(small.samples) // 2
     assert read(f"{tmp_path / 'P'}.path.tsv").N_ACTIVE.max() <= half
     assert read(f"{tmp_path / 'Q'}.path.tsv").N_ACTIVE.max() > half
+
+
+def test_files_of_another_phenotype_do_not_stay(small, tmp_path):
+    table = [*small.base[: small.base.index("--pheno")], "--pheno", small.folder / "two.tsv"]
+    first = ["--pheno-name", "Y", "--steps", "null,fit"]
+    lmmlasso("run", *table, *first, "--out", tmp_path / "P")
+    before = results(tmp_path / "P")
+    lmmlasso("run", *table, "--pheno-name", "Y", "--steps", "scan", "--out", tmp_path / "P")
+    assert set(results(tmp_path / "P")) >= set(before)  # a step more on the same data
+    lmmlasso("run", *table, *first, "--out", tmp_path / "P")
+    lmmlasso("run", *table, "--pheno-name", "Z", "--steps", "scan", "--out", tmp_path / "P")
+    left = {".scan.tsv", ".null.json", ".steps.json", ".excluded.tsv", ".duplicates.tsv"}
+    assert set(results(tmp_path / "P")) == left
+
+
+def test_a_usage_error_leaves_the_record_of_an_earlier_run(small, tmp_path):
+    base = [*small.base, "--steps", "scan"]
+    lmmlasso("run", *base, "--out", tmp_path / "P")
+    before = {name: (tmp_path / name).read_bytes() for name in ("P.log", "P.run.json")}
+    lmmlasso("run", *base, "--folds", 3, "--out", tmp_path / "P", code=2)
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before

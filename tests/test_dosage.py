@@ -337,3 +337,13 @@ def test_a_saved_model_predicts_from_dosages(problem, tmp_path):
         model = ll.build_model(path, part)
         predicted.append(model.predict(g.subset(test)).total)
     assert_allclose(predicted[0], predicted[1], atol=1e-5)
+
+
+def test_a_part_of_a_mapped_file_goes_to_another_process(tmp_path):
+    codes = np.random.default_rng(3).integers(0, 32769, (40, 25)).astype(np.uint16)
+    np.save(tmp_path / "codes.npy", codes)
+    mapped = np.load(tmp_path / "codes.npy", mmap_mode="r")
+    for part in (mapped[10:], mapped[:30]):
+        sent = pickle.loads(pickle.dumps(DosageGenotypes(part)))
+        np.testing.assert_array_equal(sent.mean, DosageGenotypes(np.array(part)).mean)
+        np.testing.assert_array_equal(sent.dosages([0]), DosageGenotypes(part).dosages([0]))

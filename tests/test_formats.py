@@ -717,3 +717,19 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, module, extra, r
     monkeypatch.setitem(__import__("sys").modules, module, None)
     with pytest.raises(ImportError, match=rf"lmmlasso-fast\[{extra}\]"):
         getattr(ll, read)("x")
+
+
+def test_dosages_of_haploid_calls_count_twice(tmp_path):
+    pytest.importorskip("cyvcf2")
+    path = tmp_path / "x.vcf"
+    write_vcf(path, ["1:0.9 0/1:1.2 0:0.25 1/1:1.9"], fields="GT:DS")
+    found = ll.read_vcf(path, dosage="DS").dosages([0])[:, 0]
+    np.testing.assert_allclose(found, [1.8, 1.2, 0.5, 1.9], atol=1 / 32768)
+
+
+def test_an_allele_that_there_is_not_is_refused(tmp_path):
+    pytest.importorskip("cyvcf2")
+    path = tmp_path / "x.vcf"
+    write_vcf(path, ["0/2 0/1 0/0"])
+    with pytest.raises(GenotypeError, match=r"expected alleles up to 1 at 1:1.*found 2"):
+        ll.read_vcf(path)

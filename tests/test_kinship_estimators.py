@@ -297,3 +297,15 @@ def test_gemma(either, k, estimator):
         folder=prefix.parent)  # fmt: skip
     K = read_gemma(prefix.parent / "output" / f"theirs.{'cs'[k - 1]}XX.txt", genotypes.samples)
     assert_is_ours(K, genotypes, estimator)
+
+
+def test_ibs_of_fractional_dosages_is_refused():
+    X = np.random.default_rng(0).uniform(0, 2, (12, 30))
+    genotypes = ll.DosageGenotypes.from_dosages(X)
+    with pytest.raises(KinshipError, match="identity by state is of genotypes 0, 1, 2"):
+        ll.kinship(genotypes, "ibs")
+    whole = ll.DosageGenotypes.from_dosages(np.rint(X))
+    packed = ll.Genotypes.from_array(np.rint(X))
+    np.testing.assert_allclose(
+        ll.kinship(whole, "ibs").matrix, ll.kinship(packed, "ibs").matrix, rtol=1e-12
+    )

@@ -68,41 +68,49 @@ def test_type_checker(tmp_path):
     assert {where.split(":")[1] for where, _ in found} == {str(k) for k in expected}, done.stdout
 
 
-def test_marker_and_stub_are_installed():
+def test_marker_and_stubs_are_installed():
     assert (PACKAGE / "py.typed").exists()
-    assert (PACKAGE / "_core.pyi").exists()
+    assert {path.name for path in PACKAGE.glob("*.pyi")} == {"_core.pyi", "compat.pyi"}
 
 
-# ---- the extension ------------------------------------------------------------------------------
+# ---- the stubs ----------------------------------------------------------------------------------
 
 
-def stub():
-    """{function or Class.method: its argument names} and the constants, of _core.pyi."""
+def stub(name):
+    """{function or Class.method: its argument names} and the constants, of a .pyi."""
     functions, constants = {}, set()
-    for node in ast.parse((PACKAGE / "_core.pyi").read_text()).body:
+
+    def add(prefix, node):
+        a = node.args
+        every = [*a.args, *a.kwonlyargs, *([a.kwarg] if a.kwarg else [])]
+        functions[prefix + node.name] = [argument.arg for argument in every]
+
+    for node in ast.parse((PACKAGE / name).read_text()).body:
         if isinstance(node, ast.FunctionDef):
-            functions[node.name] = [argument.arg for argument in node.args.args]
+            add("", node)
         elif isinstance(node, ast.ClassDef):
             for method in node.body:
-                name = f"{node.name}.{method.name}"
-                functions[name] = [argument.arg for argument in method.args.args]
+                add(f"{node.name}.", method)
         elif isinstance(node, ast.AnnAssign) and node.value is None:
             constants.add(node.target.id)
     return functions, constants
 
 
-def test_stub_is_of_the_extension():
-    functions, constants = stub()
-    public = {name: value for name, value in vars(_core).items() if name[0] != "_"}
+@pytest.mark.parametrize(("module", "name"), [(_core, "_core.pyi"), (compat, "compat.pyi")])
+def test_stub_is_of_the_module(module, name):
+    functions, constants = stub(name)
+    public = {name: value for name, value in vars(module).items() if name[0] != "_"}
     own = {
-        name for name, value in public.items() if getattr(value, "__module__", "") == _core.__name__
+        name
+        for name, value in public.items()
+        if getattr(value, "__module__", "") == module.__name__
     }
     assert own == {name.split(".")[0] for name in functions}
     assert constants == {name for name, value in public.items() if isinstance(value, int)}
     for name, arguments in functions.items():
         if name.endswith("__init__"):
             continue
-        value = _core
+        value = module
         for part in name.split("."):
             value = getattr(value, part)
         assert list(inspect.signature(value).parameters) == arguments, name
@@ -131,7 +139,7 @@ def test_type_checkers_see_what_is_imported_on_demand():
 def public_callables():
     """(name, function, whether it has a self) of all public functions, methods and properties."""
     namespaces = [(ll, ll.__all__), (simulation, simulation.__all__)]
-    for module in (evaluation, error_bounds, compat):
+    for module in (evaluation, error_bounds):
         own = [
             name
             for name, value in vars(module).items()

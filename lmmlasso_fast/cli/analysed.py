@@ -193,7 +193,9 @@ def analyses(run: Run, options: dict) -> Iterator[Analysed]:
         for name, y in phenotypes.items():  # all, before the first one is fitted
             _transform(options, name, y[masks[name]])
     several = len(phenotypes) > 1
-    prefixes = file_prefixes(phenotypes, "phenotypes") if several else dict.fromkeys(phenotypes, "")
+    prefixes = dict.fromkeys(phenotypes, "")
+    if several:
+        prefixes = file_prefixes(phenotypes, "phenotypes", "rename the columns")
     for prefix in prefixes.values():
         run.require_names(prefix)
     by_samples: dict[bytes, list[str]] = {}

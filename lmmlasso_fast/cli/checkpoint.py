@@ -12,6 +12,7 @@ from lmmlasso_fast.cli.inputs import SOURCES, genotype_files, say_time
 from lmmlasso_fast.cli.recording import Run
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.io.journal import Journal, JournalError, read_journal
+from lmmlasso_fast.io.text import failure, quote
 
 _LISTS = ("pheno", "covar", "keep", "remove", "extract", "exclude")
 #: Files beside or instead of the one that a source names.
@@ -82,6 +83,70 @@ def finish_tasks(
     return journal.results
 
 
+def check_results(path: str, kind: str, results: dict[int, dict], n_variants: int) -> None:
+    """Refuse results that a replicate or fold does not have: the checksums are no secret.
+
+    Raises
+    ------
+    JournalError
+        Names the first task of which one is not.
+    """
+    holds = {
+        "stability": lambda result: _is_replicate(result, n_variants),
+        "cv": _is_fold,
+    }[kind]
+    for task, result in results.items():
+        if not holds(result):
+            raise failure(
+                JournalError,
+                path,
+                f"task {task}: not what lmmlasso writes",
+                expected=f"the result of {'a replicate' if kind == 'stability' else 'a fold'}",
+                found=quote(json.dumps(result)),
+                advice="start again",
+            )
+
+
+def _is_replicate(result: dict, n_variants: int) -> bool:
+    if set(result) == {"error"}:
+        return isinstance(result["error"], str)
+    if set(result) != {"alphas", "changes", "gap", "log_delta"}:
+        return False
+    alphas, changes = result["alphas"], result["changes"]
+    return (
+        _are_numbers(alphas)
+        and len(alphas) > 0
+        and isinstance(changes, list)
+        and len(changes) == len(alphas)
+        # -1 - j is SNP j, which leaves
+        and all(
+            isinstance(snps, list)
+            and all(type(j) is int and -n_variants <= j < n_variants for j in snps)
+            for snps in changes
+        )
+        and _are_numbers([result["gap"]])
+        and (result["log_delta"] is None or _are_numbers([result["log_delta"]]))
+    )
+
+
+def _is_fold(result: dict) -> bool:
+    if set(result) != {"predictions", "gaps", "alpha_max", "log_delta"}:
+        return False
+    rows, gaps = result["predictions"], result["gaps"]
+    return (
+        _are_numbers(gaps)
+        and len(gaps) > 0
+        and isinstance(rows, list)
+        and all(_are_numbers(row) and len(row) == len(gaps) for row in rows)
+        and _are_numbers([result["alpha_max"]])
+        and (result["log_delta"] is None or _are_numbers([result["log_delta"]]))
+    )
+
+
+def _are_numbers(values) -> bool:
+    return isinstance(values, list) and all(type(value) in (int, float) for value in values)
+
+
 def open_journal(
     run: Run, flags: dict, analysed: Analysed, kind: str, belongs_to: dict, *, partial: bool = False
 ) -> Journal:
@@ -107,5 +172,10 @@ def open_journal(
     # absolute names: partial files may be merged elsewhere
     files = {name: os.path.abspath(flags[name]) for name in _FILES if flags[name] is not None}
     journal = start(path, kind, belongs_to, json.loads(json.dumps(flags | files)))
+    try:
+        check_results(path, kind, journal.results, analysed.genotypes.n_variants)
+    except JournalError:
+        journal.close()
+        raise
     run.checkpoint = path
     return journal

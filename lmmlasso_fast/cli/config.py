@@ -80,7 +80,9 @@ def _read_toml(path: str) -> dict:
         found = error.strerror
     except UnicodeDecodeError:
         found = "bytes that are not UTF-8"
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        found = "values nested too deeply"
+    except ValueError as error:  # not TOML, or a number of thousands of digits
         found = str(error)
     raise click.UsageError(f"{path}: expected a TOML file, found {found}; correct the file")
 
@@ -94,6 +96,10 @@ def _as_given(path: str, key: str, value, option: click.Option):
             return value
     elif items and all(isinstance(item, _PLAIN) and not isinstance(item, bool) for item in items):
         texts = [item if isinstance(item, str) else repr(item) for item in items]
+        if "\0" in "".join(texts):
+            raise click.UsageError(
+                f"{path}: {key}: expected {wanted}, found a NUL in it; correct the value"
+            )
         return texts if option.multiple else ",".join(texts)
     raise click.UsageError(f"{path}: {key}: expected {wanted}, found {value!r}; correct the value")
 

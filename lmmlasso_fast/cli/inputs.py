@@ -253,11 +253,11 @@ def located(where: str):
         raise type(error)(f"{where}: {error}") from error
 
 
-def file_prefixes(names: Iterable[str], what: str) -> dict[str, str]:
+def file_prefixes(names: Iterable[str], what: str, advice: str) -> dict[str, str]:
     """Return for each name what its files' names have between --out and the suffix.
 
     Names come from a table and may hold anything: what is not a letter, digit, _, - or . becomes _.
-    `what` they name is for the message if two come out the same.
+    `what` they name, and what to do, is for the message if two come out the same.
     """
     prefixes = {
         name: "".join(c if c in _PLAIN else "_" for c in name).lstrip(".") or "_" for name in names
@@ -267,7 +267,7 @@ def file_prefixes(names: Iterable[str], what: str) -> dict[str, str]:
         if len(others) > 1:
             raise TableError(
                 f"{what} {', '.join(others)}: expected names that make different file names, "
-                f"found {prefix!r} for all of them; rename them"
+                f"found {prefix!r} for all of them; {advice}"
             )
     return {name: f"{prefix}." for name, prefix in prefixes.items()}
 

@@ -116,7 +116,7 @@ def _write(run: Run, flags: dict, matrix: Kinship) -> None:
 
 def _write_loco(run: Run, flags: dict, kinships: LeaveOneOut) -> None:
     """Have one matrix at a time made and written: together they may not fit into memory."""
-    names = file_prefixes(kinships.chromosomes, "chromosomes")
+    names = file_prefixes(kinships.chromosomes, "chromosomes", "rename them in the .bim")
     for k, chromosome in enumerate(kinships.chromosomes):
         prefix = f"loco.{names[chromosome]}"
         run.require_names(prefix)

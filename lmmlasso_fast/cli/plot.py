@@ -155,8 +155,8 @@ def _pictures(run: Run, flags: dict, files: ResultFiles) -> Iterator[tuple[str, 
     if flags["region"] is not None:
         yield "regional", _region(run, flags, files, cutoff)
     else:
-        names = {"lead", "bfile", "bed", "bim", "fam", "accept_reference_samples"}
-        options.ignored(names, "without --region")
+        others = {"prefix", "formats", "before", "cutoff", "region", "out"}
+        options.ignored({p.name for p in plot.params} - others, "without --region")
 
 
 def _cutoff(files: ResultFiles) -> float | None:

@@ -210,7 +210,7 @@ class Run:
         written = [suffix for suffix, _ in self._outputs]
         self._written_by |= dict.fromkeys(written, self.command)
         for suffix in self._not_written:
-            if self._written_by.get(suffix) == self.command:
+            if suffix not in written and self._written_by.get(suffix) == self.command:
                 with suppress(OSError):  # deleted by the user, perhaps
                     os.unlink(f"{self.out}.{suffix}")
                 del self._written_by[suffix]

@@ -157,8 +157,9 @@ def run(**flags):
 
     prefixes = []
 
+    _check(flags)  # before an earlier run's log and record are replaced
+
     def body(run):
-        _check(flags)
         if "cv" in flags["steps"]:
             run.refits = folds_to_fit(flags)
         for analysed in analyses(run, flags):
@@ -207,8 +208,12 @@ def _take_steps(run: Run, flags: dict, analysed: Analysed) -> None:
         flags = flags | {"max_active": len(analysed.y) // 2}
     if given_kinship(flags) is not None:
         note_given_kinship(run, flags)
-    run.write_outputs()  # the lists of SNPs, which belong to no step
     finished = FinishedSteps(run, analysed.prefix, resume=flags["resume"])
+    finished.leave_out_others(
+        flags["steps"],
+        lambda name: fingerprint(run, _flags_of(name, flags), analysed, frozenset()),
+    )
+    run.write_outputs()  # the lists of SNPs, which belong to no step
     for name in flags["steps"]:
         if flags["no_kinship"] and name in _OF_KINSHIP:
             continue

@@ -1,7 +1,10 @@
 """`lmmlasso stability` and `merge`: selection frequencies, LD groups and error bounds."""
 
+import json
 import warnings
+from collections.abc import Iterable
 from functools import partial
+from itertools import pairwise
 
 import click
 
@@ -9,15 +12,16 @@ import lmmlasso_fast
 from lmmlasso_fast import error_bounds
 from lmmlasso_fast.cli import options
 from lmmlasso_fast.cli.analysed import Analysed, analyses, only_analysis
-from lmmlasso_fast.cli.checkpoint import fingerprint, finish_tasks, open_journal
+from lmmlasso_fast.cli.checkpoint import check_results, fingerprint, finish_tasks, open_journal
 from lmmlasso_fast.cli.estimate import Refits, estimate_tasks
 from lmmlasso_fast.cli.inputs import say_estimate
 from lmmlasso_fast.cli.null import fit_null_model
 from lmmlasso_fast.cli.recording import Run, execute
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.io import stability_tables
-from lmmlasso_fast.io.journal import check_same, merge_journals, read_journal
+from lmmlasso_fast.io.journal import JournalError, check_same, merge_journals, read_journal
 from lmmlasso_fast.io.results import write_table
+from lmmlasso_fast.io.text import failure, quote
 from lmmlasso_fast.path import PathOptions
 from lmmlasso_fast.stability import (
     Plan,
@@ -34,6 +38,7 @@ _PASSES = 30
 _REPORT = ("cutoff", "max_false", "assumption", "ld_r2", "ld_window")
 #: Flags on which no replicate depends, or only through what `_fingerprint` adds.
 _NEUTRAL = frozenset(["partial", "replicates", "n_active", *_REPORT])
+_ABSENT = object()
 
 
 class Replicates(click.ParamType):
@@ -346,6 +351,7 @@ def merge(**flags):
                 f"{flags['partial'][0]}: expected results of lmmlasso stability --partial, found "
                 f"a checkpoint of {kind}; name other files"
             )
+        _check_flags(flags["partial"][0], given)
         n = _n_replicates(flags["partial"], expected, given, results)
         run.say(f"{n} replicates, 0 to {n - 1}, in {len(flags['partial'])} files")
         whole = given | {key: flags[key] for key in ("out", "threads")}
@@ -353,6 +359,7 @@ def merge(**flags):
         if given["pheno_name"] is not None:  # one of several, perhaps
             whole["pheno_name"] = expected["phenotype"]
         analysed = only_analysis(run, whole)
+        check_results(flags["partial"][0], kind, results, analysed.genotypes.n_variants)
         plan, cutoff = _plan(run, whole, analysed, 0)
         check_same(
             expected, _fingerprint(run, whole, analysed, plan), flags["partial"][0], "its input"
@@ -364,6 +371,39 @@ def merge(**flags):
     execute("merge", flags, body)
 
 
+def _check_flags(path: str, given: dict) -> None:
+    """Refuse a partial file whose options are not what this command writes there."""
+    context = click.Context(stability)
+    for option in stability.params:
+        value = given.get(option.name, _ABSENT)
+        try:
+            known = json.dumps(value) == json.dumps(_taken(option, value, context))
+        except (click.UsageError, TypeError, ValueError):
+            known = False
+        if not known or (isinstance(value, str) and "\0" in value):
+            raise failure(
+                JournalError,
+                path,
+                f"option {option.name!r}",
+                expected=f"what {option.opts[0]} takes",
+                found="no such field" if value is _ABSENT else quote(json.dumps(value)),
+                advice="run again what should have written the file",
+            )
+
+
+def _taken(option: click.Parameter, value, context: click.Context):
+    """Return what a flag makes of a value, given as on the command line."""
+    default = option.get_default(context)
+    if value is None and isinstance(default, str | int | float):
+        return default  # which is what would stand there
+    if option.is_flag and value is not None and not isinstance(value, bool):
+        raise TypeError(value)
+    if isinstance(value, list) and not option.multiple:
+        separator = ":" if isinstance(option.type, Replicates) else ","
+        value = separator.join(map(str, value))
+    return option.type_cast_value(context, value)
+
+
 def _n_replicates(paths, fingerprint: dict, given: dict, results: dict) -> int:
     """Return how many replicates the files are of; raise unless these are there."""
     mine = {"version": lmmlasso_fast.__version__}
@@ -371,6 +411,7 @@ def _n_replicates(paths, fingerprint: dict, given: dict, results: dict) -> int:
     n = 1 + max(results, default=-1)
     for path in paths:
         _, _, asked, _ = read_journal(path)
+        _check_flags(path, asked)
         n = max(n, asked["replicates"][1])
         check_same(
             {name: given[name] for name in _REPORT},
@@ -378,12 +419,11 @@ def _n_replicates(paths, fingerprint: dict, given: dict, results: dict) -> int:
             path,
             f"asked for another report than {paths[0]}",
         )
-    absent = [r for r in range(n) if r not in results]
-    if absent:
+    if len(results) < n:
         raise InputError(
-            f"merge: expected the replicates 0 to {n - 1} at least, found {n - len(absent)} of "
-            f"these {n}; missing are {_ranges(absent)}: give the files with these too, or end the "
-            "runs that make them (--resume)"
+            f"merge: expected the replicates 0 to {n - 1} at least, found {len(results)} of "
+            f"these {n}; missing are {_gaps(results, n)}: give the files with these too, or end "
+            "the runs that make them (--resume)"
         )
     if n % 2 and not given["no_pairs"]:
         raise InputError(
@@ -393,10 +433,9 @@ def _n_replicates(paths, fingerprint: dict, given: dict, results: dict) -> int:
     return n
 
 
-def _ranges(numbers: list[int]) -> str:
-    """Return ascending numbers as text: 0, 4 to 8."""
-    among = set(numbers)
-    starts = [k for k in numbers if k - 1 not in among]
-    ends = [k for k in numbers if k + 1 not in among]
-    texts = [str(a) if a == b else f"{a} to {b}" for a, b in zip(starts, ends, strict=True)]
+def _gaps(numbers: Iterable[int], n: int) -> str:
+    """Return the numbers below n that are not among others, as text: 0, 4 to 8."""
+    around = pairwise([-1, *sorted(numbers), n])
+    gaps = [(before + 1, after - 1) for before, after in around if after - before > 1]
+    texts = [str(a) if a == b else f"{a} to {b}" for a, b in gaps]
     return ", ".join(texts[:10]) + (" ..." if len(texts) > 10 else "")

@@ -5,6 +5,8 @@ result files are still the ones that it wrote.
 """
 
 import json
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from lmmlasso_fast.cli.recording import Run, file_fingerprint
@@ -35,7 +37,26 @@ class FinishedSteps:
     def __init__(self, run: Run, prefix: str, *, resume: bool):
         self._run = run
         self.path = Path(f"{run.out}.{prefix}steps.json")
-        self._steps = _read(self.path) if resume and self.path.exists() else {}
+        self._before = {}
+        if self.path.exists():
+            with nullcontext() if resume else suppress(InputError):
+                self._before = _read(self.path)
+        self._steps = dict(self._before) if resume else {}
+
+    def leave_out_others(self, steps: Sequence[str], belongs_to: Callable[[str], dict]) -> None:
+        """Have the files of steps that are not taken removed, if they are of other data.
+
+        `belongs_to(step)` is what the step would have now. Of the same data they stay: steps may
+        be taken one after the other.
+        """
+        for step, known in self._before.items():
+            if step in steps:
+                continue
+            before, now = known["belongs_to"], belongs_to(step)
+            if any(before.get(name) != now[name] for name in ("phenotype", "samples", "inputs")):
+                self._steps.pop(step, None)
+                for suffix in known["files"]:
+                    self._run.leave_out(suffix)
 
     def exit_code_of(self, step: str, belongs_to: dict) -> int | None:
         """Return the exit code of a step that is done; None, with the reason, if it is not."""

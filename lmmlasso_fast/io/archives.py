@@ -62,6 +62,9 @@ def load_arrays(
             raise ValueError("another kind of file")
         with open(name, "rb") as file, np.load(file, allow_pickle=False) as archive:
             content = {key: archive[key] for key in entries if key in archive}
+        for array in content.values():
+            if array.dtype.kind == "U":  # any four bytes are a character to NumPy
+                "".join(array.ravel().tolist()).encode()
     # Damage may surface as almost anything: in zip headers (unknown compression, encryption), in
     # the header of an array (syntax, memory for an absurd shape) or in its data (checksums).
     except Exception as problem:

@@ -17,6 +17,8 @@ from lmmlasso_fast.io.text import failure, quote, read_text
 if TYPE_CHECKING:
     import polars as pl
 
+#: Characters of a number; doubles with all their digits have 24.
+_LONGEST_NUMBER = 400
 _SEPARATORS = re.compile(rb"[,\s]+")
 
 
@@ -99,6 +101,10 @@ def _lines(path: str):
         zipped = file.read(2) == b"\x1f\x8b"
     with gzip.open(path, "rb") if zipped else open(path, "rb") as file:
         for number, line in enumerate(file, 1):
+            if number == 1:
+                line = line.removeprefix(b"\xef\xbb\xbf")
+            if b"\0" in line:
+                raise _failure(path, number, "not a text file", "text", "a NUL byte")
             if line.strip():
                 yield number, line
 
@@ -119,6 +125,8 @@ def _check_samples(path: str, n: int, samples: "pl.DataFrame | None", fam) -> No
 
 
 def _texts(path: str, line: int, fields: list[bytes]) -> list[str]:
+    if not all(fields):
+        raise _failure(path, line, "id and alleles", "three texts", "an empty one")
     try:
         return [field.decode() for field in fields]
     except UnicodeDecodeError:
@@ -126,6 +134,11 @@ def _texts(path: str, line: int, fields: list[bytes]) -> list[str]:
 
 
 def _numbers(path: str, line: int, fields: list[bytes]) -> np.ndarray:
+    # NumPy gives every field the width of the longest, and takes 1_0 for 10 as Python does
+    odd = next((f for f in fields if len(f) > _LONGEST_NUMBER or b"_" in f), None)
+    if odd is not None:
+        found = quote(odd.decode(errors="replace"))
+        raise _failure(path, line, "dosages", "numbers from 0 to 2, or NA", found)
     try:
         values = np.array(
             [b"nan" if field in (b"NA", b"nan", b"NaN") else field for field in fields]

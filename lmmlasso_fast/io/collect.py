@@ -7,6 +7,7 @@ from lmmlasso_fast.dosage import MISSING, TOP, DosageGenotypes, quantise
 from lmmlasso_fast.errors import GenotypeError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.plink_write import encode
+from lmmlasso_fast.io.text import quote
 from lmmlasso_fast.packed import PackedGenotypes
 
 #: Genotypes that readers hand over at a time.
@@ -75,12 +76,34 @@ class Collector:
         )
         return table[found]
 
+    def _check_texts(self, what: str, table) -> None:
+        """Refuse ids and alleles that no table of results could hold, nor a model."""
+        import polars as pl
+
+        texts = [] if table is None else table.select(pl.col(pl.String))
+        for column in texts:
+            bad = column.str.contains(r"[\x00\t\n\r]").fill_null(False)
+            if bad.any():
+                row = bad.arg_max()
+                raise GenotypeError(
+                    f"{self._path}: {what} {row + 1}: expected text without tabs, ends of lines "
+                    f"and NUL as {column.name}, found {quote(column[row])}; rename it"
+                )
+
     def finish(self, samples, variants) -> Genotypes:
-        """Return the genotypes with their tables; the collector is empty afterwards."""
+        """Return the genotypes with their tables; the collector is empty afterwards.
+
+        Raises
+        ------
+        GenotypeError
+            No variant came, or an id or allele holds a tab, the end of a line or NUL.
+        """
         if self.n_variants == 0:
             raise GenotypeError(
                 f"{self._path}: expected variants, found none; check the step that wrote it"
             )
+        for what, table in (("samples", samples), ("variants", variants)):
+            self._check_texts(what, table)
         width = self._blocks[0].shape[1]
         out = np.empty((self.n_variants, width), dtype=self._blocks[0].dtype)
         start = 0

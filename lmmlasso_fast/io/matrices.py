@@ -64,20 +64,21 @@ def read_text_matrix(path: str, n: int | None, *, triangle: bool) -> np.ndarray:
             advice="check that the file is complete",
         )
     n = len(rows)
-    matrix = np.empty((n, n))
     triangle = triangle and n > 1 and len(rows[0][1].split()) == 1
-    for row, (number, line) in enumerate(rows):
-        values = line.split()
-        expected = row + 1 if triangle else n
-        if len(values) != expected:
+    for row, (number, line) in enumerate(rows):  # before memory is taken for what n lines promise
+        expected, found = row + 1 if triangle else n, len(line.split())
+        if found != expected:
             raise text.failure(
                 "not a lower triangle" if triangle else "not a square matrix",
                 expected=f"{expected} values (the file has {n} lines)",
-                found=str(len(values)),
+                found=str(found),
                 advice="check that the file is complete",
                 line=number,
             )
-        matrix[row, :expected] = _finite_numbers(text, values, number)
+    matrix = np.empty((n, n))
+    for row, (number, line) in enumerate(rows):
+        values = line.split()
+        matrix[row, : len(values)] = _finite_numbers(text, values, number)
     if triangle:
         _mirror_lower(matrix)
     return matrix
@@ -126,7 +127,7 @@ def _finite_numbers(text: Text, values: list[bytes], line: int) -> list[float]:
     numbers = []
     for column, value in enumerate(values, 1):
         try:
-            number = float(value)
+            number = nan if b"_" in value else float(value)  # 1_0 is 10 to Python
         except ValueError:
             number = nan
         if not isfinite(number):

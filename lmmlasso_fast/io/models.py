@@ -126,7 +126,7 @@ def load_model(path: str | os.PathLike) -> Model:
     try:
         transform = Transform.from_dict(json.loads(str(content["transform"])))
         levels = _as_levels(json.loads(str(content["covariate_levels"])))
-    except (json.JSONDecodeError, RecursionError, ModelError) as problem:
+    except (ValueError, RecursionError) as problem:
         raise ModelError(f"{name}: {problem}; fit the model again") from problem
     q, m = len(content["mean"]), len(content["alphas"])
     samples = None

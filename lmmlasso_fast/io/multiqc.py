@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lmmlasso_fast.association import median_of_f
 from lmmlasso_fast.errors import InputError, TableError
+from lmmlasso_fast.io.result_fields import check_fields
 from lmmlasso_fast.io.text import failure
 
 #: Title, description, format of the numbers and colours of each column, in MultiQC's words.
@@ -99,6 +100,9 @@ def _rows(prefix: str) -> dict[str, dict]:
             found="something else, or of an older version",
             advice="name the --out of a run of this version",
         )
+    check_fields(record, run, ("subcommand", "outputs", "counts", "warnings", "exit"))
+    check_fields(record, run["exit"], ("code",))
+    check_fields(record, run["counts"])
     common = {"COMMAND": run["subcommand"], "EXIT": run["exit"]["code"]}
     common["WARNINGS"] = len(run["warnings"])
     if run["exit"]["code"] not in _FINISHED:
@@ -126,7 +130,7 @@ def _found(prefix: str, names: set[str]) -> dict:
     """The columns that the files of one phenotype have."""
     row, n_covariates = {}, None
     if "null.json" in names:
-        null = _read_json(f"{prefix}.null.json")
+        null = _read_null(f"{prefix}.null.json")
         n_covariates = len(null["covariates"])
         if "h2" in null:  # with --loco there is one for every chromosome
             row["H2"] = null["h2"]
@@ -154,10 +158,25 @@ def _found(prefix: str, names: set[str]) -> dict:
     return row
 
 
+def _read_null(path: str) -> dict:
+    null = _read_json(path)
+    if not isinstance(null, dict):
+        raise failure(
+            InputError,
+            path,
+            "not a null model",
+            expected="the JSON object that lmmlasso writes",
+            found="something else",
+            advice="run the command that made it again",
+        )
+    check_fields(path, null, ("covariates", *(("h2_se", *_FLAGS) if "h2" in null else ())))
+    return null
+
+
 def _read_json(path: str):
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise failure(
             InputError,
             path,

@@ -45,9 +45,12 @@ def read_npy(
     """
     path = os.fspath(path)
     try:
-        X = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        found = getattr(error, "strerror", None) or str(error)
+        with np.errstate(over="raise"):  # a size that no integer holds
+            X = np.lib.format.open_memmap(path, mode="r")
+    # A damaged header may surface as almost anything: the errors of Python's tokenizer, of
+    # arithmetic with its sizes, of the type that it names.
+    except Exception as error:
+        found = (getattr(error, "strerror", None) or str(error))[:200]
         raise GenotypeError(
             f"{path}: expected a .npy file of a matrix of numbers, found: {found}; write it with "
             "numpy.save"

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from lmmlasso_fast.errors import TableError
+from lmmlasso_fast.io.result_fields import check_fields
 from lmmlasso_fast.io.text import failure, quote, read_text
 
 #: Columns of text, and of whole numbers; all others are floats.
@@ -224,4 +225,7 @@ def _read_json(path) -> dict:
             found="something else",
             advice="run the command that made it again",
         )
+    check_fields(path, content)
+    for name in ("counts", "exit"):
+        check_fields(path, content.get(name, {}))
     return content

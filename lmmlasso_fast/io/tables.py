@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 MAX_LEVELS = 50
+#: Columns that one range may name; no table has as many, and memory ends somewhere.
+_MAX_RANGE = 100_000
 
 
 def read_table(path: str | os.PathLike) -> "pl.DataFrame":
@@ -145,13 +147,18 @@ def expand_names(names: str | Sequence[str]) -> list[str]:
     Raises
     ------
     TableError
-        An empty name, or braces that are not such a range.
+        An empty name, braces that are not such a range, or a range of more than 100,000 names.
     """
     expanded = []
     for name in ",".join([names] if isinstance(names, str) else names).split(","):
-        match = re.fullmatch(r"([^{}]*)\{(\d+):(\d+)\}([^{}]*)", name.strip())
+        match = re.fullmatch(r"([^{}]*)\{(\d{1,18}):(\d{1,18})\}([^{}]*)", name.strip())
         if match:
             before, first, last, after = match.groups()
+            if int(last) - int(first) >= _MAX_RANGE:
+                raise TableError(
+                    f"column names {quote(name)}: expected a range of at most {_MAX_RANGE:,} "
+                    f"names, found {int(last) - int(first) + 1:,}; correct its ends"
+                )
             numbered = [f"{before}{k}{after}" for k in range(int(first), int(last) + 1)]
         else:
             numbered = [name.strip()]

@@ -123,7 +123,10 @@ def _check_file(path: str) -> None:
 
 
 def _dosages(path, variant, n: int, dosage: str) -> tuple[np.ndarray, int]:
-    """Copies of ALT as float32, NaN missing; and how many calls are missing by half."""
+    """Copies of ALT as float32, NaN missing; and how many calls are missing by half.
+
+    DS of a haploid call counts alleles of one copy, as GT does: it is doubled too.
+    """
     has_calls = "GT" in variant.FORMAT
     found = variant.format("DS") if dosage == "DS" and "DS" in variant.FORMAT else None
     if not has_calls and found is None:
@@ -131,21 +134,23 @@ def _dosages(path, variant, n: int, dosage: str) -> tuple[np.ndarray, int]:
             f"{path}: expected the field {dosage} of every variant, found none at "
             f"{variant.CHROM}:{variant.POS}; drop this variant"
         )
-    half = 0
+    half, ploidy = 0, np.full(n, 2)  # without GT
     values = np.full(n, np.nan, dtype=np.float32)
     if has_calls:
-        values, half = _calls(path, variant)
+        values, half, ploidy = _calls(path, variant)
     if found is not None:
         if found.shape != (n, 1):
             raise GenotypeError(
                 f"{path}: expected one DS per sample at {variant.CHROM}:{variant.POS}, found "
                 f"{found.shape[1] if found.ndim == 2 else 0}"
             )
-        values = np.where(np.isnan(found[:, 0]), values, found[:, 0])
+        copies = found[:, 0] * np.where(ploidy == 1, 2, 1)
+        values = np.where(np.isnan(copies), values, copies).astype(np.float32)
     return values, half
 
 
-def _calls(path, variant) -> tuple[np.ndarray, int]:
+def _calls(path, variant) -> tuple[np.ndarray, int, np.ndarray]:
+    """Copies of ALT, how many calls are missing by half, and the ploidy of each."""
     alleles = variant.genotype.array()[:, :-1]  # the last column: phased; -1 missing, -2 no allele
     if alleles.shape[1] > 2 and (alleles[:, 2:] > -2).any():
         raise GenotypeError(
@@ -153,12 +158,17 @@ def _calls(path, variant) -> tuple[np.ndarray, int]:
             f"{variant.CHROM}:{variant.POS}; the model is of diploid samples"
         )
     alleles = alleles[:, :2]
+    if (alleles > len(variant.ALT)).any():
+        raise GenotypeError(
+            f"{path}: expected alleles up to {len(variant.ALT)} at {variant.CHROM}:{variant.POS}, "
+            f"as it has so many in ALT, found {alleles.max()}; write the file again"
+        )
     ploidy = (alleles > -2).sum(axis=1)
     known = (alleles >= 0).sum(axis=1)
     complete = (known == ploidy) & (ploidy > 0)
     copies = (alleles == 1).sum(axis=1) * (2 / np.maximum(ploidy, 1))
     values = np.where(complete, copies, np.nan).astype(np.float32)
-    return values, int(((known > 0) & ~complete).sum())
+    return values, int(((known > 0) & ~complete).sum()), ploidy
 
 
 def _table(rows):

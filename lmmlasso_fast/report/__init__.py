@@ -2,7 +2,7 @@
 
 import os
 
-from lmmlasso_fast.errors import InputError
+from lmmlasso_fast.errors import InputError, TableError
 from lmmlasso_fast.io.atomic import atomic_write
 from lmmlasso_fast.io.result_files import ResultFiles
 from lmmlasso_fast.report.content import report_content
@@ -38,6 +38,8 @@ def write_report(prefix: str | os.PathLike, out: str | os.PathLike | None = None
     OutputError
         The file cannot be written.
     """
+    import polars as pl
+
     files = ResultFiles(prefix)
     if not files.exist():
         raise InputError(
@@ -45,7 +47,17 @@ def write_report(prefix: str | os.PathLike, out: str | os.PathLike | None = None
             "none; give the --out of an earlier command"
         )
     target = f"{files.prefix}.report.html" if out is None else os.fspath(out)
-    text = page(report_content(files))
+    try:
+        text = page(report_content(files))
+    except InputError:
+        raise
+    # a column that is not there, NA where numbers must be, or numbers whose sums are infinite
+    except (pl.exceptions.ColumnNotFoundError, TypeError, ValueError) as error:
+        what = str(error).splitlines()[0]
+        raise TableError(
+            f"{files.prefix}.*: {what}: expected tables as lmmlasso writes them, found another; "
+            "run the command that made it again"
+        ) from error
     with atomic_write(target) as file:
         file.write(text)
     return target

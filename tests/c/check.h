@@ -24,6 +24,7 @@ extern int n_passed, n_failed;
 /* The instruction sets of this machine, "generic" first. */
 extern const lmml_kernels *tables[4];
 extern int n_tables;
+void find_tables(void);
 
 uint64_t next_random(void);  /* splitmix64, from a fixed state */
 double uniform(void);        /* in [-1, 1) */
