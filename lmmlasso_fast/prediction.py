@@ -442,7 +442,13 @@ def match_variants(wanted, offered, allow_missing: bool = False) -> tuple[np.nda
         row = joined.row(int(np.flatnonzero(other)[0]), named=True)
         raise ModelError(
             f"SNP {row['ID']}: expected the alleles {row['A1']}/{row['A2']} of the model, found "
-            f"{row['B1']}/{row['B2']} ({int(other.sum())} SNPs in all)"
+            f"{row['B1']}/{row['B2']} ({int(other.sum())} SNPs in all); bring the genotypes to the "
+            "strand and the alleles of the training data, or leave these SNPs out of them"
+        )
+    if absent.all() and len(wanted) and not allow_missing:
+        raise ModelError(
+            f"ids of SNPs: expected those of the model, the first is {wanted['ID'][0]}, found none "
+            f"of its {len(wanted)} in the genotypes; rename the SNPs as in the training data"
         )
     if absent.any() and not allow_missing:
         first = wanted["ID"][int(np.flatnonzero(absent)[0])]

@@ -85,6 +85,14 @@ def test_absent_and_old_packages(monkeypatch):
     assert re.search(r'extra sklearn +absent: pip install "lmmlasso-fast\[sklearn\]"', text)
 
 
+def test_an_extra_of_several_packages_has_one_line(monkeypatch):
+    needed = ['numpy>=1.0; extra == "two"', 'nowhere>=1; extra == "two"']
+    monkeypatch.setattr(module, "requires", lambda _: needed)
+    lines = [line for line in doctor().splitlines() if line.startswith("extra two")]
+    [line] = lines
+    assert re.search(r"numpy \d\S*, nowhere absent: pip install", line)
+
+
 def test_requirements_of_other_pythons(monkeypatch):
     needed = ["new>=1; python_version < '3.0' and extra == \"zstd\"", "numpy>=1.0"]
     monkeypatch.setattr(module, "requires", lambda _: needed)

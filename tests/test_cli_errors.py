@@ -277,6 +277,14 @@ PHENOTYPES = {
     "infinite": (lambda f: phenotype(f, "inf"), r"line 3: .*expected a finite number, found 'inf'"),
     "column count": (lambda f: phenotype(f, "1\t2"), r"line 3: .*expected 3 separated .*, found 4"),
     "no header": (lambda f: spoil_text(f, "y.tsv", 1, "a\tb\t1"), r"no header with sample ids"),
+    "commas": (
+        lambda f: (f / "y.tsv").write_text((f / "y.tsv").read_text().replace("\t", ",")),
+        r"no header with sample ids: .*put tabs for ',' between columns",
+    ),
+    "workbook": (
+        lambda f: (f / "y.tsv").write_bytes(b"PK\x03\x04\0\xff"),
+        r"y\.tsv, line 1: .*found a workbook of Excel",
+    ),
     "twice": (
         lambda f: spoil_text(f, "y.tsv", 3, "pop1\ts01\t1"),
         r"y\.tsv, line 3: duplicated sample: .*in lines 2 and 3",

@@ -441,3 +441,14 @@ def test_parts_of_several_phenotypes(base, tmp_path):
     parts = [tmp_path / "s.partial", tmp_path / "y.B.partial"]
     lmmlasso("merge", *parts, "--out", tmp_path / "N")
     assert results(tmp_path / "N") == of_phenotype(results(tmp_path / "W"), "B")
+
+
+def test_two_values_and_samples_that_are_strangers_are_said(small, tmp_path):
+    status = np.where(small.y > np.median(small.y), 2, 1)
+    ids = {name: [*values[:-1], "stranger"] for name, values in ids_of(small).items()}
+    pheno = write_table(tmp_path / "y.tsv", **ids, status=status)
+    base = ["--bfile", small.prefix, "--pheno", pheno, "--max-active", 1]
+    lmmlasso("fit", *base, "--out", tmp_path / "P")
+    said = log(tmp_path / "P")
+    assert "phenotype status: two values, 1 and 2, analysed as numbers" in said
+    assert "the first that is not: stranger stranger" in said

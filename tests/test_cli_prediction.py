@@ -250,6 +250,17 @@ def test_other_alleles_are_refused(small, tmp_path):
     arguments = ["--bfile", small.prefix, "--bim", tmp_path / "new.bim"]
     err = predict(small, tmp_path, *arguments, code=3)
     assert "expected the alleles A/G of the model, found A/T (148 SNPs in all)" in err
+    assert "bring the genotypes to the strand" in err
+
+
+def test_snps_of_other_names_are_refused(small, tmp_path):
+    lines = [line.split("\t") for line in Path(f"{small.prefix}.bim").read_text().splitlines()]
+    renamed = "\n".join("\t".join([row[0], f"new{row[1]}", *row[2:]]) for row in lines)
+    (tmp_path / "new.bim").write_text(renamed + "\n")
+    arguments = ["--bfile", small.prefix, "--bim", tmp_path / "new.bim"]
+    err = predict(small, tmp_path, *arguments, code=3)
+    assert "found none of its" in err
+    assert "rename the SNPs" in err
 
 
 def test_alpha_of_predictions(small, tmp_path):

@@ -195,7 +195,7 @@ def test_what_is_said(whole):
     bound = error_bounds.expected_false(6, 0.6, 148, N)
     n_snps = read(f"{whole}.selected.tsv").n_rows
     assert f"cutoff 0.6: {n_snps} SNPs and " in text
-    assert f"at most {bound:.3g} of the SNPs falsely, in expectation" in text
+    assert f"expected number of false SNPs at most {bound:.3g}" in text
     assert "replicates: 12 of 12" in text
     assert run_json(whole)["options"]["replicates"] == [0, N]
     assert run_json(whole)["warnings"] == []

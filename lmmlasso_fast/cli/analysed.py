@@ -225,6 +225,11 @@ def _usable(run: Run, fileset: Fileset, name: str, y: np.ndarray) -> np.ndarray:
         f"phenotype {name}: {int(mask.sum())} samples have it, "
         f"{int((fileset.kept & missing).sum())} do not and are dropped"
     )
+    values = np.unique(y[mask])
+    if len(values) == 2:
+        run.say(
+            f"phenotype {name}: two values, {values[0]:g} and {values[1]:g}, analysed as numbers"
+        )
     if fileset.covariates is not None:
         complete = fileset.covariates.select(~_any_null(fileset.covariates))
         complete = complete.to_series().to_numpy()
@@ -289,8 +294,13 @@ def _read_phenotypes(run, options, genotypes) -> dict[str, np.ndarray]:
             "choose one with --pheno-name, or several, which get their own files each"
         )
     rows = match_samples(genotypes.samples, table, f"phenotypes {path}")
-    run.say(f"{int((rows >= 0).sum())} of {len(table)} samples of {path} are in the fileset")
     there = rows >= 0
+    others = ""
+    strangers = np.setdiff1d(np.arange(len(table)), rows)
+    if len(strangers):
+        ids = [name for name in table.row(int(strangers[0]))[:2] if name is not None]
+        others = f"; the first that is not: {' '.join(ids)}"
+    run.say(f"{int(there.sum())} of {len(table)} samples of {path} are in the fileset{others}")
     return {
         name: np.where(
             there, table[name].fill_null(float("nan")).to_numpy()[np.maximum(rows, 0)], np.nan

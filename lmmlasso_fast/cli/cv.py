@@ -59,7 +59,7 @@ fold_options = options.group(
 )
 
 
-@click.command()
+@click.command(short_help="Explained variance of held-out samples; all that fit does.")
 @options.paths(model_options, fold_options, options.resume)
 def cv(**flags):
     """Cross-validation: explained variance of held-out samples, and everything `fit` writes.

@@ -1,5 +1,7 @@
 """`lmmlasso demo`: the whole job on simulated data whose truth is known."""
 
+import shlex
+
 import click
 import numpy as np
 
@@ -18,7 +20,7 @@ _H2_SNP, _H2_STRUCTURE = 0.4, 0.3
 _SAME_LOCUS = 0.3
 
 
-@click.command()
+@click.command(short_help="Simulate, fit, and compare what is found with the truth.")
 @options.seed("Of the simulation.", default=1)
 @click.option("--out", default="demo", show_default=True, metavar="P", help="Prefix of the files.")
 @click.option("--threads", type=click.IntRange(1), default=None, help="[default: all available]")
@@ -42,6 +44,10 @@ def demo(**flags):
         analysed = only_analysis(run, fit_flags)
         path = fit_and_write(run, fit_flags, analysed)
         _compare(run, path, analysed.genotypes, truth)
+        run.say(
+            "next, with the report: lmmlasso run "
+            + shlex.join(["--bfile", out, "--pheno", f"{out}.pheno.tsv", "--out", f"{out}_run"])
+        )
 
     execute("demo", flags, body)
 

@@ -17,7 +17,7 @@ from lmmlasso_fast import _core
 from lmmlasso_fast.threads import SINGLE_THREAD_BELOW, available_threads
 
 #: Extras of people who work on the package.
-_OF_DEVELOPERS = frozenset(["test", "bench", "dev"])
+_OF_DEVELOPERS = frozenset(["test", "bench", "dev", "docs"])
 _N_SAMPLES, _N_VARIANTS, _TOL = 60, 200, 1e-6
 #: Of X'v by the kernels, relative to its largest entry.
 _PASS_ERROR = 1e-4
@@ -25,7 +25,7 @@ _PASS_ERROR = 1e-4
 _NO_LIMIT = 1 << 60
 
 
-@click.command()
+@click.command(short_help="Show what is found on this machine, and test it.")
 def doctor():
     """Show what the program finds on this machine, and solve a small problem.
 
@@ -176,7 +176,8 @@ def _gigabytes(n_bytes: int) -> str:
 
 def _packages(problems: list[str]) -> list[tuple[str, str]]:
     """Return what is needed and what is optional, from the package's own metadata."""
-    needed, optional = [], []
+    needed: list[str] = []
+    extras: dict[str, list[str]] = {}
     for requirement in requires("lmmlasso-fast") or ():
         name, least, extra = _parts(requirement)
         if extra in _OF_DEVELOPERS or not _applies(requirement):
@@ -190,7 +191,13 @@ def _packages(problems: list[str]) -> list[tuple[str, str]]:
                     f'pip install "{name}>={least}"'
                 )
             continue
-        text = f"{name} {found}" if found else f'absent: pip install "lmmlasso-fast[{extra}]"'
+        extras.setdefault(extra, []).append(f"{name} {found or 'absent'}")
+    optional = []
+    for extra, packages in extras.items():
+        absent = [package for package in packages if package.endswith(" absent")]
+        text = "absent" if absent == packages else ", ".join(packages)
+        if absent:
+            text += f': pip install "lmmlasso-fast[{extra}]"'
         optional.append((f"extra {extra}", text))
     return [("packages", ", ".join(needed)), *optional]
 

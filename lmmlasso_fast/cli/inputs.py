@@ -27,6 +27,7 @@ from lmmlasso_fast.io.npy import read_npy
 from lmmlasso_fast.io.pgen import read_pgen
 from lmmlasso_fast.io.plink import read_plink
 from lmmlasso_fast.io.results import write_table
+from lmmlasso_fast.io.text import quote
 from lmmlasso_fast.io.vcf import read_vcf
 from lmmlasso_fast.kinship import Kinship
 
@@ -188,7 +189,9 @@ def filter_variants(run: Run, options: dict, genotypes: Genotypes) -> tuple[Geno
             run.say(f"--{flag}: {found} of {len(set(lists[flag]))} listed SNPs found")
             if found == 0:
                 raise TableError(
-                    f"--{flag} {path}: expected ids of SNPs in the fileset, found none of them"
+                    f"--{flag} {path}: expected ids of SNPs in the fileset, found none of them, "
+                    f"the first of the fileset is {quote(genotypes.variants['ID'][0])}; "
+                    "write one id per line, spelt as in the fileset"
                 )
     if names is not None:
         names = [name.strip() for name in names.split(",")]

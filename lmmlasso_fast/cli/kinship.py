@@ -30,7 +30,7 @@ from lmmlasso_fast.relationship import ESTIMATORS
 _OF_SNPS = {"extract", "exclude", "chromosomes", "maf", "geno", "mind", "collapse_duplicates"}
 
 
-@click.command()
+@click.command(short_help="Compute the kinship from SNPs or a pedigree.")
 @options.genotypes
 @click.option(
     "--estimator",

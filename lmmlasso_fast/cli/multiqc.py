@@ -10,7 +10,7 @@ from lmmlasso_fast.io.result_files import ResultFiles
 from lmmlasso_fast.io.results import write_json
 
 
-@click.command()
+@click.command(short_help="Summarise finished runs for MultiQC.")
 @click.argument("prefix", nargs=-1, required=True)
 @click.option("--out", required=True, metavar="P", help="Prefix of the files.")
 def multiqc(**flags):

@@ -10,7 +10,7 @@ from lmmlasso_fast.io.results import null_model_content, write_json
 from lmmlasso_fast.null_model import NullModel, fit_null
 
 
-@click.command()
+@click.command(short_help="Fit the null model: h2, without SNP effects.")
 @options.genotypes
 @options.phenotype
 @options.kinship

@@ -22,7 +22,7 @@ _NEEDED = (
 )
 
 
-@click.command()
+@click.command(short_help="Draw every plot for which there are result files.")
 @click.argument("prefix", metavar="PREFIX")
 @click.option(
     "--format",

@@ -10,7 +10,7 @@ from lmmlasso_fast.errors import InputError, OutputError
 from lmmlasso_fast.report import write_report
 
 
-@click.command()
+@click.command(short_help="Write all results as one HTML page.")
 @click.argument("prefix", metavar="PREFIX")
 @click.option("--out", metavar="FILE", help="The file to write [default: PREFIX.report.html].")
 def report(prefix, out):

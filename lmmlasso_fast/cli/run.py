@@ -116,7 +116,7 @@ def _params() -> list[click.Option]:
     return list(found.values())
 
 
-@click.command(params=_params())
+@click.command(short_help="The whole analysis in one command, with the report.", params=_params())
 @click.option(
     "--steps",
     type=_StepNames(),
@@ -168,7 +168,7 @@ def run(**flags):
 
     def then():
         for prefix in prefixes:
-            click.echo(f"wrote {write_report(prefix)}", err=True)
+            click.echo(f"wrote {write_report(prefix)}: open it in a browser", err=True)
 
     execute("run", flags, body, then)
 

@@ -34,7 +34,7 @@ model_options = options.group(
 )
 
 
-@click.command()
+@click.command(short_help="Test every SNP by itself in the mixed model.")
 @options.genotypes
 @options.phenotype
 @options.kinship

@@ -37,7 +37,7 @@ _DRAWN |= {"inbred", "n_chromosomes", "family_size"}
 _OF_EXISTING = {"background", "background_name", "missing_code"}.union(*SOURCES.values())
 
 
-@click.command()
+@click.command(short_help="Simulate structured genotypes and a phenotype.")
 @click.option(
     "--n-samples", type=click.IntRange(1), help="Number of samples; needed to draw genotypes."
 )

@@ -121,7 +121,7 @@ subsample_options = options.group(
 )
 
 
-@click.command()
+@click.command(short_help="How often each SNP is selected on halves of the samples.")
 @options.paths(subsample_options, options.resume)
 def stability(**flags):
     """Stability selection: which SNPs are selected on many halves of the samples."""
@@ -329,13 +329,13 @@ def _promise(flags: dict, found: StabilityResult, cutoff: float) -> str:
     else:
         try:
             bound = found.bound(cutoff, flags["assumption"])
-            return f"at most {bound:.3g} of the SNPs falsely, in expectation"
+            return f"expected number of false SNPs at most {bound:.3g}"
         except InputError as error:
             why = options.in_flags(str(error), stability)
     return f"no bound on false selections ({why})"
 
 
-@click.command()
+@click.command(short_help="Join the parts that stability --partial wrote.")
 @click.argument("partial", nargs=-1, required=True)
 @options.output
 def merge(**flags):

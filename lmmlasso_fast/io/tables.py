@@ -244,11 +244,14 @@ def _read_table(path: str | os.PathLike) -> tuple[Text, "pl.DataFrame"]:
     header = list(frame.row(0))
     n_ids = _n_id_columns(header)
     if not n_ids:
+        separator = next((c for c in ",;" if _n_id_columns(header_line.decode().split(c))), None)
         raise text.failure(
             "no header with sample ids",
             expected="a first line that starts with 'FID IID', '#FID IID', 'IID' or '#IID'",
             found=quote(b" ".join(split_blanks(header_line)).decode()),
-            advice="add the header line",
+            advice=f"put tabs for {separator!r} between columns"
+            if separator
+            else "add the header line",
             line=text.line_of_row(0),
         )
     names = (["IID"] if n_ids == 1 else ["FID", "IID"]) + header[n_ids:]

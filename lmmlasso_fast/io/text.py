@@ -236,6 +236,8 @@ def _check_bytes(text: Text) -> None:
     """Refuse bytes that no text file of ours has."""
     data = text.data
     problems = []
+    if data.startswith(b"PK\x03\x04"):
+        problems.append((0, "a workbook of Excel or another zip archive"))
     if b"\0" in data:
         problems.append((data.index(b"\0"), "a NUL byte"))
     if not data.isascii():
