@@ -78,9 +78,7 @@ def sample_order(matrix: np.ndarray, order: str) -> np.ndarray:
     if order == "given" or n < 3:
         return np.arange(n)
     if order == "eigenvector":
-        from scipy.linalg import eigh
-
-        vector = eigh(matrix, subset_by_index=[n - 1, n - 1])[1][:, 0]
+        vector = np.linalg.eigh(matrix)[1][:, -1]
         vector *= np.sign(vector[np.abs(vector).argmax()])  # its sign is arbitrary
         return np.argsort(vector, kind="stable")
     from scipy.cluster.hierarchy import leaves_list, linkage
