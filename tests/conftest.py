@@ -17,6 +17,52 @@ sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != _ROOT]
 os.environ["PYTHONSAFEPATH"] = "1"
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--full",
+        action="store_true",
+        help="full sizes for the tests of tests/soak, which else run small",
+    )
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "promise(name): which of the promises of tests/promises.py the test is for"
+    )
+
+
+def pytest_collection_modifyitems(items):
+    """Writes the promises of each test into its report, where tests/soak counts them."""
+    from promises import PROMISES
+
+    for item in items:
+        for mark in item.iter_markers("promise"):
+            for name in mark.args:
+                if name not in PROMISES:
+                    raise pytest.UsageError(f"{item.nodeid}: no promise {name!r} in promises.py")
+                item.user_properties.append(("promise", name))
+
+
+@pytest.fixture
+def size(request):
+    """`size(small, full)` is how much a test of tests/soak does: all of it with --full."""
+    return lambda small, full: full if request.config.getoption("--full") else small
+
+
+@pytest.fixture
+def tally(record_property):
+    """`tally(cases=..., failed=..., figure=...)`: what a test did, for the table of tests/soak.
+
+    `cases` counts what the test tried (1 unless told), other names are figures worth a table.
+    """
+
+    def count(**figures):
+        for name, value in figures.items():
+            record_property(name, value)
+
+    return count
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder with the real data sets, which are not part of the repository."""

@@ -1,0 +1,133 @@
+"""`python -m tests.soak`: the long programme, and its result as docs/soak.md.
+
+Runs the whole suite with `--full`, which gives the tests of this folder their full sizes (else
+they run small, as a part of the suite), and counts the cases of every promise.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from collections import defaultdict
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PAGE = ROOT / "docs/soak.md"
+sys.path.insert(0, str(ROOT / "tests"))
+
+from promises import PROMISES  # noqa: E402
+
+
+@dataclass
+class Outcome:
+    """One test: where, the promises it is for, its cases and figures."""
+
+    module: str
+    name: str
+    outcome: str  # passed, failed or skipped
+    seconds: float
+    promises: list[str] = field(default_factory=list)
+    cases: int = 1
+    failed: int = 0
+    figures: dict[str, str] = field(default_factory=dict)
+
+
+def read(report: Path) -> list[Outcome]:
+    """The tests of a JUnit file that pytest wrote."""
+    outcomes = []
+    for case in ElementTree.parse(report).iter("testcase"):
+        tags = {child.tag for child in case}
+        outcome = "failed" if tags & {"failure", "error"} else "passed"
+        outcome = "skipped" if "skipped" in tags else outcome
+        test = Outcome(case.get("classname"), case.get("name"), outcome, float(case.get("time")))
+        for item in case.iter("property"):
+            name, value = item.get("name"), item.get("value")
+            if name == "promise":
+                test.promises.append(value)
+            elif name in ("cases", "failed"):
+                setattr(test, name, int(value))
+            else:
+                test.figures[name] = value
+        if outcome == "failed":
+            test.failed = max(test.failed, 1)
+        outcomes.append(test)
+    return outcomes
+
+
+def page(outcomes: list[Outcome], head: dict[str, str]) -> str:
+    """The text of docs/soak.md."""
+    lines = ["# The long programme", "", "Written by `python -m tests.soak`.", ""]
+    lines += [f"* {name}: {value}" for name, value in head.items()]
+    lines += ["", "| promise | tests | cases | failed | skipped |", "|---|---|---|---|---|"]
+    for name in PROMISES:
+        of = [test for test in outcomes if name in test.promises]
+        run = [test for test in of if test.outcome != "skipped"]
+        lines.append(
+            f"| {name} | {len(run)} | {sum(test.cases for test in run):,} "
+            f"| {sum(test.failed for test in run)} | {len(of) - len(run)} |"
+        )
+    lines += ["", "| test | cases | failed | seconds | figures |", "|---|---|---|---|---|"]
+    merged = defaultdict(list)
+    for test in outcomes:
+        if test.module.startswith("tests.soak") and test.outcome != "skipped":
+            merged[test.module.removeprefix("tests.soak."), test.name.partition("[")[0]].append(
+                test
+            )
+    for (module, name), tests in sorted(merged.items()):
+        figures = {key: value for test in tests for key, value in test.figures.items()}
+        lines.append(
+            f"| {module}: {name.removeprefix('test_').replace('_', ' ')} "
+            f"| {sum(test.cases for test in tests):,} | {sum(test.failed for test in tests)} "
+            f"| {sum(test.seconds for test in tests):.0f} "
+            f"| {'; '.join(f'{key}: {value}' for key, value in figures.items())} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def _versions() -> str:
+    packages = [f"{name} {version(name)}" for name in ("numpy", "scipy")]
+    return ", ".join([f"Python {platform.python_version()}", *packages])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tests.soak", description=__doc__)
+    parser.add_argument("--out", type=Path, default=PAGE, help="the page to write (docs/soak.md)")
+    parser.add_argument("--small", action="store_true", help="the suite's own small sizes")
+    parser.add_argument("pytest", nargs="*", metavar="-- ARGUMENTS", help="more for pytest")
+    given = parser.parse_args()
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        size = [] if given.small else ["--full"]
+        code = subprocess.run(
+            [sys.executable, "-m", "pytest", f"--junitxml={report}", *size, *given.pytest], cwd=ROOT
+        ).returncode
+        outcomes = read(report)
+    changed = " with changes" if _git("status", "--porcelain", "--untracked-files=no") else ""
+    head = {
+        "date": datetime.date.today().isoformat(),
+        "commit": _git("rev-parse", "--short", "HEAD") + changed,
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}; {_versions()}",
+        "arguments": json.dumps(sys.argv[1:]),
+        "minutes": f"{(time.monotonic() - started) / 60:.0f}",
+    }
+    given.out.write_text(page(outcomes, head), encoding="utf-8")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
