@@ -25,7 +25,7 @@ from lmmlasso_fast.simulation import simulate_genotypes, simulate_phenotype
 #: What changes from run to run even when nothing else does.
 RECORDS = (".log", ".run.json", ".report.html")
 
-#: Flags of genotypes other than a .bed; tests/test_cli_formats.py has their cases.
+#: Flags of genotypes other than a .bed; tests/commands/test_cli_formats.py has their cases.
 FORMAT_FLAGS = (
     *("pfile", "vcf", "bgen", "sample", "ref_last", "bimbam", "annotation", "npy", "dosage"),
     "skip_multiallelic",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from promises import PROMISES
 
 # A change must not fail, or pass, by what was drawn that day.
 settings.register_profile("ci", derandomize=True)
@@ -26,21 +27,21 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    config.addinivalue_line(
-        "markers", "promise(name): which of the promises of tests/promises.py the test is for"
-    )
+    config.addinivalue_line("markers", "promise(name): which promise of promises.py it is for")
+    for name, promise in PROMISES.items():
+        config.addinivalue_line("markers", f"{name.replace('-', '_')}: {promise}")
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items):
-    """Writes the promises of each test into its report, where tests/soak counts them."""
-    from promises import PROMISES
-
+    """Makes `pytest -m whole_files` work, and has the reports name the promises of a test."""
     for item in items:
-        for mark in item.iter_markers("promise"):
-            for name in mark.args:
-                if name not in PROMISES:
-                    raise pytest.UsageError(f"{item.nodeid}: no promise {name!r} in promises.py")
-                item.user_properties.append(("promise", name))
+        for mark in [*item.iter_markers("promise")]:
+            (name,) = mark.args
+            if name not in PROMISES:
+                raise pytest.UsageError(f"{item.nodeid}: no promise {name!r} in promises.py")
+            item.add_marker(name.replace("-", "_"))
+            item.user_properties.append(("promise", name))
 
 
 @pytest.fixture

@@ -1,0 +1,207 @@
+"""The cap on BLAS threads holds whichever thread sets or lifts it; one item made ahead."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+import lmmlasso_fast as ll
+from lmmlasso_fast import threads, tridiagonal
+from lmmlasso_fast.errors import InputError
+from lmmlasso_fast.threads import blas_cap, one_ahead
+
+pytestmark = pytest.mark.promise("threads")
+
+
+def blas_threads():
+    return {
+        library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"
+    }
+
+
+@pytest.fixture
+def two_threads():
+    """A process that allows BLAS two threads."""
+    with threadpool_limits(2, user_api="blas"):
+        if blas_threads() != {2}:
+            pytest.skip("the BLAS of this NumPy lets nobody set its threads")
+        yield {2}
+
+
+def in_thread(function):
+    result = []
+    thread = threading.Thread(target=lambda: result.append(function()))
+    thread.start()
+    thread.join(60)
+    return result[0]
+
+
+def capped():
+    with blas_cap(1):
+        return blas_threads()
+
+
+def test_the_cap_holds_in_every_thread(two_threads):
+    for _ in range(2):
+        assert capped() == {1}
+        assert blas_threads() == two_threads
+        assert in_thread(capped) == {1}
+        assert blas_threads() == two_threads
+
+
+def test_nested_caps_share_the_first(two_threads):
+    with blas_cap(1):
+        with blas_cap(2):
+            assert blas_threads() == {1}
+        assert blas_threads() == {1}
+    assert blas_threads() == two_threads
+
+
+@pytest.mark.parametrize("last", ["main", "worker"])
+def test_the_last_to_leave_restores(two_threads, last):
+    entered, leave = threading.Event(), threading.Event()
+
+    def work():
+        with blas_cap(1):
+            entered.set()
+            assert leave.wait(60)
+
+    worker = threading.Thread(target=work)
+    with blas_cap(1):
+        worker.start()
+        assert entered.wait(60)
+        if last == "main":
+            leave.set()
+            worker.join(60)
+            assert blas_threads() == {1}
+    if last == "worker":
+        assert blas_threads() == {1}
+        leave.set()
+        worker.join(60)
+    assert blas_threads() == two_threads
+
+
+def test_the_cap_is_lifted_after_an_exception(two_threads):
+    with pytest.raises(KeyError), blas_cap(1):
+        raise KeyError
+    assert blas_threads() == two_threads
+
+
+def test_libraries_loaded_under_a_cap_get_it_too():
+    code = """
+import sys
+from threadpoolctl import threadpool_info, threadpool_limits
+from lmmlasso_fast.threads import blas_cap
+
+def blas_threads():
+    return {x["num_threads"] for x in threadpool_info() if x["user_api"] == "blas"}
+
+before = blas_threads()
+with blas_cap(1):
+    assert "scipy.linalg" not in sys.modules
+    import scipy.linalg.cython_lapack
+    with blas_cap(2):
+        assert blas_threads() == {1}
+assert blas_threads() == before
+"""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+def test_others_can_limit_threads_afterwards(two_threads):
+    in_thread(capped)
+    with threadpool_limits(1, user_api="blas"):
+        assert blas_threads() == {1}
+    assert blas_threads() == two_threads
+
+
+def test_n_threads_reaches_blas_in_every_stage(two_threads, monkeypatch, tridiagonal_form):
+    """From SINGLE_THREAD_BELOW samples on: the tridiagonal form and the path too."""
+    monkeypatch.setattr(threads, "SINGLE_THREAD_BELOW", 10)
+    rng = np.random.default_rng(0)
+    genotypes = ll.Genotypes.from_array(rng.integers(0, 3, (40, 60)))
+    y = rng.standard_normal(40)
+    decompositions, alphas = [], []
+    inside = tridiagonal._below_zero
+    monkeypatch.setattr(
+        tridiagonal, "_below_zero", lambda *T: decompositions.append(blas_threads()) or inside(*T)
+    )
+    for n_threads in (1, 2):
+        decompositions.clear()
+        alphas.clear()
+        K = ll.kinship(genotypes, n_threads=n_threads)
+        null = ll.fit_null(y, K, n_threads=n_threads)
+        ll.lasso_path(
+            genotypes,
+            y,
+            null,
+            n_alphas=3,
+            n_threads=n_threads,
+            progress=lambda *_: alphas.append(blas_threads()),
+        )
+        assert decompositions == [{n_threads}]
+        assert alphas == [{n_threads}] * 3
+
+
+@pytest.mark.parametrize("n_threads", [0, -1, 1.5, True, "2"])
+def test_odd_numbers_of_threads_are_refused(n_threads):
+    genotypes = ll.Genotypes.from_array(np.random.default_rng(0).integers(0, 3, (20, 5)))
+    with pytest.raises(InputError, match="n_threads: expected an integer of at least 1, found"):
+        ll.lasso_path(genotypes, np.arange(20.0), n_threads=n_threads)
+
+
+# --- one item ahead ------------------------------------------------------------------------------
+
+
+def test_one_ahead_keeps_the_order():
+    assert list(one_ahead(iter(range(50)))) == list(range(50))
+    assert list(one_ahead(iter([]))) == []
+
+
+def test_one_ahead_is_one_ahead():
+    made = []
+    items = one_ahead(made.append(k) or k for k in range(10))
+    next(items)
+    next(items)
+    items.close()  # waits for what is under way
+    assert made == [0, 1, 2]
+
+
+def test_one_ahead_passes_errors_on():
+    def broken():
+        yield 1
+        raise KeyError("here")
+
+    items = one_ahead(broken())
+    assert next(items) == 1
+    with pytest.raises(KeyError, match="here"):
+        next(items)
+
+
+# ---- work on items -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 7])
+@pytest.mark.parametrize("n", [0, 1, 5, 100])
+def test_every_item_once(n, n_threads):
+    done = []
+    threads.for_each(done.append, n, n_threads)
+    assert sorted(done) == list(range(n))
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_nothing_is_begun_after_an_error(n_threads):
+    done = []
+
+    def work(k):
+        if k == 4:
+            raise KeyError(k)
+        done.append(k)
+
+    with pytest.raises(KeyError):
+        threads.for_each(work, 10_000, n_threads)
+    assert len(done) < 10_000
