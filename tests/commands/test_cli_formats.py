@@ -271,7 +271,7 @@ def test_a_phenotype_is_needed_where_there_is_no_fam(formats, tmp_path):
     assert "give the phenotype with --pheno FILE" in err
 
 
-def test_column_six_of_a_fam_beside_other_genotypes(small, formats, tmp_path):
+def test_column_six_of_a_fam_beside_other_genotypes(small, other, formats, tmp_path):
     source = ["--npy", formats.folder / "g.npy", "--bim", f"{small.prefix}.bim"]
     lmmlasso("null", *source, "--fam", small.folder / "y.fam", "--out", tmp_path / "P")
     lmmlasso(
