@@ -42,7 +42,7 @@ def write_report(prefix: str | os.PathLike, out: str | os.PathLike | None = None
     if not files.exist():
         raise InputError(
             f"prefix: expected result files of lmmlasso, such as {files.prefix}.scan.tsv, found "
-            "none; give the --out of an earlier command"
+            f"none; give {_prefix_of(files.prefix) or 'the --out of an earlier command'}"
         )
     target = f"{files.prefix}.report.html" if out is None else os.fspath(out)
     try:
@@ -59,3 +59,14 @@ def write_report(prefix: str | os.PathLike, out: str | os.PathLike | None = None
     with atomic_write(target) as file:
         file.write(text)
     return target
+
+
+def _prefix_of(path: str) -> str | None:
+    """The prefix, where `path` is one of its files."""
+    if not os.path.isfile(path):
+        return None
+    while "." in os.path.basename(path):
+        path = path.rpartition(".")[0]
+        if ResultFiles(path).exist():
+            return path
+    return None

@@ -473,6 +473,8 @@ def test_command(prefix, tmp_path):
 def test_refusals(prefix, tmp_path):
     with pytest.raises(InputError, match="expected result files of lmmlasso, such as"):
         write_report(tmp_path / "none")
+    with pytest.raises(InputError, match=f"found none; give {prefix}$"):
+        write_report(f"{prefix}.scan.tsv")
     with pytest.raises(OutputError):
         write_report(prefix, tmp_path / "no" / "folder.html")
     assert "error: prefix" in lmmlasso("report", tmp_path / "none", code=3)
