@@ -126,6 +126,28 @@ def test_null_model(designs, kind, h2, size, tally):
     })  # fmt: skip
 
 
+@pytest.mark.parametrize("h2", [0.5, 0.8])
+def test_null_model_of_unrelated_samples(h2, size, tally):
+    """More SNPs than samples. ML gains by small deltas (Notes of `fit_null`), REML does not."""
+    K = ll.kinship(simulate_genotypes(300, 3000, seed=5).genotypes())
+    root, n_sims = root_of(K.matrix), size(12, 200)
+    found = {"reml": [], "ml": []}
+    for rng in streams(n_sims, 10, int(10 * h2)):
+        y = draw(rng, root, h2)
+        for method, rows in found.items():
+            null = ll.fit_null(y, K, method=method)
+            rows.append((null.h2, null.log_delta == -5))
+    off = {method: errors_from(np.array(rows)[:, 0], h2) for method, rows in found.items()}
+    assert abs(off["reml"]) <= N_ERRORS
+    if n_sims >= 100:
+        assert off["ml"] > N_ERRORS
+    rows = {method: np.mean(rows, axis=0) for method, rows in found.items()}
+    figures = [
+        f"{method.upper()} {h:.3f} ({end:.0%} at the end)" for method, (h, end) in rows.items()
+    ]
+    tally(cases=n_sims, **{f"unrelated, h2 {h2}": ", ".join(figures)})
+
+
 # ---- scans ---------------------------------------------------------------------------------------
 
 

@@ -201,8 +201,8 @@ def test_celer(size, tally):
     found.tally(tally, "celer")
 
 
-#: Reads problems until the file ends; covariates are columns with penalty factor 0. glmnet divides y
-#: by its standard deviation s, lambda too, and leaves it at that: its ridge is lambda (1 - alpha) / s.
+#: Reads problems until the file ends; covariates are columns with penalty factor 0. glmnet divides
+#: y and lambda by the standard deviation s of y, so that its ridge is lambda (1 - alpha) / s.
 GLMNET = """
 suppressMessages(library(glmnet))
 glmnet.control(fdev = 0, devmax = 1)
@@ -312,8 +312,8 @@ def test_published_formulas(size, tally):
         assert other - one <= PEER * 0.5 * (b @ b)
         excess = max(excess, (one - other) / (0.5 * (b @ b)))
 
-        V = K_tt + np.exp(ldelta) * np.eye(len(t))
-        expected = X[v] @ w + K_vt @ np.linalg.solve(V, y[t] - X[t] @ w)
+        rest = U @ ((U.T @ (y[t] - X[t] @ w)) / (S + np.exp(ldelta)))
+        expected = X[v] @ w + K_vt @ rest
         found = compat.predict(y[t], X[t], X[v], K_tt, K_vt, ldelta, w)
         difference = np.abs(found - expected).max() / np.abs(y).max()
         assert difference <= 1e-9
