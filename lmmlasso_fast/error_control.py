@@ -129,8 +129,9 @@ def calibrated_alpha(
     Notes
     -----
     The quantile is the draw that floor(level (n_draws + 1)) - 1 draws exceed, so that the test is
-    exact with any number of draws: the data's own ratio is one more draw. That holds for the delta
-    of the null model; that delta was fitted to the same y is not accounted for.
+    exact with any number of draws: the data's own ratio is one more draw. That holds for normal
+    noise (`transform_phenotype` makes a skewed phenotype so) and for the delta of the null model;
+    that delta was fitted to the same y is not accounted for.
 
     Nothing is rotated. With e ~ N(0, V) and v = P e, P = W'M W, the numerator is x_j'v and ||Mz||^2
     is e'P e. The gradients x_j'v of the draws have float32's accuracy, 1e-6 of a ratio.
