@@ -56,6 +56,9 @@ class Target:
         What may be raised besides the package's own errors.
     needs : str
         A module that must be installed.
+    crashes : bool
+        Whether C code of others reads the file first and is known to crash: not fuzzed unless it
+        is asked for by name.
     """
 
     files: tuple[str, ...]
@@ -63,6 +66,7 @@ class Target:
     read: Callable[[str], None]
     errors: tuple[type[Exception], ...] = ()
     needs: str = "numpy"
+    crashes: bool = False
 
 
 # ---- genotypes ----------------------------------------------------------------------------------
@@ -280,7 +284,8 @@ def _merge(x: str) -> None:
 
 
 def _resume(x: str) -> None:
-    os.rename(f"{x}.cv.checkpoint", "P.cv.checkpoint")
+    if os.path.exists(f"{x}.cv.checkpoint"):
+        os.rename(f"{x}.cv.checkpoint", "P.cv.checkpoint")
     _invoke("cv", "--bfile", x, "--pheno", f"{x}.tsv", "--folds", "3", "--n-alphas", "4",
             "--threads", "1", "--resume", "--out", "P")  # fmt: skip
 
@@ -329,7 +334,7 @@ TARGETS = {
     "pgen": Target(
         (".psam", ".pvar", ".pgen"), ("text", "text", "bytes"), _pgen, needs="pgenlib"
     ),
-    "vcf": Target((".vcf",), ("text",), _vcf, needs="cyvcf2"),
+    "vcf": Target((".vcf",), ("text",), _vcf, needs="cyvcf2", crashes=True),
     "bgen": Target((".bgen", ".sample"), ("bytes", "text"), _bgen, needs="bgen"),
     "bimbam": Target((".bimbam", ".annotation"), ("text", "text"), _bimbam),
     "npy": Target((".npy",), ("npy",), _npy),
