@@ -147,6 +147,10 @@ def result_files() -> dict[str, list[bytes]]:
     lmmlasso("stability", *base, "--replicates", 4, *halves, "--out", "P")
     lmmlasso("run", *base, "--steps", "null,fit,scan", *few, "--out", "R")
     lmmlasso("stability", *base, "--replicates", "0:4", "--partial", *halves, "--out", "part")
+    lmmlasso("scan", *base, "--loco", "--out", "L")
+    calibration = {"alpha": 0.1, "level": 0.05, "n_draws": 100}
+    Path("L.calibration.json").write_text(json.dumps(calibration))
+    Path("L.log").write_text("SNPs: 30\nnull model\n")
     relative("part.partial", "x.partial")
     with Journal.create("x.cv.checkpoint", *header_of_cv(base)) as journal:
         journal.append(
@@ -166,6 +170,7 @@ def result_files() -> dict[str, list[bytes]]:
         "records": files_of("R", TARGETS["records"].files),
         "report": shortened(files_of("P", RESULTS)),
         "report-run": shortened(files_of("R", RESULTS)),
+        "report-loco": shortened(files_of("L", RESULTS)),
         "multiqc": shortened(files_of("R", TARGETS["multiqc"].files)),
     }
 

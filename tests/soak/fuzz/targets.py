@@ -323,7 +323,8 @@ def _multiqc(x: str) -> None:
 
 
 def _kinds(files: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple("json" if name.endswith("json") else "text" for name in files)
+    kinds = {"json": "json", ".tsv": "table"}
+    return tuple(kinds.get(name[-4:], "text") for name in files)
 
 
 TARGETS = {
