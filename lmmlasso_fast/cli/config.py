@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from lmmlasso_fast.io.regular import require_regular
 from lmmlasso_fast.suggestions import did_you_mean
 
 #: Flags that are about the file, or about one call and not about the analysis.
@@ -75,6 +76,7 @@ def config_text(command: click.Command, flags: dict) -> str:
 
 def _read_toml(path: str) -> dict:
     try:
+        require_regular(path)
         return tomllib.loads(Path(path).read_bytes().decode("utf-8"))
     except OSError as error:
         found = error.strerror

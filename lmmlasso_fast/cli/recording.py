@@ -26,6 +26,7 @@ from lmmlasso_fast.cli.estimate import Refits, Scan
 from lmmlasso_fast.cli.options import in_flags
 from lmmlasso_fast.errors import InputError, OutputError
 from lmmlasso_fast.io.atomic import remove_stale, together
+from lmmlasso_fast.io.regular import require_regular
 from lmmlasso_fast.io.results import write_json
 from lmmlasso_fast.parallel import as_n_jobs
 from lmmlasso_fast.threads import available_threads, blas_threads_for
@@ -374,9 +375,15 @@ def _sigterm_raises():
 def _written_by(path: str) -> dict[str, str]:
     """Return what an earlier P.run.json says of P's files: {suffix: subcommand}."""
     try:
+        require_regular(path)
         files = json.loads(Path(path).read_text(encoding="utf-8"))["files"]
-        return {str(suffix): str(command) for suffix, command in files.items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):  # none, or not ours
+        return {
+            str(suffix): str(command)
+            for suffix, command in files.items()
+            if os.path.basename(suffix) == suffix  # never a file of another folder
+        }
+    # none, or not ours
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}
 
 
@@ -389,6 +396,7 @@ def _plain(value):
 def file_fingerprint(path: Path) -> dict:
     """Size and sha256; neither for what cannot be read."""
     try:
+        require_regular(path)
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return {"path": str(path), "size": path.stat().st_size, "sha256": digest}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lmmlasso_fast.cli.recording import Run, file_fingerprint
 from lmmlasso_fast.errors import InputError
+from lmmlasso_fast.io.regular import require_regular
 from lmmlasso_fast.io.results import write_json
 from lmmlasso_fast.io.text import failure
 
@@ -109,13 +110,16 @@ def _changed(before: dict, now: dict) -> str:
 
 def _read(path: Path) -> dict:
     try:
+        require_regular(path)
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != _FORMAT:
             raise ValueError(content["format"])
         for known in content["steps"].values():
-            known["belongs_to"].items(), known["files"].items(), int(known["exit_code"])
+            known["belongs_to"].items(), known["files"].items()
+            if type(known["exit_code"]) is not int:
+                raise TypeError(known["exit_code"])
         return content["steps"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise failure(
             InputError,
             str(path),

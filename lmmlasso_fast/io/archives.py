@@ -7,6 +7,7 @@ import numpy as np
 
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.io.atomic import atomic_write
+from lmmlasso_fast.io.regular import largest_unpacked, require_regular
 from lmmlasso_fast.io.text import failure
 
 
@@ -24,7 +25,8 @@ def save_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> No
 
 
 def starts_like_zip(path: str | os.PathLike) -> bool:
-    """Whether a file could be an .npz."""
+    """Whether a file could be an .npz; OSError if it is no regular file."""
+    require_regular(path)
     with open(path, "rb") as file:
         return file.read(4) == b"PK\x03\x04"
 
@@ -61,6 +63,9 @@ def load_arrays(
         if not starts_like_zip(name):
             raise ValueError("another kind of file")
         with open(name, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            unpacked = sum(member.file_size for member in archive.zip.infolist())
+            if unpacked > largest_unpacked(os.path.getsize(name)):
+                raise ValueError(f"{unpacked} bytes of arrays in {os.path.getsize(name)}")
             content = {key: archive[key] for key in entries if key in archive}
         for array in content.values():
             if array.dtype.kind == "U":  # any four bytes are a character to NumPy

@@ -11,6 +11,7 @@ from lmmlasso_fast.io.collect import Collector
 from lmmlasso_fast.io.multiallelic import check_multiallelic, refuse_multiallelic, warn_skipped
 from lmmlasso_fast.io.optional import optional
 from lmmlasso_fast.io.pgen_text import from_iids, read_sample_file
+from lmmlasso_fast.io.regular import require_regular
 
 #: No variant takes fewer bytes: lengths of its names, position, alleles, length of its data.
 _LEAST_BYTES = 20
@@ -133,6 +134,7 @@ def _unreadable(path: str, found: str, n_read: int, p: int) -> GenotypeError:
 def _check_header(path: str) -> tuple[int, int]:
     """Return the numbers of samples and variants, which the file is large enough for."""
     try:
+        require_regular(path)
         with open(path, "rb") as file:
             head = file.read(20)
             size = file.seek(0, os.SEEK_END)

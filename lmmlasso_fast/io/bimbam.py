@@ -12,6 +12,7 @@ from lmmlasso_fast.errors import GenotypeError, SampleMatchError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.collect import Collector
 from lmmlasso_fast.io.plink_text import read_fam
+from lmmlasso_fast.io.regular import require_regular
 from lmmlasso_fast.io.text import failure, quote, read_text
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Characters of a number; doubles with all their digits have 24.
 _LONGEST_NUMBER = 400
+#: Bytes of a line: more than a million samples have, with all digits of their dosages.
+_LONGEST_LINE = 1 << 25
 _SEPARATORS = re.compile(rb"[,\s]+")
 
 
@@ -97,10 +100,15 @@ def read_bimbam(
 
 def _lines(path: str):
     """Yield the number (from 1) and content of every line that is not blank."""
+    require_regular(path)
     with open(path, "rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
     with gzip.open(path, "rb") if zipped else open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
+        lines = iter(lambda: file.readline(_LONGEST_LINE + 1), b"")
+        for number, line in enumerate(lines, 1):
+            if len(line) > _LONGEST_LINE:
+                expected = f"at most {_LONGEST_LINE} bytes"
+                raise _failure(path, number, "a line without end", expected, "more")
             if number == 1:
                 line = line.removeprefix(b"\xef\xbb\xbf")
             if b"\0" in line:

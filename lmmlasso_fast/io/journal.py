@@ -25,6 +25,7 @@ from typing import BinaryIO
 
 from lmmlasso_fast.errors import InputError, OutputError
 from lmmlasso_fast.io.atomic import atomic_write
+from lmmlasso_fast.io.regular import require_regular
 from lmmlasso_fast.io.text import failure
 
 FORMAT = "lmmlasso-journal"
@@ -395,6 +396,7 @@ def _read(path: str | os.PathLike) -> _Content | None:
     """All complete lines; None if the file is empty or holds the beginning of a header."""
     name = os.fspath(path)
     try:
+        require_regular(name)
         with open(name, "rb") as file:
             return _content_of(file, name)
     except OSError as problem:

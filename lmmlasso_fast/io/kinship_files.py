@@ -110,12 +110,12 @@ def read_grm(prefix: str | os.PathLike) -> "Kinship":
     counts_path = f"{prefix}.grm.N.bin"
     if os.path.exists(counts_path):
         largest = float(matrices.read_triangle(counts_path, n).max())
-        if not 0 <= largest < np.inf:
+        if not 0 <= largest < 1 << 53:
             raise failure(
                 KinshipError,
                 counts_path,
                 "bad number of variants",
-                expected="numbers from 0",
+                expected="numbers from 0 to 2^53",
                 found=f"the largest is {largest}",
                 advice="make the matrix again, or remove this file",
             )

@@ -1,11 +1,11 @@
 """Matrices of numbers in files, whatever they mean."""
 
-import os
 from math import isfinite, nan
 
 import numpy as np
 
 from lmmlasso_fast.errors import KinshipError
+from lmmlasso_fast.io.regular import require_regular
 from lmmlasso_fast.io.text import BLANKS, Text, _blanks_to_tabs, failure, quote, read_text
 
 GRM_DTYPE = np.dtype("<f4")
@@ -15,7 +15,7 @@ def read_triangle(path: str, n: int) -> np.ndarray:
     """The n (n + 1) / 2 float32 values of a lower triangle."""
     n_bytes = n * (n + 1) // 2 * GRM_DTYPE.itemsize
     try:
-        n_found = os.path.getsize(path)
+        n_found = require_regular(path)
         if n_found == n_bytes:
             return np.fromfile(path, dtype=GRM_DTYPE)
     except OSError as problem:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lmmlasso_fast.association import median_of_f
 from lmmlasso_fast.errors import InputError, TableError
+from lmmlasso_fast.io.regular import require_regular
 from lmmlasso_fast.io.result_fields import check_fields
 from lmmlasso_fast.io.result_files import ResultFiles
 from lmmlasso_fast.io.text import failure
@@ -180,6 +181,7 @@ def _read_null(path: str) -> dict:
 
 def _read_json(path: str):
     try:
+        require_regular(path)
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as problem:
         raise failure(
@@ -197,6 +199,7 @@ def _read_columns(path: str, names: list[str]):
     import polars as pl
 
     try:
+        require_regular(path)
         return pl.read_csv(
             path,
             columns=names,

@@ -8,6 +8,7 @@ from lmmlasso_fast.dosage import DosageGenotypes
 from lmmlasso_fast.errors import GenotypeError, SampleMatchError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.plink_text import read_bim, read_fam
+from lmmlasso_fast.io.regular import require_regular
 
 
 def read_npy(
@@ -45,6 +46,7 @@ def read_npy(
     """
     path = os.fspath(path)
     try:
+        require_regular(path)
         with np.errstate(over="raise"):  # a size that no integer holds
             X = np.lib.format.open_memmap(path, mode="r")
     # A damaged header may surface as almost anything: the errors of Python's tokenizer, of

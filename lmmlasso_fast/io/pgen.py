@@ -11,6 +11,7 @@ from lmmlasso_fast.io.collect import Collector
 from lmmlasso_fast.io.multiallelic import biallelic_only
 from lmmlasso_fast.io.optional import optional
 from lmmlasso_fast.io.pgen_text import read_psam, read_pvar
+from lmmlasso_fast.io.regular import require_regular
 
 
 def read_pgen(
@@ -76,6 +77,7 @@ def read_pgen(
     collector = Collector(paths["pgen"], n, bits)
     try:
         # Pgenlib has no message for a folder or a file that is not there
+        require_regular(paths["pgen"])
         with open(paths["pgen"], "rb"):
             pass
         reader = pgenlib.PgenReader(

@@ -8,6 +8,7 @@ import numpy as np
 
 from lmmlasso_fast.errors import DataWarning, PlinkFormatError
 from lmmlasso_fast.io.plink_text import read_bim, read_fam
+from lmmlasso_fast.io.regular import require_regular
 from lmmlasso_fast.packed import PackedGenotypes
 
 _MAGIC = b"\x6c\x1b"
@@ -67,7 +68,7 @@ def read_plink(
 def _open_bed(path: Path, n: int, p: int) -> np.ndarray:
     """Map the genotype bytes as p rows of ceil(n / 4)."""
     try:
-        size = path.stat().st_size
+        size = require_regular(path)
         with open(path, "rb") as file:
             head = file.read(64)
     except OSError as error:

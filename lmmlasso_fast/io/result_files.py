@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from lmmlasso_fast.errors import TableError
+from lmmlasso_fast.io.regular import require_regular
 from lmmlasso_fast.io.result_fields import check_fields
 from lmmlasso_fast.io.text import failure, quote, read_text
 
@@ -132,6 +133,7 @@ class ResultFiles:
         """P.log, found as P.run.json is."""
         path = f"{self.run_prefix}.log"
         try:
+            require_regular(path)
             return Path(path).read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return None

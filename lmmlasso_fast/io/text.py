@@ -5,6 +5,7 @@ Every text format of this package (tables, .fam, .bim, id lists, kinship matrice
 """
 
 import gzip
+import io
 import os
 import re
 import sys
@@ -13,9 +14,10 @@ from dataclasses import dataclass
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from lmmlasso_fast.errors import InputError
+from lmmlasso_fast.io.regular import largest_unpacked, require_regular
 
 if TYPE_CHECKING:
     import polars as pl
@@ -179,15 +181,18 @@ def read_text(path: str | os.PathLike, error: type[InputError]) -> Text:
     Raises
     ------
     InputError
-        The file cannot be read or decompressed (zstd needs the extra "zstd" before Python 3.14), or
-        contains a NUL byte, bytes that are not UTF-8
-        or a carriage return inside a line; of the class `error`, with the line number.
+        The file cannot be read or decompressed (zstd needs the extra "zstd" before Python 3.14), is
+        no regular file, unpacks to more than 256 MB and 100 times its size, or contains a NUL byte,
+        bytes that are not UTF-8 or a carriage return inside a line; of the class `error`, with the
+        line number.
     """
     name = os.fspath(path)
     try:
+        require_regular(path)
         data = Path(path).read_bytes()
         if name.endswith(".gz") or data.startswith(b"\x1f\x8b"):
-            data = gzip.decompress(data)
+            with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+                data = _unpacked(name, file, len(data), error)
         elif name.endswith((".zst", ".zstd")) or data.startswith(_ZSTD):
             data = _decompress_zstd(name, data, error)
     except (OSError, EOFError, zlib.error) as problem:
@@ -222,9 +227,26 @@ def _decompress_zstd(name: str, data: bytes, error: type[InputError]) -> bytes:
             advice='pip install "lmmlasso-fast[zstd]", or decompress the file with zstd -d',
         ) from problem
     try:
-        return zstd.decompress(data)
+        with zstd.ZstdFile(io.BytesIO(data)) as file:
+            return _unpacked(name, file, len(data), error)
     except zstd.ZstdError as problem:
         raise OSError(None, str(problem)) from problem
+
+
+def _unpacked(name: str, file: BinaryIO, size: int, error: type[InputError]) -> bytes:
+    """Return what a compressed file of `size` bytes holds, unless that is a bomb."""
+    most = largest_unpacked(size)
+    data = file.read(most + 1)
+    if len(data) > most:
+        raise failure(
+            error,
+            name,
+            "the file unpacks to too much",
+            expected=f"at most {most} bytes from {size}",
+            found="more",
+            advice="if they are what they should be, unpack the file and give it as it is then",
+        )
+    return data
 
 
 def split_blanks(line: bytes) -> list[bytes]:

@@ -11,6 +11,7 @@ from lmmlasso_fast.io.collect import Collector
 from lmmlasso_fast.io.multiallelic import check_multiallelic, refuse_multiallelic, warn_skipped
 from lmmlasso_fast.io.optional import optional
 from lmmlasso_fast.io.pgen_text import from_iids
+from lmmlasso_fast.io.regular import require_regular
 
 #: The empty block that ends every complete bgzip file.
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
@@ -106,6 +107,7 @@ def read_vcf(
 def _check_file(path: str) -> None:
     """Refuse what is no file, and one that bgzip has not finished, which reads like a short one."""
     try:
+        require_regular(path)
         with open(path, "rb") as file:
             head = file.read(16)
             size = file.seek(0, os.SEEK_END)
