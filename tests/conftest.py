@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Time limits of single examples fail on busy machines. With --full many more are drawn; tests that
+# take a share of `settings.default.max_examples` follow.
+settings.register_profile("small", deadline=None)
+settings.register_profile("full", deadline=None, max_examples=2000, print_blob=True)
 # A change must not fail, or pass, by what was drawn that day.
-settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+settings.register_profile("ci", deadline=None, derandomize=True)
 
 # The installed package is tested. `python -m pytest` and the `python -c` of tests put the current
 # folder first on the path: from the repository root that is the source, without compiled module.
@@ -26,6 +28,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    full = config.getoption("--full")
+    settings.load_profile("full" if full else "ci" if os.environ.get("CI") else "small")
     config.addinivalue_line(
         "markers", "promise(name): which of the promises of tests/promises.py the test is for"
     )

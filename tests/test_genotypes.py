@@ -116,12 +116,15 @@ def test_gradient_of_other_shapes_is_refused(make):
     assert genotypes.gradient(np.zeros((12, 0))).shape == (5, 0)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, 5e-324])
-def test_gradient_of_what_has_no_digits_is_an_error(bad):
+@pytest.mark.parametrize(
+    ("bad", "text"),
+    [(np.nan, "v: expected finite .* nan"), (np.inf, "found inf"), (5e-324, "LMML_ERR")],
+)
+def test_gradient_of_what_has_no_digits_is_an_error(bad, text):
     genotypes = from_array(random_dosages(np.random.default_rng(4), 12, 5))
     v = np.zeros(12)
     v[3] = bad
-    with pytest.raises(LMMLassoError, match="LMML_ERR"):
+    with pytest.raises(LMMLassoError, match=text):
         genotypes.gradient(v)
 
 
@@ -144,7 +147,7 @@ def test_columns_out_of_range_and_none():
     genotypes = from_array(random_dosages(np.random.default_rng(4), 12, 5))
     assert genotypes.columns([]).shape == (12, 0)
     for index in ([5], [0, -1]):
-        with pytest.raises(LMMLassoError, match="LMML_ERR_INDEX"):
+        with pytest.raises(LMMLassoError, match=r"SNPs: expected indices in \[0, 5\), found"):
             genotypes.columns(index)
 
 
