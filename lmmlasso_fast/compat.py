@@ -19,6 +19,7 @@ import time
 
 import numpy as np
 
+from lmmlasso_fast.checks import as_numbers
 from lmmlasso_fast.dense import DenseGenotypes
 from lmmlasso_fast.errors import GenotypeError, InputError, KinshipError, PhenotypeError
 from lmmlasso_fast.kinship import Kinship
@@ -320,10 +321,7 @@ def _vector(values, name, error) -> np.ndarray:
 
 
 def _numbers(values, name, error) -> np.ndarray:
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as problem:
-        raise error(f"{name}: expected numbers, found {problem}; convert it first") from problem
+    array = as_numbers(values, name, error)
     if not np.isfinite(array).all():
         raise error(
             f"{name}: expected finite numbers, found {int((~np.isfinite(array)).sum())} that are "

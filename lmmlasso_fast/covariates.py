@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lmmlasso_fast.checks import as_numbers
 from lmmlasso_fast.errors import CovariateError, DataWarning, PhenotypeError
 
 #: A column whose part outside the span of the ones before it is below this share of its length
@@ -166,23 +167,3 @@ def without_fixed_effects(C: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.
             "phenotype: the covariates explain it completely; nothing is left to model"
         )
     return np.linalg.solve(R, first + second), rest
-
-
-def as_numbers(values, what: str, error: type[Exception]) -> np.ndarray:
-    """Return a float64 copy of real numbers; what a masked array hides becomes NaN.
-
-    Raises
-    ------
-    error
-        Text (numeric-looking text too), complex numbers, other objects, ragged lists.
-    """
-    try:
-        array = values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
-        text = array.dtype.kind == "O" and any(isinstance(v, (str, bytes)) for v in array.flat)
-        if text or array.dtype.kind not in "fiubO":
-            raise TypeError("text" if text else f"dtype {array.dtype}")
-        numbers = np.array(np.ma.getdata(array), dtype=np.float64)
-    except (TypeError, ValueError) as problem:
-        raise error(f"{what}: expected real numbers, found {problem}") from problem
-    numbers[np.ma.getmaskarray(array)] = np.nan
-    return numbers

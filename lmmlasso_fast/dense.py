@@ -6,7 +6,14 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from lmmlasso_fast.errors import GenotypeError
-from lmmlasso_fast.genotypes import _CODE, Genotypes, as_sample_index, inverse_or_zero
+from lmmlasso_fast.genotypes import (
+    _CODE,
+    Genotypes,
+    as_sample_index,
+    as_snp_index,
+    as_vectors,
+    inverse_or_zero,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,15 +30,20 @@ def as_matrix(X) -> np.ndarray:
     TypeError
         Complex numbers, text, other objects, sparse matrices.
     GenotypeError
-        Not two-dimensional, or without samples or SNPs.
+        Not two-dimensional, without samples or SNPs, ragged lists, numbers beyond float64.
     """
     if hasattr(X, "tocsc"):
         raise TypeError("X: expected a dense array, found a sparse matrix; use X.toarray()")
-    X = X if isinstance(X, np.ma.MaskedArray) else np.asarray(X)
-    if X.dtype.kind == "O":
-        if any(isinstance(value, (str, bytes)) for value in X.flat):
-            raise TypeError("X: expected real numbers, found text")
-        X = X.astype(np.float64)
+    try:
+        X = X if isinstance(X, np.ma.MaskedArray) else np.asarray(X)
+        if X.dtype.kind == "O":
+            if any(isinstance(value, (str, bytes)) for value in X.flat):
+                raise TypeError("text")
+            X = X.astype(np.float64)
+    except TypeError as problem:
+        raise TypeError(f"X: expected real numbers, found {problem}") from problem
+    except (ValueError, OverflowError) as problem:
+        raise GenotypeError(f"X: expected real numbers, found {problem}") from problem
     if X.dtype.kind not in "fiub":
         raise TypeError(f"X: expected real numbers, found dtype {X.dtype}")
     if X.ndim != 2:
@@ -102,10 +114,11 @@ class DenseGenotypes(Genotypes):
                 continue
             reasons[free[where] & (present > 0) & constant] = _CODE["monomorphic"]
             use = reasons == 0
-            filled = np.where(missing, 0.0, block)
+            filled = _without(missing, block)
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
                 mean = filled.sum(axis=0) / np.maximum(present, 1)
-                centred = np.where(missing, 0.0, block - mean)
+                centred = filled - mean
+                centred[missing] = 0.0
                 variance = np.einsum("ij,ij->j", centred, centred) / np.maximum(present, 1)
             bad = use & ~((variance > np.finfo(np.float64).tiny) & np.isfinite(variance))
             if bad.any():
@@ -125,13 +138,16 @@ class DenseGenotypes(Genotypes):
     def _block(self, columns):
         """Return the numbers of some columns as float64 and where they are missing."""
         part = self._X[:, columns]
-        values = np.asarray(np.ma.getdata(part), dtype=np.float64)
+        with np.errstate(over="ignore"):  # what float64 cannot hold is infinite, and refused
+            values = np.asarray(np.ma.getdata(part), dtype=np.float64)
         missing = np.isnan(values) | np.ma.getmaskarray(part)
         return values, missing
 
     def _standardised(self, values, missing, mean, sd):
-        """(values - mean) / sd, 0 where missing or not offered; always a new array."""
-        out = (np.where(missing, 0.0, values) - mean) * inverse_or_zero(sd)
+        """(values - mean) / sd, 0 where missing or not offered; always a new array in C order."""
+        out = _without(missing, values)
+        out -= mean
+        out *= inverse_or_zero(sd)
         out[missing] = 0.0
         return out
 
@@ -147,9 +163,7 @@ class DenseGenotypes(Genotypes):
     def gradient(
         self, v: ArrayLike, *, screening: ArrayLike = False, n_threads: int = 1
     ) -> np.ndarray:
-        v = np.asarray(v, dtype=np.float64)
-        if v.shape[:1] != (self.n_samples,) or v.ndim > 2:
-            raise ValueError(f"v: expected {self.n_samples} rows, found shape {v.shape}")
+        v = as_vectors(v, self.n_samples)
         out = np.empty((self.n_variants, *v.shape[1:]))
         for start, stop in self._ranges():
             block = self._standardised(
@@ -164,7 +178,7 @@ class DenseGenotypes(Genotypes):
         dtype: DTypeLike = np.float64,
         statistics: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> np.ndarray:
-        index = np.asarray(index, dtype=np.int64)
+        index = as_snp_index(index, self.n_variants)
         mean, sd = (self.mean, self.sd) if statistics is None else statistics
         block = self._standardised(*self._block(index), mean[index], sd[index])
         return np.asfortranarray(block, dtype=dtype)
@@ -218,3 +232,11 @@ class DenseGenotypes(Genotypes):
             standardize=self._standardize,
             reasons=reasons,
         )
+
+
+def _without(missing: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return the values with 0 where missing, in C order: sums must not depend on the layout."""
+    filled = np.empty(values.shape)
+    np.copyto(filled, values)
+    filled[missing] = 0.0
+    return filled

@@ -9,7 +9,14 @@ from numpy.typing import ArrayLike, DTypeLike
 from lmmlasso_fast import _core
 from lmmlasso_fast.dense import as_matrix
 from lmmlasso_fast.errors import GenotypeError
-from lmmlasso_fast.genotypes import _CODE, Genotypes, as_sample_index, inverse_or_zero
+from lmmlasso_fast.genotypes import (
+    _CODE,
+    Genotypes,
+    as_sample_index,
+    as_snp_index,
+    as_vectors,
+    inverse_or_zero,
+)
 from lmmlasso_fast.threads import over_ranges
 
 if TYPE_CHECKING:
@@ -120,7 +127,8 @@ class DosageGenotypes(Genotypes):
         step = max(1, _BLOCK_VALUES // n)
         for start in range(0, p, step):
             part = X[:, start : start + step]
-            dosage = np.asarray(np.ma.getdata(part), dtype=np.float64)
+            with np.errstate(over="ignore"):  # what float64 cannot hold is infinite, and refused
+                dosage = np.asarray(np.ma.getdata(part), dtype=np.float64)
             missing = np.isnan(dosage) | np.ma.getmaskarray(part)
             quantise(dosage.T, missing.T, codes[start : start + step], first=start)
         return DosageGenotypes(codes, samples=samples, variants=variants)
@@ -184,9 +192,7 @@ class DosageGenotypes(Genotypes):
     def gradient(
         self, v: ArrayLike, *, screening: ArrayLike = False, n_threads: int = 1
     ) -> np.ndarray:
-        v = np.asarray(v, dtype=np.float64)
-        if v.ndim not in (1, 2) or v.shape[0] != self.n_samples:
-            raise ValueError(f"v: expected {self.n_samples} entries, found shape {v.shape}")
+        v = as_vectors(v, self.n_samples)
         rows = np.ascontiguousarray(v.T if v.ndim == 2 else v[None])
         out = np.empty((len(rows), self.n_variants))
         mean, inverse_sd = self._in_codes(self.mean, self.sd)
@@ -215,12 +221,9 @@ class DosageGenotypes(Genotypes):
         dtype: DTypeLike = np.float64,
         statistics: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> np.ndarray:
-        index = np.ascontiguousarray(index, dtype=np.int64)
+        index = as_snp_index(index, self.n_variants)
         mean, sd = (self.mean, self.sd) if statistics is None else statistics
-        # an index out of range is refused below
-        mean, inverse_sd = self._in_codes(
-            mean.take(index, mode="clip"), sd.take(index, mode="clip")
-        )
+        mean, inverse_sd = self._in_codes(mean[index], sd[index])
         out = np.empty((len(index), self.n_samples), dtype=dtype)
         _core.dosage_decode(self._codes, index, mean, inverse_sd, self._index, out)
         return out.T
@@ -231,7 +234,7 @@ class DosageGenotypes(Genotypes):
 
     def dosages(self, index: ArrayLike) -> np.ndarray:
         """Return the dosages of the SNPs `index` as n x k float64, NaN for missing."""
-        codes = self._codes[np.asarray(index, dtype=np.int64)]
+        codes = self._codes[as_snp_index(index, self.n_variants)]
         if self._index is not None:
             codes = codes[:, self._index]
         return np.where(codes == MISSING[codes.dtype], np.nan, codes / self._per_copy).T

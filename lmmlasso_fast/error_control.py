@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import require_integer
+from lmmlasso_fast.checks import as_numbers, require_integer
 from lmmlasso_fast.covariates import Design, independent_columns
 from lmmlasso_fast.display import Result, one_row
 from lmmlasso_fast.errors import GenotypeError, InputError
@@ -368,7 +368,7 @@ def _rates(weights, alphas, rss, degrees, n_discovered, n_threads) -> np.ndarray
 
 
 def _as_norms(norms, p: int) -> np.ndarray:
-    norms = np.asarray(norms, dtype=np.float64)
+    norms = as_numbers(norms, "norms", InputError)
     if norms.shape != (p,):
         raise InputError(f"norms: expected {p} numbers, one per SNP, found shape {norms.shape}")
     if not ((norms >= 0) & (norms < np.inf)).all():

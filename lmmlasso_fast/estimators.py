@@ -19,6 +19,7 @@ except ImportError as error:
         "run: pip install 'lmmlasso-fast[sklearn]'"
     ) from error
 
+from lmmlasso_fast.checks import as_numbers
 from lmmlasso_fast.cross_validation import cross_validate
 from lmmlasso_fast.errors import CovariateError, InputError, KinshipError
 from lmmlasso_fast.genotypes import Genotypes, inverse_or_zero
@@ -38,14 +39,7 @@ class _Regressor(RegressorMixin, BaseEstimator):
 
     def _validated(self, X, y, K, min_samples: int):
         """Return (genotypes, y, kinship or None)."""
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            y_numeric=True,
-            ensure_all_finite="allow-nan",
-            ensure_min_samples=min_samples,
-        )
+        X, y = _validate(self, X, y, y_numeric=True, ensure_min_samples=min_samples)
         return Genotypes.from_array(X), y, None if K is None else _given_kinship(K, len(X))
 
     def _set_solution(self, path: LassoPath, k: int, genotypes, covariates, K) -> None:
@@ -92,7 +86,7 @@ class _Regressor(RegressorMixin, BaseEstimator):
             (a ValueError) a kinship or covariates missing, superfluous or of the wrong shape.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, ensure_all_finite="allow-nan")
+        X = _validate(self, X, reset=False)
         if covariates is not None:
             covariates = self._kept_covariates(covariates)
         prediction = self.model_.predict_in_order(
@@ -102,7 +96,7 @@ class _Regressor(RegressorMixin, BaseEstimator):
 
     def _kept_covariates(self, covariates) -> np.ndarray:
         covariates = _two_dimensional(covariates)
-        if covariates.shape[1] != len(self._kept):
+        if covariates.shape[1:] != (len(self._kept),):
             raise CovariateError(
                 f"covariates: expected the {len(self._kept)} columns of the fit, found shape "
                 f"{covariates.shape}"
@@ -461,6 +455,20 @@ def _given_kinship(K, n_samples: int):
     return K
 
 
+def _validate(estimator, *arrays, **options):
+    """`validate_data` of X, or X and y, with NaN for missing genotypes."""
+    arrays = [_unmasked(values) for values in arrays]
+    try:
+        return validate_data(estimator, *arrays, ensure_all_finite="allow-nan", **options)
+    except OverflowError as problem:
+        raise InputError(f"X, y: expected real numbers, found {problem}") from problem
+
+
+def _unmasked(values):
+    """Return what a masked array hides as NaN; scikit-learn would take the hidden numbers."""
+    return values.astype(np.float64).filled(np.nan) if np.ma.is_masked(values) else values
+
+
 def _two_dimensional(covariates) -> np.ndarray:
-    covariates = np.asarray(covariates, dtype=np.float64)
+    covariates = as_numbers(covariates, "covariates", CovariateError)
     return covariates[:, None] if covariates.ndim == 1 else covariates

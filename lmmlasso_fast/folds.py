@@ -252,6 +252,8 @@ def _as_part(samples, n_samples: int, where: str) -> np.ndarray:
         index = np.asarray(samples)
     except ValueError as problem:
         raise InputError(f"splitter: expected indices in {where}, found {problem}") from problem
+    if np.ma.is_masked(samples):
+        raise InputError(f"splitter: expected indices in {where}, found a masked array")
     if index.dtype == bool and index.shape == (n_samples,):
         return np.flatnonzero(index)
     if index.shape == (0,):  # of whatever type: [] is one of floats

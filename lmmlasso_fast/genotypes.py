@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from lmmlasso_fast.checks import as_indices, as_numbers
 from lmmlasso_fast.errors import DataWarning, GenotypeError
 from lmmlasso_fast.suggestions import listed
 
@@ -326,27 +327,55 @@ def as_sample_index(samples, n_samples: int) -> np.ndarray:
     GenotypeError
         Wrong length of the mask, an index out of range, a repeated or no sample.
     """
-    samples = np.asarray(samples)
-    if samples.dtype == bool:
-        if samples.shape != (n_samples,):
-            raise GenotypeError(
-                f"samples: expected a mask of length {n_samples}, found shape {samples.shape}"
-            )
-        index = np.flatnonzero(samples)
-    else:
-        if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.integer):
-            raise GenotypeError(
-                f"samples: expected a one-dimensional integer index or boolean mask, found "
-                f"{samples.dtype} of shape {samples.shape}"
-            )
-        index = samples
-        if len(index) and (index.min() < 0 or index.max() >= n_samples):
-            raise GenotypeError(f"samples: expected indices in [0, {n_samples})")
-        if len(np.unique(index)) != len(index):
-            raise GenotypeError("samples: expected every sample at most once")
+    index = as_indices(samples, "samples", GenotypeError, mask_length=n_samples)
     if len(index) == 0:
-        raise GenotypeError("samples: none is left; check --keep, --remove and the phenotype's ids")
-    return np.ascontiguousarray(index, dtype=np.int64)
+        raise GenotypeError(
+            "samples: expected at least one, found that none is left; check --keep, --remove and "
+            "the phenotype's ids"
+        )
+    low, high, distinct = int(index.min()), int(index.max()), len(np.unique(index))
+    if low < 0 or high >= n_samples:
+        raise GenotypeError(
+            f"samples: expected indices in [0, {n_samples}), found {low if low < 0 else high}"
+        )
+    if distinct < len(index):
+        raise GenotypeError(
+            f"samples: expected every sample at most once, found {len(index)} indices of {distinct}"
+        )
+    return index
+
+
+def as_vectors(v, n_samples: int) -> np.ndarray:
+    """Return one vector (n,) or several (n, m), finite, as float64; one that is so is not copied.
+
+    Raises
+    ------
+    GenotypeError
+        Another shape, or not finite numbers.
+    """
+    if not isinstance(v, np.ndarray) or np.ma.isMaskedArray(v) or v.dtype != np.float64:
+        v = as_numbers(v, "v", GenotypeError)
+    if v.ndim not in (1, 2) or v.shape[0] != n_samples:
+        raise GenotypeError(f"v: expected {n_samples} entries, found shape {v.shape}")
+    if not np.isfinite(v).all():
+        raise GenotypeError(f"v: expected finite numbers, found {v[~np.isfinite(v)][0]}")
+    return v
+
+
+def as_snp_index(snps, n_variants: int) -> np.ndarray:
+    """Return an int64 index of SNPs.
+
+    Raises
+    ------
+    GenotypeError
+        Another shape or type, an index out of range.
+    """
+    index = as_indices(snps, "SNPs", GenotypeError)
+    if len(index) and not 0 <= index.min() <= index.max() < n_variants:
+        raise GenotypeError(
+            f"SNPs: expected indices in [0, {n_variants}), found {index.min()} to {index.max()}"
+        )
+    return index
 
 
 def excluded_counts(genotypes: Genotypes) -> dict[str, int]:

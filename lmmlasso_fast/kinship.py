@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lmmlasso_fast import _core
+from lmmlasso_fast.checks import as_numbers
 from lmmlasso_fast.display import Result, draw
 from lmmlasso_fast.errors import KinshipError
 from lmmlasso_fast.genotypes import Genotypes, as_sample_index, why_excluded
@@ -120,10 +121,7 @@ class Kinship(Result):
             Not square, not finite or above 1e290, not symmetric, a mean diagonal that is not
             positive, or another number of sample ids than rows.
         """
-        A = A.filled(np.nan) if np.ma.is_masked(A) else np.asarray(A)
-        if A.dtype.kind not in "fiu":
-            raise KinshipError(f"kinship: expected real numbers, found dtype {A.dtype}")
-        A = A.astype(np.float64)  # a copy: it is scaled below
+        A = as_numbers(A, "kinship", KinshipError)  # a copy: it is scaled below
         if A.ndim != 2 or A.shape[0] != A.shape[1] or A.shape[0] == 0:
             raise KinshipError(
                 f"kinship: expected a square matrix (samples x samples), found shape {A.shape}"

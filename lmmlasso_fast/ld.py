@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lmmlasso_fast.checks import as_indices, as_numbers
 from lmmlasso_fast.display import Result, name_snps
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.genotypes import Genotypes
@@ -107,9 +108,13 @@ def clump(
         raise InputError(f"r2: expected a number in (0, 1], found {r2!r}")
     if window is not None and not window >= 0:
         raise InputError(f"window: expected None or at least 0 base pairs, found {window!r}")
-    snps, score = np.asarray(snps, dtype=np.int64), np.asarray(score, dtype=np.float64)
-    if snps.ndim != 1 or snps.shape != score.shape or len(np.unique(snps)) != len(snps):
-        raise InputError("snps: expected distinct SNPs with one score each")
+    snps, score = as_indices(snps, "snps", InputError), as_numbers(score, "score", InputError)
+    n_distinct = len(np.unique(snps))
+    if snps.shape != score.shape or n_distinct < len(snps):
+        raise InputError(
+            f"snps: expected distinct SNPs with one score each, found {len(snps)} SNPs, "
+            f"{n_distinct} of them distinct, and scores of shape {score.shape}"
+        )
     ascending = np.argsort(snps)
     snps, score = snps[ascending], score[ascending]
     if len(snps) and (snps[0] < 0 or snps[-1] >= genotypes.n_variants):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.covariates import Design, as_design, as_numbers, without_fixed_effects
+from lmmlasso_fast.checks import as_numbers
+from lmmlasso_fast.covariates import Design, as_design, without_fixed_effects
 from lmmlasso_fast.display import Result, draw, one_row
 from lmmlasso_fast.errors import DataWarning, InputError, PhenotypeError
 from lmmlasso_fast.kinship import Kinship, as_kinship

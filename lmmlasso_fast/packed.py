@@ -8,7 +8,14 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from lmmlasso_fast import _core
 from lmmlasso_fast.errors import PlinkFormatError
-from lmmlasso_fast.genotypes import _CODE, Genotypes, as_sample_index, inverse_or_zero
+from lmmlasso_fast.genotypes import (
+    _CODE,
+    Genotypes,
+    as_sample_index,
+    as_snp_index,
+    as_vectors,
+    inverse_or_zero,
+)
 from lmmlasso_fast.threads import over_ranges
 
 if TYPE_CHECKING:
@@ -112,9 +119,7 @@ class PackedGenotypes(Genotypes):
     def gradient(
         self, v: ArrayLike, *, screening: ArrayLike = False, n_threads: int = 1
     ) -> np.ndarray:
-        v = np.asarray(v, dtype=np.float64)
-        if v.ndim not in (1, 2) or v.shape[0] != self.n_samples:
-            raise ValueError(f"v: expected {self.n_samples} entries, found shape {v.shape}")
+        v = as_vectors(v, self.n_samples)
         rows = np.ascontiguousarray(v.T if v.ndim == 2 else v[None])
         n_limbs = np.where(
             np.broadcast_to(screening, len(rows)), _core.SCREENING, _core.CERTIFICATE
@@ -154,18 +159,16 @@ class PackedGenotypes(Genotypes):
         dtype: DTypeLike = np.float64,
         statistics: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> np.ndarray:
-        index = np.ascontiguousarray(index, dtype=np.int64)
+        index = as_snp_index(index, self.n_variants)
         mean, sd = (self.mean, self.sd) if statistics is None else statistics
-        # an index out of range is refused below
-        mean = mean.take(index, mode="clip")
-        inverse_sd = inverse_or_zero(sd.take(index, mode="clip"))
+        mean, inverse_sd = mean[index], inverse_or_zero(sd[index])
         out = np.empty((len(index), self.n_samples), dtype=dtype)
         _core.decode(self._data, self._n_file, index, mean, inverse_sd, self._index, out)
         return out.T
 
     def dosages(self, index: ArrayLike) -> np.ndarray:
         """Return the dosages of the SNPs `index` as n x k int8, -1 for missing."""
-        index = np.ascontiguousarray(index, dtype=np.int64)
+        index = as_snp_index(index, self.n_variants)
         codes = np.empty((len(index), self.n_samples), dtype=np.uint8)
         _core.decode_codes(self._data, self._n_file, index, self._index, codes)
         return np.array([2, -1, 1, 0], dtype=np.int8)[codes].T

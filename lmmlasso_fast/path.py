@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import require_integer
+from lmmlasso_fast.checks import as_numbers, require_integer
 from lmmlasso_fast.covariates import Design
 from lmmlasso_fast.display import Result, draw
 from lmmlasso_fast.errors import (
@@ -309,7 +309,7 @@ class PathOptions:
                 f"{self.l1_ratio!r}"
             )
         if self.alphas is not None:
-            object.__setattr__(self, "alphas", _as_grid(self.alphas))
+            object.__setattr__(self, "alphas", as_grid(self.alphas))
 
     def grid(self, alpha_max: float) -> np.ndarray:
         """Return the alphas, decreasing, of data whose smallest alpha without a SNP is this."""
@@ -332,8 +332,9 @@ def no_snp_can_enter() -> GenotypeError:
     )
 
 
-def _as_grid(alphas) -> np.ndarray:
-    grid = np.atleast_1d(np.array(alphas, dtype=np.float64))
+def as_grid(alphas) -> np.ndarray:
+    """Return a number or a list of positive finite ones as an array, decreasing."""
+    grid = np.atleast_1d(as_numbers(alphas, "alphas", InputError))
     if grid.ndim != 1 or len(grid) == 0:
         raise InputError(f"alphas: expected a list of numbers, found shape {grid.shape}")
     if not ((grid > 0) & np.isfinite(grid)).all():

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.covariates import as_numbers
+from lmmlasso_fast.checks import as_numbers
 from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import CovariateError, KinshipError, ModelError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.kinship import Kinship
-from lmmlasso_fast.path import LassoPath, interpolate, interpolation
+from lmmlasso_fast.path import LassoPath, as_grid, interpolate, interpolation
 from lmmlasso_fast.preprocessing import Transform
 
 if TYPE_CHECKING:
@@ -328,7 +328,7 @@ def build_model(
     if null is not None:
         kind = "snp" if _is_rrm_of(null.kinship, genotypes, offered, n_threads) else "sample"
     alphas = path.alphas if alphas is None else alphas
-    alphas = np.unique(np.asarray(alphas, dtype=np.float64))[::-1].copy()
+    alphas = np.unique(as_grid(alphas))[::-1].copy()
 
     from scipy.sparse import csc_array, hstack
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lmmlasso_fast.checks import as_numbers
 from lmmlasso_fast.display import Result, one_row
 from lmmlasso_fast.errors import ModelError, PhenotypeError
 
@@ -65,9 +66,9 @@ class Transform(Result):
         Raises
         ------
         PhenotypeError
-            A value at which Box-Cox is not defined (y + shift <= 0).
+            Not finite numbers; a value at which Box-Cox is not defined (y + shift <= 0).
         """
-        return (self._unscaled(np.asarray(y, dtype=np.float64)) - self.mean) / self.sd
+        return (self._unscaled(_finite(y, "phenotype")) - self.mean) / self.sd
 
     def inverse(self, z: np.ndarray) -> np.ndarray:
         """Bring transformed values, such as predictions, back to the phenotype's units.
@@ -82,10 +83,16 @@ class Transform(Result):
         Returns
         -------
         float64 array of the same shape
+
+        Raises
+        ------
+        PhenotypeError
+            Not finite numbers.
         """
+        z = _finite(z, "transformed phenotype")
         largest = np.finfo(np.float64).max
         with np.errstate(over="ignore"):
-            values = np.asarray(z, dtype=np.float64) * self.sd + self.mean
+            values = z * self.sd + self.mean
             if self.method == "boxcox":
                 values = self._inverse_power(values) * self.scale - self.shift
             elif self.method == "rint":
@@ -226,13 +233,19 @@ def transform_phenotype(
     return transform.forward(y), transform
 
 
-def _check_phenotype(y: np.ndarray) -> np.ndarray:
-    try:
-        y = np.array(y, dtype=np.float64)  # a copy: the caller's array stays his own
-    except (TypeError, ValueError) as problem:
+def _finite(values, what: str) -> np.ndarray:
+    numbers = as_numbers(values, what, PhenotypeError)
+    bad = numbers[~np.isfinite(numbers)]
+    if bad.size:
         raise PhenotypeError(
-            f"phenotype: expected numbers, found {problem}; convert or remove the values"
-        ) from problem
+            f"{what}: expected finite numbers, found {bad[0]} ({bad.size} in all); leave those "
+            "samples out"
+        )
+    return numbers
+
+
+def _check_phenotype(y: np.ndarray) -> np.ndarray:
+    y = as_numbers(y, "phenotype", PhenotypeError)
     if y.ndim != 1 or not y.size:
         raise PhenotypeError(
             "phenotype: expected a one-dimensional array with a value per sample, found the "

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import require_integer
+from lmmlasso_fast.checks import as_numbers, require_integer
 from lmmlasso_fast.covariates import Design, independent_columns
 from lmmlasso_fast.display import Result, draw
 from lmmlasso_fast.errors import ConvergenceWarning, InputError, PhenotypeError
@@ -246,7 +246,7 @@ def refit_path(
 
 
 def _as_fractions(fractions) -> np.ndarray:
-    grid = np.atleast_1d(np.array(fractions, dtype=np.float64))
+    grid = np.atleast_1d(as_numbers(fractions, "fractions", InputError))
     if grid.ndim != 1 or len(grid) == 0:
         raise InputError(f"fractions: expected a list of numbers, found shape {grid.shape}")
     wrong = grid[~((grid > 0) & (grid <= 1))]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lmmlasso_fast.checks import as_numbers
 from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import DataWarning, KinshipError
 from lmmlasso_fast.threads import blas_cap, blas_threads_for
@@ -76,9 +77,11 @@ def decompose(
     DataWarning
         Eigenvalues below -`rounding` times the largest were set to zero.
     """
-    A = np.asarray(getattr(K, "matrix", K), dtype=np.float64)
-    if A.ndim != 2 or A.shape[0] != A.shape[1]:
+    A = K.matrix if hasattr(K, "matrix") else as_numbers(K, "kinship", KinshipError)
+    if A.ndim != 2 or A.shape[0] != A.shape[1] or 0 in A.shape:
         raise KinshipError(f"kinship: expected a square matrix, found shape {A.shape}")
+    if not np.isfinite(A).all():
+        raise KinshipError(f"kinship: expected finite numbers, found {A[~np.isfinite(A)][0]}")
     with blas_cap(blas_threads_for(len(A), n_threads)):
         s, U = np.linalg.eigh(A)
     largest = s[-1]

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lmmlasso_fast.checks import as_numbers
 from lmmlasso_fast.display import Result, draw
+from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.null_model import as_phenotype
 from lmmlasso_fast.path import LassoPath
@@ -100,8 +102,18 @@ def variance_by_snp(genotypes: Genotypes, coef: ArrayLike, total: float) -> np.n
     Returns
     -------
     ndarray, shape (p,)
+
+    Raises
+    ------
+    InputError
+        Not one finite effect per SNP.
     """
-    coef = np.asarray(coef, dtype=np.float64)
+    coef = as_numbers(coef, "coef", InputError)
+    if coef.shape != (genotypes.n_variants,) or not np.isfinite(coef).all():
+        raise InputError(
+            f"coef: expected {genotypes.n_variants} finite numbers, one per SNP, found shape "
+            f"{coef.shape}, {int((~np.isfinite(coef)).sum())} of them not finite"
+        )
     active = np.flatnonzero(coef)
     X = genotypes.columns(active)
     part = X @ coef[active]

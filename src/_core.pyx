@@ -227,6 +227,8 @@ cdef lmml_packed packed_view(const uint8_t[:, ::1] data, int64_t n_samples) exce
 
 def limbs(const double[::1] v, const int64_t[::1] index, int64_t n_samples, int n_limbs):
     """v as the digits that `gradient` reads: (buffer, number of limbs, value of the lowest)."""
+    if index.shape[0] != v.shape[0]:
+        raise ValueError("v must have one number per analysed sample")
     cdef int64_t size = lmml_limbs_size(n_samples, n_limbs)
     storage = np.empty(size + 64, dtype=np.int8)
     offset = -storage.ctypes.data % 64
@@ -261,10 +263,14 @@ def gradient(
         raise ValueError("out must have one row per vector, of which there may be MAX_VECTORS")
     if not 0 <= start <= stop <= out.shape[1] or out.shape[1] != packed.n_variants:
         raise ValueError("out must have one column per SNP")
+    if not mean.shape[0] == inverse_sd.shape[0] == n_missing.shape[0] == packed.n_variants:
+        raise ValueError("mean, inverse_sd and n_missing must have one entry per SNP")
     if start == stop:
         return
     for k in range(n_vectors):
         buffer = vectors[k][0]
+        if buffer.shape[0] != lmml_limbs_size(n_samples, vectors[k][1]):
+            raise ValueError("vectors must be of as many samples as data")
         digits[k].limbs = &buffer[0]  # `vectors` keeps the memory alive
         digits[k].n_limbs = vectors[k][1]
         digits[k].unit = vectors[k][2]

@@ -255,8 +255,8 @@ static double fraction(double a, double z)
     double value = 1, up = 1, down = 0;
     for (int j = 1; j < MAX_TERMS; j++) {
         const double half = j / 2;
-        const double k = j % 2 ? (0.5 + half) * (a + half) / ((a + j - 1) * (a + j))
-                               : half * (a - 0.5 + half) / ((a + j - 1) * (a + j));
+        const double k = j % 2 ? (0.5 + half) * (a + half) / ((a + (j - 1)) * (a + j))
+                               : half * (a - 0.5 + half) / ((a + (j - 1)) * (a + j));
         up = 1 + k * z / up;
         down = 1 / (1 + k * z * down);
         value *= up * down;
@@ -267,24 +267,27 @@ static double fraction(double a, double z)
 
 /* With a = df / 2 and q = f / df, F > f has the probability
  *     q^(-1/2) (1 + q)^(1/2 - a) / (a B) 2F1(1/2, 1; a + 1; -1 / q),   B = B(a, 1/2)
- * and F < f the probability  2 y^(1/2) (1 - y)^a / B 2F1(a + 1/2, 1; 3/2; y),  y = q / (1 + q). */
+ * and F < f the probability  2 y^(1/2) (1 - y)^a / B 2F1(a + 1/2, 1; 3/2; y),  y = q / (1 + q).
+ * The series is slow where y is near 1, as it is below df = 1; q itself may be beyond double. */
 void lmml_log10_p(int64_t n, const double *f, double df, double *log10_p)
 {
     const double a = df / 2, log_beta = log(SQRT_PI) - log_gamma_ratio(a);
+    const double log_a_beta = log(SQRT_PI * (a + 0.5)) - log_gamma_ratio(a + 1);
     for (int64_t i = 0; i < n; i++) {
-        const double q = f[i] / df, log_1q = log1p(q);
+        const double q = f[i] / df;
         if (f[i] == 0)
             log10_p[i] = 0;
         else if (!(f[i] > 0) || isinf(f[i]))
             log10_p[i] = f[i] > 0 ? INFINITY : NAN;
-        else if (f[i] < LAST_OF_SERIES) {
+        else if (f[i] < LAST_OF_SERIES && q < LAST_OF_SERIES) {
             const double y = q / (1 + q);
-            const double below = 2 * sqrt(y) * exp(-a * log_1q - log_beta) * series(a, y);
+            const double below = 2 * sqrt(y) * exp(-a * log1p(q) - log_beta) * series(a, y);
             log10_p[i] = -TO_LOG10 * log1p(-below);
         } else {
-            const double log_p =
-                (0.5 - a) * log_1q - log(q) / 2 - log(a) - log_beta + log(fraction(a, 1 / q));
-            log10_p[i] = -TO_LOG10 * log_p;
+            const double z = df / f[i]; /* 1/2 log(1 + q) - 1/2 log q = 1/2 log(1 + z) */
+            const double log_1q = isinf(q) ? log(f[i]) - log(df) : log1p(q);
+            const double log_p = log1p(z) / 2 - a * log_1q - log_a_beta + log(fraction(a, z));
+            log10_p[i] = fmax(-TO_LOG10 * log_p, 0); /* rounding, where P is 1 but for it */
         }
     }
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import require_integer
+from lmmlasso_fast.checks import as_numbers, require_integer
 from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.evaluation.loci import Hits
@@ -44,8 +44,15 @@ class PrecisionRecallCurve(Result):
         """Return the precision where this recall is first reached, 0 where it never is.
 
         For the mean of several curves: their precisions at the same recalls.
+
+        Raises
+        ------
+        InputError
+            A recall that is not in [0, 1].
         """
-        recall = np.asarray(recall, dtype=np.float64)
+        recall = as_numbers(recall, "recall", InputError)
+        if not ((recall >= 0) & (recall <= 1)).all():
+            raise InputError(f"recall: expected numbers in [0, 1], found {recall}")
         index = np.searchsorted(self.recall, recall - 1e-9)  # 3/10 is not 0.1 + 0.1 + 0.1
         return np.append(self.precision, 0.0)[index]
 
@@ -108,7 +115,7 @@ class RocCurve(Result):
         InputError
             A rate that is not in [0, 1].
         """
-        x = np.asarray(false_positive_rate, dtype=np.float64)
+        x = as_numbers(false_positive_rate, "false_positive_rate", InputError)
         if not ((x >= 0) & (x <= 1)).all():
             raise InputError(f"false_positive_rate: expected numbers in [0, 1], found {x}")
         return _interpolate(self.false_positive_rate, self.true_positive_rate, x)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lmmlasso_fast.checks import as_numbers
 from lmmlasso_fast.display import Result, name_snps
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.genotypes import Genotypes
@@ -59,13 +60,11 @@ def rank_snps(scores: ArrayLike, *, above: float | None = None) -> Ranking:
     InputError
         Not one number per SNP, or `above` is NaN.
     """
-    scores = np.asarray(scores)
-    if scores.ndim != 1 or scores.dtype.kind not in "fiub":
+    scores = as_numbers(scores, "scores", InputError)
+    if scores.ndim != 1:
         raise InputError(
-            f"scores: expected one number for every SNP, found {scores.dtype} of shape "
-            f"{scores.shape}"
+            f"scores: expected one number for every SNP, found an array of shape {scores.shape}"
         )
-    scores = scores.astype(np.float64)
     if above is not None and np.isnan(above):
         raise InputError("above: expected a number, found nan; leave it out to rank all SNPs")
     snps = np.flatnonzero(~np.isnan(scores) if above is None else scores > above)

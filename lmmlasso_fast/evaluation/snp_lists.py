@@ -2,25 +2,20 @@
 
 import numpy as np
 
+from lmmlasso_fast.checks import as_indices
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.genotypes import Genotypes
 
 
 def as_snps(name: str, snps, genotypes: Genotypes) -> np.ndarray:
     """Return distinct SNP numbers as an int64 array."""
-    snps = np.asarray(snps)
-    if snps.ndim != 1 or (len(snps) and snps.dtype.kind not in "iu"):
-        raise InputError(
-            f"{name}: expected a list of SNP numbers, found {snps.dtype} of shape {snps.shape}; "
-            "np.flatnonzero makes one of a mask"
-        )
+    snps = as_indices(snps, name, InputError)
     p = genotypes.n_variants
     if len(snps) and (snps.min() < 0 or snps.max() >= p):
         raise InputError(
             f"{name}: expected SNP numbers from 0 to {p - 1}, found {snps.min()} to {snps.max()}; "
             "they are places in the genotypes' variants"
         )
-    snps = snps.astype(np.int64)
     values, counts = np.unique(snps, return_counts=True)
     if len(values) < len(snps):
         raise InputError(

@@ -3,8 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmlasso_fast.checks import require_integer
-from lmmlasso_fast.covariates import as_numbers
+from lmmlasso_fast.checks import as_numbers, require_integer
 from lmmlasso_fast.errors import GenotypeError, InputError, KinshipError, PhenotypeError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.kinship import Kinship, as_kinship

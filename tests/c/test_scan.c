@@ -109,6 +109,10 @@ static void test_p_values(void)
     lmml_log10_p(10, f, 1e13, found); /* the normal distribution */
     for (int i = 0; i < 8; i++)
         CHECK(fabs(found[i] + log10(erfc(sqrt(f[i] / 2)))) <= 1e-11 + 1e-10 * found[i]);
+    lmml_log10_p(10, f, 0.25, found); /* where the series would not end, and f / df overflows */
+    for (int i = 1; i < 10; i++) CHECK(isfinite(found[i]) && found[i] >= found[i - 1]);
+    lmml_log10_p(10, f, 1e-12, found);
+    for (int i = 0; i < 10; i++) CHECK(found[i] >= 0 && found[i] < 1e-9);
     const double odd[] = {INFINITY, NAN, -1};
     lmml_log10_p(3, odd, 5, found);
     CHECK(isinf(found[0]) && found[0] > 0 && isnan(found[1]) && isnan(found[2]));

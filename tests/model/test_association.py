@@ -532,6 +532,11 @@ def log10_p(chisq, df):
     return _core.log10_p(np.array(chisq, dtype=np.float64), df)
 
 
+def log_a_beta(a):
+    """log(a B(a, 1/2))"""
+    return math.log(math.pi) / 2 + math.lgamma(a + 1) - math.lgamma(a + 0.5)
+
+
 def reference_log10_p(chisq, df):
     """-log10 P(F(1, df) > chisq) for even df, in decimal numbers: with tan(t)^2 = chisq / df
 
@@ -584,6 +589,29 @@ def test_p_values_at_the_ends():
     assert_allclose(log10_p([1e6], 1e13), [expected], rtol=1e-6)
     steps = log10_p(np.linspace(7.9, 8.1, 2001), 50)
     assert (np.diff(steps) > 0).all()
+
+
+@pytest.mark.parametrize("df", [0.9, 0.5, 0.1, 1e-2, 1e-4, 1e-8, 1e-300])
+def test_p_values_of_less_than_one_degree_of_freedom(df):
+    """P = x^a / (a B(a, 1/2)) 2F1(a, 1/2; a + 1; x) with a = df / 2, x = df / (df + chisq)."""
+    a = df / 2
+    x = 1 / (1 + np.logspace(-0.9, 20, 300))
+    term, of_a = np.ones(300), np.zeros(300)
+    for k in range(1, 500):  # 2F1 = 1 + a times this sum
+        term = term * (k - 0.5) / k * x
+        of_a += term / (a + k)
+    log_p = a * np.log(x) + np.log1p(a * of_a) - log_a_beta(a)
+    found = log10_p(df * (1 - x) / x, df)
+    assert_allclose(found, -log_p / np.log(10), rtol=1e-12, atol=1e-13)
+    assert (log10_p(np.logspace(-300, 300, 100), df) >= 0).all()
+
+
+@pytest.mark.parametrize(("chisq", "df"), [(1e300, 1e-10), (1e308, 0.5), (1e307, 1e-3)])
+def test_p_values_where_chisq_over_df_overflows(chisq, df):
+    """P = (chisq / df)^-a / (a B(a, 1/2)) with a = df / 2, but for a relative df / chisq."""
+    a = df / 2
+    expected = (a * (math.log(chisq) - math.log(df)) + log_a_beta(a)) / math.log(10)
+    assert_allclose(log10_p([chisq], df), [expected], rtol=1e-12, atol=1e-15)
 
 
 # ---- arguments -------------------------------------------------------------------------------

@@ -279,7 +279,7 @@ def test_other_arguments_that_do_not_fit(drawn):
         compat.train(X.T, K, y, 10.0)
     with pytest.raises(GenotypeError, match="X: expected finite numbers"):
         compat.train(np.where(X > 2, np.nan, X), K, y, 10.0)
-    with pytest.raises(GenotypeError, match="X: expected numbers"):
+    with pytest.raises(GenotypeError, match="X: expected real numbers"):
         compat.train(np.full(X.shape, "a"), K, y, 10.0)
     with pytest.raises(PhenotypeError, match="y: expected one dimension"):
         compat.train(X, K, np.column_stack([y, y]), 10.0)

@@ -170,7 +170,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("y", [["a", "b"], [1.0, "x"], [[1.0], [2.0, 3.0]], [1j, 2j]])
     def test_not_numeric(self, method, y):
-        with pytest.raises(PhenotypeError, match="expected numbers, found "):
+        with pytest.raises(PhenotypeError, match="expected real numbers, found "):
             transform_phenotype(y, method)
 
     @pytest.mark.parametrize("shape", [(0,), (3, 1), ()])
