@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from lmmlasso_fast import _core
 from lmmlasso_fast.errors import PlinkFormatError
 from lmmlasso_fast.genotypes import _CODE, Genotypes, as_sample_index, inverse_or_zero
+from lmmlasso_fast.mapped import reads, unchanged, watch
 from lmmlasso_fast.threads import over_ranges
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class PackedGenotypes(Genotypes):
         self._mask = _core.mask(index, self._n_file)
         self._duplicate_pairs = None
         counts = np.empty((self.n_variants, 4), dtype=np.int32)
-        _core.counts(data, self._n_file, self._mask, 0, counts)
+        with unchanged(data):
+            _core.counts(data, self._n_file, self._mask, 0, counts)
         self._set_statistics(counts, reasons)
 
     def _set_statistics(self, counts: np.ndarray, reasons: np.ndarray | None) -> None:
@@ -125,6 +127,7 @@ class PackedGenotypes(Genotypes):
             self._gradient(rows[chosen], n_limbs[chosen], n_threads, out[chosen])
         return out.T if v.ndim == 2 else out[0]
 
+    @reads("_data")
     def _gradient(self, rows, n_limbs, n_threads, out):
         """Fill out (m x p) for the vectors that one pass takes."""
         vectors = [
@@ -148,6 +151,7 @@ class PackedGenotypes(Genotypes):
         worth = self.n_variants * self._n_file >= _THREADS_FROM
         over_ranges(part, self.n_variants, n_threads if worth else 1)
 
+    @reads("_data")
     def columns(
         self,
         index: ArrayLike,
@@ -163,6 +167,7 @@ class PackedGenotypes(Genotypes):
         _core.decode(self._data, self._n_file, index, mean, inverse_sd, self._index, out)
         return out.T
 
+    @reads("_data")
     def dosages(self, index: ArrayLike) -> np.ndarray:
         """Return the dosages of the SNPs `index` as n x k int8, -1 for missing."""
         index = np.ascontiguousarray(index, dtype=np.int64)
@@ -190,6 +195,7 @@ class PackedGenotypes(Genotypes):
             part._source = (data, n_file, origin[chosen])
         return part
 
+    @reads("_data")
     def sample_missing_rate(self) -> np.ndarray:
         use = self.included.astype(np.uint8)
         missing = _core.sample_missing(self._data, self._n_file, use)[self._index]
@@ -200,6 +206,7 @@ class PackedGenotypes(Genotypes):
             self._duplicate_pairs = self._find_duplicates()
         return self._duplicate_pairs
 
+    @reads("_data")
     def _find_duplicates(self):
         hashes = _core.hashes(self._data, self._n_file, self._mask)
         rows = np.flatnonzero(self.included)
@@ -223,7 +230,8 @@ def _compress(data: np.ndarray, n_file: int, index: np.ndarray) -> np.ndarray | 
     if len(index) == n_file or size > _COMPRESS_UP_TO or (np.diff(index) <= 0).any():
         return None
     out = np.empty((data.shape[0], (len(index) + 3) // 4), dtype=np.uint8)
-    return out if _core.compress(data, n_file, _core.mask(index, n_file), out) else None
+    with unchanged(data):
+        return out if _core.compress(data, n_file, _core.mask(index, n_file), out) else None
 
 
 def _name_of(data: np.memmap) -> tuple[str, int, tuple[int, int]]:
@@ -233,13 +241,14 @@ def _name_of(data: np.memmap) -> tuple[str, int, tuple[int, int]]:
 def _open_again(name: tuple[str, int, tuple[int, int]]) -> np.memmap:
     path, offset, shape = name
     expected = offset + shape[0] * shape[1]
-    found = os.path.getsize(path) if os.path.exists(path) else "no file"
+    status = os.stat(path) if os.path.exists(path) else None
+    found = "no file" if status is None else status.st_size
     if found != expected:
         raise PlinkFormatError(
             f"{path}: expected {expected} bytes, as where it was opened first, found {found}; "
             "every worker has to see the same file"
         )
-    return np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=shape)
+    return watch(np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=shape), status)
 
 
 def pack(X: np.ndarray) -> np.ndarray | None:

@@ -17,6 +17,13 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from lmmlasso_fast.errors import LMMLassoError
 
 
+cdef extern from "bus_error.h" nogil:
+    int bus_error_install()
+    void bus_error_uninstall()
+    int bus_error_add(const void *start, size_t length)
+    void bus_error_remove(int guard)
+    int bus_error_broken(int guard)
+
 cdef extern from "lmml.h" nogil:
     ctypedef struct lmml_kernels:
         pass
@@ -985,3 +992,32 @@ def tridiagonal_profile(const double[::1] d, const double[::1] e, const double[:
         return None
     check(code)
     return result
+
+
+# ---- maps whose file is cut short --------------------------------------------------------------
+
+
+def guard_install():
+    """Whether this call installed the handler of bus errors."""
+    return bool(bus_error_install())
+
+
+def guard_uninstall():
+    """Give back the handler that was there before."""
+    bus_error_uninstall()
+
+
+def guard_add(array):
+    """Guard the memory of a map; the guard's number, -1 if there is none."""
+    cdef size_t start = array.ctypes.data, length = array.nbytes
+    return bus_error_add(<const void *>start, length)
+
+
+def guard_remove(int guard):
+    """End a guard."""
+    bus_error_remove(guard)
+
+
+def guard_broken(int guard):
+    """Whether some of the map could not be read."""
+    return bool(bus_error_broken(guard))

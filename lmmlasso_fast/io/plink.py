@@ -8,6 +8,7 @@ import numpy as np
 
 from lmmlasso_fast.errors import DataWarning, PlinkFormatError
 from lmmlasso_fast.io.plink_text import read_bim, read_fam
+from lmmlasso_fast.mapped import unchanged, watch
 from lmmlasso_fast.packed import PackedGenotypes
 
 _MAGIC = b"\x6c\x1b"
@@ -67,7 +68,7 @@ def read_plink(
 def _open_bed(path: Path, n: int, p: int) -> np.ndarray:
     """Map the genotype bytes as p rows of ceil(n / 4)."""
     try:
-        size = path.stat().st_size
+        status = path.stat()
         with open(path, "rb") as file:
             head = file.read(64)
     except OSError as error:
@@ -94,7 +95,7 @@ def _open_bed(path: Path, n: int, p: int) -> np.ndarray:
             )
         )
     stride = (n + 3) // 4
-    expected = 3 + p * stride
+    expected, size = 3 + p * stride, status.st_size
     if size != expected:
         hint = ""
         if (size - 3) % stride == 0:
@@ -106,7 +107,8 @@ def _open_bed(path: Path, n: int, p: int) -> np.ndarray:
             f"{path}: expected {expected} bytes for {p} SNPs (.bim) of {n} samples (.fam), found "
             f"{size}{hint}; take the three files of one fileset, and copy it again if one was cut"
         )
-    return np.memmap(path, dtype=np.uint8, mode="r", offset=3, shape=(p, stride))
+    data = np.memmap(path, dtype=np.uint8, mode="r", offset=3, shape=(p, stride))
+    return watch(data, status)
 
 
 def _look_alike(head: bytes) -> str:
@@ -123,7 +125,8 @@ def _check_padding(data, n: int, paths, accept_reference_samples: bool) -> None:
     """A .fam of another length that needs the same number of bytes shows in the last byte."""
     p, stride = data.shape
     in_last = n - 4 * (stride - 1)
-    last = np.asarray(data[:, -1])
+    with unchanged(data):
+        last = np.array(data[:, -1])
     if in_last < 4:
         stray = np.flatnonzero(last >> (2 * in_last))
         if len(stray):
