@@ -10,7 +10,7 @@ from lmmlasso_fast import _core
 from lmmlasso_fast.dense import as_matrix
 from lmmlasso_fast.errors import GenotypeError
 from lmmlasso_fast.genotypes import _CODE, Genotypes, as_sample_index, inverse_or_zero
-from lmmlasso_fast.mapped import reads, unchanged, watch
+from lmmlasso_fast.mapped import map_file, reads, unchanged
 from lmmlasso_fast.threads import over_ranges
 
 if TYPE_CHECKING:
@@ -312,11 +312,12 @@ def _is_whole(codes: np.memmap) -> bool:
 
 def _open_again(path: str, offset: int, shape: tuple[int, int], dtype: np.dtype) -> np.memmap:
     expected = offset + shape[0] * shape[1] * dtype.itemsize
-    status = os.stat(path) if os.path.exists(path) else None
-    found = "no file" if status is None else status.st_size
+    found = os.path.getsize(path) if os.path.exists(path) else "no file"
     if found != expected:
         raise GenotypeError(
             f"{path}: expected {expected} bytes, as where it was opened first, found {found}; "
             "every worker has to see the same file"
         )
-    return watch(np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape), status)
+    return map_file(
+        path, lambda: np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape), expected
+    )

@@ -4,7 +4,7 @@ A map shows what its file holds now. Written over in place, the file would chang
 word; cut short, reading its map past the new end raises SIGBUS, which ends the process. Whatever
 reads a map therefore does so within `unchanged`, which raises `FileChangedError` instead of letting
 a result out. The moment between its look at the file and the read is closed by
-`catching_bus_errors`, which the command line installs (src/bus_error.h).
+`catching_bus_errors`, which the command line installs (src/mapped_files.h).
 
 A file that is deleted, or replaced by a rename, does not change: the map keeps what was opened.
 """
@@ -13,71 +13,103 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from mmap import mmap
-from weakref import WeakKeyDictionary
+from mmap import ALLOCATIONGRANULARITY
+from weakref import finalize
 
 import numpy as np
 
 from lmmlasso_fast import _core
 from lmmlasso_fast.errors import FileChangedError
 
-
-class _Opened:
-    """A mapped file as it was when it was opened."""
-
-    def __init__(self, path: str, status: os.stat_result, array: np.ndarray):
-        self.path = path
-        self.status = status
-        self.guard = _core.guard_add(array)
-
-    def __del__(self):
-        _core.guard_remove(self.guard)
+#: The watch (a number in the extension) of each map, by the id of what numpy keeps of it.
+_watches: dict[int, int] = {}
 
 
-_opened: WeakKeyDictionary[mmap, _Opened] = WeakKeyDictionary()
+def map_file(
+    path: str | os.PathLike, open_map: Callable[[], np.memmap], size: int | None = None
+) -> np.memmap:
+    """Return `open_map()`, a map of the file, which `check_unchanged` knows from then on.
 
+    Parameters
+    ----------
+    path : path
+    open_map : callable
+    size : int, optional
+        Bytes that the file was found to have, if that was before.
 
-def watch(array: np.memmap, status: os.stat_result) -> np.memmap:
-    """Have `unchanged` know this map of a file whose status was taken before it was mapped."""
-    _opened[array._mmap] = _Opened(os.fspath(array.filename), status, array)
+    Raises
+    ------
+    FileChangedError
+        It has other bytes by now.
+    OSError
+    """
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))  # the last one: Windows
+    try:
+        now = os.fstat(file).st_size
+        if size is not None and now != size:
+            raise _resized(path, size, now)
+        array = open_map()
+        watch = _core.watch(array, file)
+    except BaseException:
+        os.close(file)
+        raise
+    key = id(array._mmap)
+    _watches[key] = watch
+    finalize(array._mmap, _forget, key, watch, file).atexit = False
     return array
 
 
+def _forget(key: int, watch: int, file: int) -> None:
+    _core.forget(watch)
+    del _watches[key]
+    os.close(file)
+
+
 def check_unchanged(array: np.ndarray) -> None:
-    """Raise if the array is a map that `watch` was given, or a part of one, of a changed file.
+    """Raise if the array is a map made by `map_file`, or a part of one, of a file that changed.
 
     Raises
     ------
     FileChangedError
         The file has another size or time of modification, or could not be read.
     """
-    map_ = getattr(array, "_mmap", None)
-    opened = None if map_ is None else _opened.get(map_)
-    if opened is None:
+    array = _map_under(array)
+    if array is None:
         return
-    before, advice = opened.status, "leave it alone while it is read, and start again"
-    try:
-        now = os.stat(opened.path)
-    except OSError:  # deleted, or out of sight
-        now = before
-    if (now.st_ino, now.st_dev) != (before.st_ino, before.st_dev):  # replaced by a rename
-        now = before
-    if now.st_size != before.st_size:
+    map_ = array._mmap
+    state = _core.watched_state(_watches.get(id(map_), -1))
+    if state == _core.SAME:
+        return
+    path = os.fspath(array.filename)
+    size = len(map_) + array.offset - array.offset % ALLOCATIONGRANULARITY
+    if state == _core.RESIZED:
+        raise _resized(path, size, map_.size())
+    if state == _core.WRITTEN:
         raise FileChangedError(
-            f"{opened.path}: changed while it was read: expected the {before.st_size} bytes that "
-            f"it had when it was opened, found {now.st_size}; {advice}"
+            f"{path}: changed while it was read: expected it as it was when it was opened, found "
+            "that it was written to since; leave it alone while it is read, and start again"
         )
-    if now.st_mtime_ns != before.st_mtime_ns:
-        raise FileChangedError(
-            f"{opened.path}: changed while it was read: expected it as it was when it was opened, "
-            f"found that it was written to since; {advice}"
-        )
-    if _core.guard_broken(opened.guard):
-        raise FileChangedError(
-            f"{opened.path}: cannot be read any more: expected the {before.st_size} bytes that it "
-            "had when it was opened, found an error of the drive or the network; copy it to "
-            "another drive, and start again"
-        )
+    raise FileChangedError(
+        f"{path}: cannot be read any more: expected the {size} bytes that it had when it was "
+        "opened, found an error of the drive or the network; copy it to another drive, and start "
+        "again"
+    )
+
+
+def _map_under(array: np.ndarray) -> np.memmap | None:
+    """Return the map that an array is, or is a view of."""
+    while isinstance(array, np.ndarray):
+        if getattr(array, "_mmap", None) is not None:
+            return array
+        array = array.base
+    return None
+
+
+def _resized(path, before: int, now: int) -> FileChangedError:
+    return FileChangedError(
+        f"{os.fspath(path)}: changed while it was read: expected the {before} bytes that it had "
+        f"when it was opened, found {now}; leave it alone while it is read, and start again"
+    )
 
 
 @contextmanager
@@ -101,13 +133,22 @@ def unchanged(array: np.ndarray) -> Iterator[None]:
 
 
 def reads(name: str) -> Callable:
-    """Have a method run within `unchanged` of the attribute `name`."""
+    """Have a method run as if within `unchanged` of the attribute `name`, in less time."""
 
     def decorate(method):
         @wraps(method)
         def checked(self, *arguments, **options):
-            with unchanged(getattr(self, name)):
+            array = _map_under(getattr(self, name))
+            if array is None:
                 return method(self, *arguments, **options)
+            check_unchanged(array)
+            try:
+                result = method(self, *arguments, **options)
+            except Exception:
+                check_unchanged(array)
+                raise
+            check_unchanged(array)
+            return result
 
         return checked
 
@@ -119,11 +160,11 @@ def catching_bus_errors() -> Iterator[None]:
     """Within the block a map whose file was cut short reads as zeros, and `unchanged` raises.
 
     For programs that own their process: it has one handler of SIGBUS. Errors of other memory than
-    that of `watch` are left to the handler that was there before.
+    that of `map_file` are left to the handler that was there before.
     """
-    installed = _core.guard_install()
+    installed = _core.catch_bus_errors()
     try:
         yield
     finally:
         if installed:
-            _core.guard_uninstall()
+            _core.release_bus_errors()

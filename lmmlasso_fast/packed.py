@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from lmmlasso_fast import _core
 from lmmlasso_fast.errors import PlinkFormatError
 from lmmlasso_fast.genotypes import _CODE, Genotypes, as_sample_index, inverse_or_zero
-from lmmlasso_fast.mapped import reads, unchanged, watch
+from lmmlasso_fast.mapped import map_file, reads, unchanged
 from lmmlasso_fast.threads import over_ranges
 
 if TYPE_CHECKING:
@@ -241,14 +241,17 @@ def _name_of(data: np.memmap) -> tuple[str, int, tuple[int, int]]:
 def _open_again(name: tuple[str, int, tuple[int, int]]) -> np.memmap:
     path, offset, shape = name
     expected = offset + shape[0] * shape[1]
-    status = os.stat(path) if os.path.exists(path) else None
-    found = "no file" if status is None else status.st_size
+    found = os.path.getsize(path) if os.path.exists(path) else "no file"
     if found != expected:
         raise PlinkFormatError(
             f"{path}: expected {expected} bytes, as where it was opened first, found {found}; "
             "every worker has to see the same file"
         )
-    return watch(np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=shape), status)
+    return map_file(
+        path,
+        lambda: np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=shape),
+        expected,
+    )
 
 
 def pack(X: np.ndarray) -> np.ndarray | None:

@@ -17,12 +17,15 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from lmmlasso_fast.errors import LMMLassoError
 
 
-cdef extern from "bus_error.h" nogil:
-    int bus_error_install()
-    void bus_error_uninstall()
-    int bus_error_add(const void *start, size_t length)
-    void bus_error_remove(int guard)
-    int bus_error_broken(int guard)
+cdef extern from "mapped_files.h" nogil:
+    int MAPPED_FILE_SAME
+    int MAPPED_FILE_RESIZED
+    int MAPPED_FILE_WRITTEN
+    int mapped_file_watch(const void *start, size_t length, int file)
+    void mapped_file_forget(int watch)
+    int mapped_file_state(int watch)
+    int mapped_files_catch()
+    void mapped_files_release()
 
 cdef extern from "lmml.h" nogil:
     ctypedef struct lmml_kernels:
@@ -994,30 +997,32 @@ def tridiagonal_profile(const double[::1] d, const double[::1] e, const double[:
     return result
 
 
-# ---- maps whose file is cut short --------------------------------------------------------------
+# ---- files that are mapped ---------------------------------------------------------------------
+
+SAME, RESIZED, WRITTEN = MAPPED_FILE_SAME, MAPPED_FILE_RESIZED, MAPPED_FILE_WRITTEN
 
 
-def guard_install():
-    """Whether this call installed the handler of bus errors."""
-    return bool(bus_error_install())
-
-
-def guard_uninstall():
-    """Give back the handler that was there before."""
-    bus_error_uninstall()
-
-
-def guard_add(array):
-    """Guard the memory of a map; the guard's number, -1 if there is none."""
+def watch(array, int file):
+    """Watch the memory of a map and its file, an open descriptor; the number of the watch."""
     cdef size_t start = array.ctypes.data, length = array.nbytes
-    return bus_error_add(<const void *>start, length)
+    return mapped_file_watch(<const void *>start, length, file)
 
 
-def guard_remove(int guard):
-    """End a guard."""
-    bus_error_remove(guard)
+def forget(int watch):
+    """End a watch."""
+    mapped_file_forget(watch)
 
 
-def guard_broken(int guard):
-    """Whether some of the map could not be read."""
-    return bool(bus_error_broken(guard))
+def watched_state(int watch):
+    """SAME, RESIZED, WRITTEN, or another number: it cannot be read."""
+    return mapped_file_state(watch)
+
+
+def catch_bus_errors():
+    """Whether this call installed the handler."""
+    return bool(mapped_files_catch())
+
+
+def release_bus_errors():
+    """Give back the handler that was there before."""
+    mapped_files_release()

@@ -8,7 +8,7 @@ from lmmlasso_fast.dosage import DosageGenotypes
 from lmmlasso_fast.errors import FileChangedError, GenotypeError, SampleMatchError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.plink_text import read_bim, read_fam
-from lmmlasso_fast.mapped import unchanged, watch
+from lmmlasso_fast.mapped import map_file, unchanged
 
 
 def read_npy(
@@ -47,8 +47,7 @@ def read_npy(
     path = os.fspath(path)
     try:
         with np.errstate(over="raise"):  # a size that no integer holds
-            status = os.stat(path)
-            X = watch(np.lib.format.open_memmap(path, mode="r"), status)
+            X = map_file(path, lambda: np.lib.format.open_memmap(path, mode="r"))
     # A damaged header may surface as almost anything: the errors of Python's tokenizer, of
     # arithmetic with its sizes, of the type that it names.
     except Exception as error:

@@ -8,7 +8,7 @@ import numpy as np
 
 from lmmlasso_fast.errors import DataWarning, PlinkFormatError
 from lmmlasso_fast.io.plink_text import read_bim, read_fam
-from lmmlasso_fast.mapped import unchanged, watch
+from lmmlasso_fast.mapped import map_file, unchanged
 from lmmlasso_fast.packed import PackedGenotypes
 
 _MAGIC = b"\x6c\x1b"
@@ -68,7 +68,7 @@ def read_plink(
 def _open_bed(path: Path, n: int, p: int) -> np.ndarray:
     """Map the genotype bytes as p rows of ceil(n / 4)."""
     try:
-        status = path.stat()
+        size = path.stat().st_size
         with open(path, "rb") as file:
             head = file.read(64)
     except OSError as error:
@@ -95,7 +95,7 @@ def _open_bed(path: Path, n: int, p: int) -> np.ndarray:
             )
         )
     stride = (n + 3) // 4
-    expected, size = 3 + p * stride, status.st_size
+    expected = 3 + p * stride
     if size != expected:
         hint = ""
         if (size - 3) % stride == 0:
@@ -107,8 +107,11 @@ def _open_bed(path: Path, n: int, p: int) -> np.ndarray:
             f"{path}: expected {expected} bytes for {p} SNPs (.bim) of {n} samples (.fam), found "
             f"{size}{hint}; take the three files of one fileset, and copy it again if one was cut"
         )
-    data = np.memmap(path, dtype=np.uint8, mode="r", offset=3, shape=(p, stride))
-    return watch(data, status)
+    return map_file(
+        path,
+        lambda: np.memmap(path, dtype=np.uint8, mode="r", offset=3, shape=(p, stride)),
+        expected,
+    )
 
 
 def _look_alike(head: bytes) -> str:
