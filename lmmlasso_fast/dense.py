@@ -14,6 +14,7 @@ from lmmlasso_fast.genotypes import (
     as_vectors,
     inverse_or_zero,
 )
+from lmmlasso_fast.mapped import reads
 
 if TYPE_CHECKING:
     import polars as pl
@@ -85,6 +86,7 @@ class DenseGenotypes(Genotypes):
         self.frequency = np.full(self.n_variants, np.nan)
         self._set_statistics()
 
+    @reads("_X")
     def _set_statistics(self) -> None:
         p = self.n_variants
         self._largest_entry = 0.0  # of columns taken as they are
@@ -160,6 +162,7 @@ class DenseGenotypes(Genotypes):
 
     # -- the protocol ------------------------------------------------------------------------------
 
+    @reads("_X")
     def gradient(
         self, v: ArrayLike, *, screening: ArrayLike = False, n_threads: int = 1
     ) -> np.ndarray:
@@ -172,6 +175,7 @@ class DenseGenotypes(Genotypes):
             out[start:stop] = block.T @ v
         return out
 
+    @reads("_X")
     def columns(
         self,
         index: ArrayLike,
@@ -183,6 +187,7 @@ class DenseGenotypes(Genotypes):
         block = self._standardised(*self._block(index), mean[index], sd[index])
         return np.asfortranarray(block, dtype=dtype)
 
+    @reads("_X")
     def subset(self, samples: ArrayLike) -> "DenseGenotypes":
         chosen = as_sample_index(samples, self.n_samples)
         reasons = self.reasons.copy()
@@ -195,6 +200,7 @@ class DenseGenotypes(Genotypes):
             reasons=reasons,
         )
 
+    @reads("_X")
     def sample_missing_rate(self) -> np.ndarray:
         missing = np.zeros(self.n_samples)
         use = self.included
@@ -202,6 +208,7 @@ class DenseGenotypes(Genotypes):
             missing += self._block(slice(start, stop))[1][:, use[start:stop]].sum(axis=1)
         return missing / max(int(use.sum()), 1)
 
+    @reads("_X")
     def duplicate_pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return pairs of columns whose numbers are equal, or equal with the other sign."""
         seen: dict[bytes, int] = {}

@@ -17,6 +17,7 @@ from lmmlasso_fast.genotypes import (
     as_vectors,
     inverse_or_zero,
 )
+from lmmlasso_fast.mapped import map_file, reads, unchanged
 from lmmlasso_fast.threads import over_ranges
 
 if TYPE_CHECKING:
@@ -136,7 +137,8 @@ class DosageGenotypes(Genotypes):
     def _set_statistics(self, reasons: np.ndarray | None) -> None:
         """Mean, sd and what cannot be used, from whole numbers: no rounding decides."""
         sums = np.empty((self.n_variants, 5), dtype=np.int64)
-        _core.dosage_sums(self._codes, self._index, 0, sums)
+        with unchanged(self._codes):
+            _core.dosage_sums(self._codes, self._index, 0, sums)
         present, total, squares, low, high = sums.T
         top = TOP[self._codes.dtype]
         if (high > top).any():
@@ -189,6 +191,7 @@ class DosageGenotypes(Genotypes):
 
     # -- the protocol ------------------------------------------------------------------------------
 
+    @reads("_codes")
     def gradient(
         self, v: ArrayLike, *, screening: ArrayLike = False, n_threads: int = 1
     ) -> np.ndarray:
@@ -215,6 +218,7 @@ class DosageGenotypes(Genotypes):
             over_ranges(part, self.n_variants, n_threads if worth else 1)
         return out.T if v.ndim == 2 else out[0]
 
+    @reads("_codes")
     def columns(
         self,
         index: ArrayLike,
@@ -232,6 +236,7 @@ class DosageGenotypes(Genotypes):
         """Mean and 1 / sd in units of codes."""
         return mean * self._per_copy, inverse_or_zero(sd) / self._per_copy
 
+    @reads("_codes")
     def dosages(self, index: ArrayLike) -> np.ndarray:
         """Return the dosages of the SNPs `index` as n x k float64, NaN for missing."""
         codes = self._codes[as_snp_index(index, self.n_variants)]
@@ -252,6 +257,7 @@ class DosageGenotypes(Genotypes):
             reasons,
         )
 
+    @reads("_codes")
     def sample_missing_rate(self) -> np.ndarray:
         use = self.included.astype(np.uint8)
         missing = _core.dosage_missing(self._codes, use)
@@ -263,6 +269,7 @@ class DosageGenotypes(Genotypes):
             self._duplicate_pairs = self._find_duplicates()
         return self._duplicate_pairs
 
+    @reads("_codes")
     def _find_duplicates(self):
         hashes = _core.dosage_hashes(self._codes, self._index)
         rows = np.flatnonzero(self.included)
@@ -314,4 +321,6 @@ def _open_again(path: str, offset: int, shape: tuple[int, int], dtype: np.dtype)
             f"{path}: expected {expected} bytes, as where it was opened first, found {found}; "
             "every worker has to see the same file"
         )
-    return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape)
+    return map_file(
+        path, lambda: np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape), expected
+    )

@@ -38,6 +38,10 @@ class GenotypeError(InputError):
     """Genotypes given as an array, or what is left of them, cannot be used."""
 
 
+class FileChangedError(GenotypeError):
+    """A file was written to, or could not be read any more, while it was in use."""
+
+
 class ModelError(InputError):
     """A saved model is malformed or does not fit the genotypes it is applied to."""
 

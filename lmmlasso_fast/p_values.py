@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike
 from lmmlasso_fast.checks import require_integer
 from lmmlasso_fast.covariates import Design, independent_columns, without_fixed_effects
 from lmmlasso_fast.display import Result, name_snps
-from lmmlasso_fast.errors import GenotypeError, InputError, LMMLassoError
+from lmmlasso_fast.errors import FileChangedError, GenotypeError, InputError, LMMLassoError
 from lmmlasso_fast.folds import group_numbers
 from lmmlasso_fast.genotypes import Genotypes, why_excluded
 from lmmlasso_fast.kinship import Kinship, kinship
@@ -428,6 +428,8 @@ def _split(plan: Plan, split: int) -> dict:
         snps, gap = _select(part, plan.study.options, plan.n_active)
         poll()
         p_values, log_delta = _test(plan, first, second, snps)
+    except FileChangedError:  # that of all splits
+        raise
     except LMMLassoError as error:
         return {"error": f"{type(error).__name__}: {error}"}
     return {

@@ -16,6 +16,7 @@ from lmmlasso_fast.genotypes import (
     as_vectors,
     inverse_or_zero,
 )
+from lmmlasso_fast.mapped import map_file, reads, unchanged
 from lmmlasso_fast.threads import over_ranges
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ class PackedGenotypes(Genotypes):
         self._mask = _core.mask(index, self._n_file)
         self._duplicate_pairs = None
         counts = np.empty((self.n_variants, 4), dtype=np.int32)
-        _core.counts(data, self._n_file, self._mask, 0, counts)
+        with unchanged(data):
+            _core.counts(data, self._n_file, self._mask, 0, counts)
         self._set_statistics(counts, reasons)
 
     def _set_statistics(self, counts: np.ndarray, reasons: np.ndarray | None) -> None:
@@ -130,6 +132,7 @@ class PackedGenotypes(Genotypes):
             self._gradient(rows[chosen], n_limbs[chosen], n_threads, out[chosen])
         return out.T if v.ndim == 2 else out[0]
 
+    @reads("_data")
     def _gradient(self, rows, n_limbs, n_threads, out):
         """Fill out (m x p) for the vectors that one pass takes."""
         vectors = [
@@ -153,6 +156,7 @@ class PackedGenotypes(Genotypes):
         worth = self.n_variants * self._n_file >= _THREADS_FROM
         over_ranges(part, self.n_variants, n_threads if worth else 1)
 
+    @reads("_data")
     def columns(
         self,
         index: ArrayLike,
@@ -166,6 +170,7 @@ class PackedGenotypes(Genotypes):
         _core.decode(self._data, self._n_file, index, mean, inverse_sd, self._index, out)
         return out.T
 
+    @reads("_data")
     def dosages(self, index: ArrayLike) -> np.ndarray:
         """Return the dosages of the SNPs `index` as n x k int8, -1 for missing."""
         index = as_snp_index(index, self.n_variants)
@@ -193,6 +198,7 @@ class PackedGenotypes(Genotypes):
             part._source = (data, n_file, origin[chosen])
         return part
 
+    @reads("_data")
     def sample_missing_rate(self) -> np.ndarray:
         use = self.included.astype(np.uint8)
         missing = _core.sample_missing(self._data, self._n_file, use)[self._index]
@@ -203,6 +209,7 @@ class PackedGenotypes(Genotypes):
             self._duplicate_pairs = self._find_duplicates()
         return self._duplicate_pairs
 
+    @reads("_data")
     def _find_duplicates(self):
         hashes = _core.hashes(self._data, self._n_file, self._mask)
         rows = np.flatnonzero(self.included)
@@ -226,7 +233,8 @@ def _compress(data: np.ndarray, n_file: int, index: np.ndarray) -> np.ndarray | 
     if len(index) == n_file or size > _COMPRESS_UP_TO or (np.diff(index) <= 0).any():
         return None
     out = np.empty((data.shape[0], (len(index) + 3) // 4), dtype=np.uint8)
-    return out if _core.compress(data, n_file, _core.mask(index, n_file), out) else None
+    with unchanged(data):
+        return out if _core.compress(data, n_file, _core.mask(index, n_file), out) else None
 
 
 def _name_of(data: np.memmap) -> tuple[str, int, tuple[int, int]]:
@@ -242,7 +250,11 @@ def _open_again(name: tuple[str, int, tuple[int, int]]) -> np.memmap:
             f"{path}: expected {expected} bytes, as where it was opened first, found {found}; "
             "every worker has to see the same file"
         )
-    return np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=shape)
+    return map_file(
+        path,
+        lambda: np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=shape),
+        expected,
+    )
 
 
 def pack(X: np.ndarray) -> np.ndarray | None:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from lmmlasso_fast import error_bounds
 from lmmlasso_fast.checks import is_integer, require_integer
 from lmmlasso_fast.display import Result, draw, name_snps
-from lmmlasso_fast.errors import InputError, LMMLassoError
+from lmmlasso_fast.errors import FileChangedError, InputError, LMMLassoError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.kinship import Kinship, kinship
 from lmmlasso_fast.lazy import computed_once
@@ -409,6 +409,8 @@ def _replicate(plan: Plan, replicate: int) -> dict:
     try:
         part = plan.study.part(plan.draw(replicate))
         alphas, supports, gap = _follow(part, plan.study.options, plan.n_active)
+    except FileChangedError:  # that of all replicates
+        raise
     except LMMLassoError as error:
         return {"error": f"{type(error).__name__}: {error}"}
     changes, before = [], set()

@@ -17,6 +17,16 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from lmmlasso_fast.errors import LMMLassoError
 
 
+cdef extern from "mapped_files.h" nogil:
+    int MAPPED_FILE_SAME
+    int MAPPED_FILE_RESIZED
+    int MAPPED_FILE_WRITTEN
+    int mapped_file_watch(const void *start, size_t length, int file)
+    void mapped_file_forget(int watch)
+    int mapped_file_state(int watch)
+    int mapped_files_catch()
+    void mapped_files_release()
+
 cdef extern from "lmml.h" nogil:
     ctypedef struct lmml_kernels:
         pass
@@ -991,3 +1001,34 @@ def tridiagonal_profile(const double[::1] d, const double[::1] e, const double[:
         return None
     check(code)
     return result
+
+
+# ---- files that are mapped ---------------------------------------------------------------------
+
+SAME, RESIZED, WRITTEN = MAPPED_FILE_SAME, MAPPED_FILE_RESIZED, MAPPED_FILE_WRITTEN
+
+
+def watch(array, int file):
+    """Watch the memory of a map and its file, an open descriptor; the number of the watch."""
+    cdef size_t start = array.ctypes.data, length = array.nbytes
+    return mapped_file_watch(<const void *>start, length, file)
+
+
+def forget(int watch):
+    """End a watch."""
+    mapped_file_forget(watch)
+
+
+def watched_state(int watch):
+    """SAME, RESIZED, WRITTEN, or another number: it cannot be read."""
+    return mapped_file_state(watch)
+
+
+def catch_bus_errors():
+    """Whether this call installed the handler."""
+    return bool(mapped_files_catch())
+
+
+def release_bus_errors():
+    """Give back the handler that was there before."""
+    mapped_files_release()

@@ -28,6 +28,7 @@ def fingerprint(run: Run, flags: dict, analysed: Analysed, neutral: frozenset[st
 
     `neutral` are further flags on which no task depends.
     """
+    run.require_unchanged()
     skip = _FILES | _NEUTRAL | neutral
     content = {
         "version": lmmlasso_fast.__version__,

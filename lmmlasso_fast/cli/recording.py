@@ -9,12 +9,13 @@ import os
 import platform
 import shlex
 import signal
+import stat
 import sys
 import time
 import traceback
 import warnings
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version as package_version
 from pathlib import Path
 
@@ -24,15 +25,19 @@ import lmmlasso_fast
 from lmmlasso_fast import _core
 from lmmlasso_fast.cli.estimate import Refits, Scan
 from lmmlasso_fast.cli.options import in_flags
-from lmmlasso_fast.errors import InputError, OutputError
+from lmmlasso_fast.errors import FileChangedError, InputError, OutputError
 from lmmlasso_fast.io.atomic import remove_stale, together
+from lmmlasso_fast.io.locks import NoLocksError, hold
 from lmmlasso_fast.io.regular import require_regular
 from lmmlasso_fast.io.results import write_json
+from lmmlasso_fast.mapped import catching_bus_errors
 from lmmlasso_fast.parallel import as_n_jobs
 from lmmlasso_fast.threads import available_threads, blas_threads_for
 
 EXIT_OK, EXIT_INPUT, EXIT_NOT_CONVERGED, EXIT_OUTPUT = 0, 3, 4, 5
 EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_TERMINATED = 70, 130, 143
+#: What is said of an input that is not what it was.
+_CHANGED = "changed while it was read"
 #: No command's file has a longer suffix.
 _LONGEST = "stability.checkpoint"
 
@@ -66,6 +71,7 @@ class Run:
         #: The file with what --resume goes on from, while there is something left to do.
         self.checkpoint: str | None = None
         self._inputs: dict[Path, dict | None] = {}  # what is known of each: nothing yet, its hash
+        self._noted: dict[Path, tuple | None] = {}  # what each was before it was read
         self._afterwards: list[Callable[[], None]] = []
         self._outputs: list[tuple[str, Callable[[Path], None]]] = []
         self._renamed: dict[str, str] = {}
@@ -81,9 +87,11 @@ class Run:
             )
         self.require_names()
         try:
+            # "a": what is there may be the log of a run that still goes on
             self._log = open(  # noqa: SIM115 (closed in finish)
-                f"{out}.log", "w", encoding="utf-8", errors="backslashreplace"
+                f"{out}.log", "a", encoding="utf-8", errors="backslashreplace"
             )
+            unlocked = self._take_log()
         except OSError as error:
             raise OutputError(
                 f"{out}.log: cannot be written: {error.strerror}; --out is the prefix of the "
@@ -93,6 +101,8 @@ class Run:
         self._written_by = _written_by(f"{out}.run.json")
         self._write_log(f"lmmlasso {lmmlasso_fast.__version__} ({_core.kernels_name()} kernels)")
         self._write_log("command: " + shlex.join(sys.argv))
+        if unlocked:
+            self.say(unlocked)
 
     # -- for the commands ------------------------------------------------------------------------
 
@@ -127,15 +137,37 @@ class Run:
 
     def note_input(self, path: str | os.PathLike | None) -> None:
         """Remember a file for P.run.json (size and sha256)."""
-        if path is not None:
-            self._inputs.setdefault(Path(path), None)
+        if path is not None and Path(path) not in self._inputs:
+            self._inputs[Path(path)] = None
+            self._noted[Path(path)] = _state(path)
 
     def fingerprints(self) -> list[dict]:
-        """Return path, size and sha256 of every file noted so far."""
+        """Return path, size and sha256 of every file noted so far.
+
+        Of one that is not what it was when it was noted, and so perhaps not what was read, there is
+        an error in their place.
+        """
         for path, known in self._inputs.items():
             if known is None:
-                self._inputs[path] = file_fingerprint(path)
+                found = file_fingerprint(path)
+                if _state(path) != self._noted[path]:
+                    found = {"path": str(path), "error": _CHANGED}
+                self._inputs[path] = found
         return list(self._inputs.values())
+
+    def require_unchanged(self) -> None:
+        """Refuse to go on if a file changed between being read and being hashed.
+
+        Raises
+        ------
+        FileChangedError
+        """
+        for found in self.fingerprints():
+            if found.get("error") == _CHANGED:
+                raise FileChangedError(
+                    f"{found['path']}: {_CHANGED}: expected it as it was when the run began; leave "
+                    "it alone while it is read, and start again"
+                )
 
     @contextmanager
     def stage(self, name: str):
@@ -268,6 +300,38 @@ class Run:
         if full is not None:
             raise full
 
+    def _take_log(self) -> str:
+        """Empty the log for this run alone; return what is to be said where nothing can be locked.
+
+        Raises
+        ------
+        OutputError
+            Another run with this --out is under way.
+        """
+        unlocked = ""
+        try:
+            if not hold(self._log.fileno()):
+                raise OutputError(
+                    f"{self.out}.log: in use: expected no other run with this --out, found one "
+                    "that is under way; wait until it has ended, or choose another --out"
+                )
+        except NoLocksError as error:
+            unlocked = (
+                f"{self.out}.log: cannot be locked here ({error.strerror}): start no second run "
+                "with this --out before this one has ended"
+            )
+        except OutputError:
+            self._log.close()
+            raise
+        self._lock = os.dup(self._log.fileno())  # the log is closed before all is done
+        if os.path.isfile(f"{self.out}.log"):  # a device cannot be cut
+            self._log.truncate(0)
+        return unlocked
+
+    def release(self) -> None:
+        """Let other runs have this --out."""
+        os.close(self._lock)
+
     def _most_samples(self) -> int:
         """Return the samples analysed, of several phenotypes those of the one that has most."""
         counts = [self.counts, *self.counts.get("phenotypes", {}).values()]
@@ -291,12 +355,25 @@ def execute(
 
     `then` is for what needs P.run.json, and is called where there are results.
     """
+    with ExitStack() as at_the_end:
+        code = _exit_code(command, options, body, then, at_the_end)
+    sys.exit(code)
+
+
+def _exit_code(
+    command: str,
+    options: dict,
+    body: Callable[[Run], None],
+    then: Callable[[], None] | None,
+    at_the_end: ExitStack,
+) -> int:
     run = None
     state = "ok"
     code = EXIT_INTERNAL
     try:
-        with _sigterm_raises(), warnings.catch_warnings():
+        with _sigterm_raises(), catching_bus_errors(), warnings.catch_warnings():
             run = Run(command, options["out"], options.get("threads"))
+            at_the_end.callback(run.release)
             warnings.simplefilter("always")
             warnings.showwarning = lambda message, *_, **__: run.warn(str(message))
             body(run)
@@ -335,7 +412,7 @@ def execute(
         except (InputError, OutputError) as error:
             code = EXIT_OUTPUT
             click.echo(f"error: {error}", err=True)
-    sys.exit(code)
+    return code
 
 
 def _complain(run: Run | None, message: str, stopped: bool = False) -> str:
@@ -391,6 +468,17 @@ def _plain(value):
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return list(value) if isinstance(value, tuple) else value
+
+
+def _state(path: str | os.PathLike) -> tuple | None:
+    """What changes when a file is written to or replaced; None for what is no file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def file_fingerprint(path: Path) -> dict:

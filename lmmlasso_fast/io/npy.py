@@ -5,10 +5,11 @@ import os
 import numpy as np
 
 from lmmlasso_fast.dosage import DosageGenotypes
-from lmmlasso_fast.errors import GenotypeError, SampleMatchError
+from lmmlasso_fast.errors import FileChangedError, GenotypeError, SampleMatchError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.plink_text import read_bim, read_fam
 from lmmlasso_fast.io.regular import require_regular
+from lmmlasso_fast.mapped import map_file, unchanged
 
 
 def read_npy(
@@ -48,7 +49,7 @@ def read_npy(
     try:
         require_regular(path)
         with np.errstate(over="raise"):  # a size that no integer holds
-            X = np.lib.format.open_memmap(path, mode="r")
+            X = map_file(path, lambda: np.lib.format.open_memmap(path, mode="r"))
     # A damaged header may surface as almost anything: the errors of Python's tokenizer, of
     # arithmetic with its sizes, of the type that it names.
     except Exception as error:
@@ -71,8 +72,11 @@ def read_npy(
     samples = None if samples is None else samples.select("FID", "IID")
     variants = None if variants is None else variants.select("CHROM", "ID", "POS", "A1", "A2")
     try:
-        if bits is None:
-            return Genotypes.from_array(X, samples=samples, variants=variants)
-        return DosageGenotypes.from_dosages(X, samples, variants, bits=bits)
+        with unchanged(X):
+            if bits is None:
+                return Genotypes.from_array(X, samples=samples, variants=variants)
+            return DosageGenotypes.from_dosages(X, samples, variants, bits=bits)
+    except FileChangedError:
+        raise
     except (GenotypeError, TypeError) as error:
         raise GenotypeError(f"{path}: {error}") from error

@@ -9,6 +9,7 @@ import numpy as np
 from lmmlasso_fast.errors import DataWarning, PlinkFormatError
 from lmmlasso_fast.io.plink_text import read_bim, read_fam
 from lmmlasso_fast.io.regular import require_regular
+from lmmlasso_fast.mapped import map_file, unchanged
 from lmmlasso_fast.packed import PackedGenotypes
 
 _MAGIC = b"\x6c\x1b"
@@ -107,7 +108,11 @@ def _open_bed(path: Path, n: int, p: int) -> np.ndarray:
             f"{path}: expected {expected} bytes for {p} SNPs (.bim) of {n} samples (.fam), found "
             f"{size}{hint}; take the three files of one fileset, and copy it again if one was cut"
         )
-    return np.memmap(path, dtype=np.uint8, mode="r", offset=3, shape=(p, stride))
+    return map_file(
+        path,
+        lambda: np.memmap(path, dtype=np.uint8, mode="r", offset=3, shape=(p, stride)),
+        expected,
+    )
 
 
 def _look_alike(head: bytes) -> str:
@@ -124,7 +129,8 @@ def _check_padding(data, n: int, paths, accept_reference_samples: bool) -> None:
     """A .fam of another length that needs the same number of bytes shows in the last byte."""
     p, stride = data.shape
     in_last = n - 4 * (stride - 1)
-    last = np.asarray(data[:, -1])
+    with unchanged(data):
+        last = np.array(data[:, -1])
     if in_last < 4:
         stray = np.flatnonzero(last >> (2 * in_last))
         if len(stray):

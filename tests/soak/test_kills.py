@@ -1,0 +1,127 @@
+"""kill -9 at every operation on a file, and at random moments: what is there is whole, and a
+resumed run gives the bytes of one that nobody disturbed."""
+
+import shutil
+import sys
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from cli_files import RECORDS, write_table
+from faults import files_of, forks, temporaries
+
+from lmmlasso_fast.io.plink_write import write_plink
+from lmmlasso_fast.simulation import simulate_genotypes
+
+pytestmark = [
+    pytest.mark.promise("whole-files"),
+    pytest.mark.skipif(sys.platform != "linux", reason="needs fork and /proc"),
+]
+
+COMMANDS = {
+    "stability": ["stability", "--replicates", 4, "--n-active", 3],
+    "cv": ["cv", "--folds", 3, "--n-alphas", 8, "--eps", 0.2],
+    "run": [
+        *("run", "--folds", 2, "--n-alphas", 6, "--eps", 0.3, "--replicates", 2, "--n-active", 3),
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory):
+    """A small fileset, and for each command what it writes undisturbed and its operations."""
+    folder = tmp_path_factory.mktemp("kills")
+    simulated = simulate_genotypes(40, 60, seed=3)
+    write_plink(folder / "g", simulated.dosages, simulated.samples, simulated.variants)
+    y = simulated.dosages[:, 7] + np.random.default_rng(3).standard_normal(40)
+    ids = {name: simulated.samples[name].to_list() for name in ("FID", "IID")}
+    write_table(folder / "y.tsv", **ids, Y=y)
+    with forks(folder) as process:
+        yield Setting(folder, process)
+
+
+class Setting:
+    def __init__(self, folder, process):
+        self.folder, self.process = folder, process
+        self.out = folder / "out"
+        self._known = {}
+
+    def run(self, command, *more, **job):
+        inputs = ("--bfile", self.folder / "g", "--pheno", self.folder / "y.tsv")
+        name, *flags = COMMANDS[command]
+        arguments = (name, *inputs, *flags, "--threads", 1, "--out", self.out / "P", *more)
+        return self.process.run(*arguments, folder=self.out, **job)
+
+    def fresh(self):
+        shutil.rmtree(self.out, ignore_errors=True)
+        self.out.mkdir()
+
+    def undisturbed(self, command):
+        """Result files, operations and seconds of a run that nobody disturbs."""
+        if command not in self._known:
+            self.fresh()
+            start = time.monotonic()
+            ended = self.run(command, kill_at=-1)
+            seconds = time.monotonic() - start
+            assert ended.code == 0, ended.err
+            assert temporaries(self.out) == []
+            self._known[command] = SimpleNamespace(
+                files=results(self.out), seen=ended.seen, seconds=seconds
+            )
+        return self._known[command]
+
+    def killed(self, command, *more, **when):
+        """Kill a run, unless it ends before; what it leaves is whole."""
+        ended = self.run(command, *more, **when)
+        assert ended.code in (-9, 0), ended.err
+        expected = self.undisturbed(command).files
+        for name, content in results(self.out).items():
+            if "checkpoint" not in name and not name.endswith("steps.json"):
+                assert content == expected[name], name
+
+    def resume(self, command):
+        """A resumed run makes everything that an undisturbed one does, and nothing else."""
+        ended = self.run(command, "--resume")
+        assert ended.code == 0, ended.err
+        assert results(self.out) == self.undisturbed(command).files
+        assert temporaries(self.out) == []
+
+
+def results(folder):
+    """Of files that have no times in them; temporary ones aside."""
+    found = files_of(folder)
+    return {
+        name: content
+        for name, content in found.items()
+        if not name.endswith(RECORDS) and not name.startswith(".")
+    }
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_at_every_operation(setting, command, size, tally):
+    """Killed before the k-th operation for k = 0, 1, 2, ..., and in the midst of every record."""
+    seen = setting.undisturbed(command).seen
+    points = [(k, False) for k in range(len(seen))]
+    points += [(k, True) for k, what in enumerate(seen) if what == "write"]
+    chosen = np.unique(np.linspace(0, len(points) - 1, size(2, len(points))).astype(int))
+    for number in chosen:
+        k, half = points[number]
+        setting.fresh()
+        setting.killed(command, kill_at=k, half=half)
+        setting.resume(command)
+    tally(cases=len(chosen), **{f"operations_of_{command}": len(seen)})
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_at_random_moments(setting, command, size, tally):
+    """Killed at any moment, and before any operation of the run that goes on."""
+    seconds = setting.undisturbed(command).seconds
+    rng = np.random.default_rng(len(command))
+    n = size(1, 67)
+    for _ in range(n):
+        setting.fresh()
+        setting.killed(command, kill_after=rng.uniform(0, seconds))
+        setting.killed(command, "--resume", kill_at=int(rng.integers(40)))
+        setting.resume(command)
+    tally(cases=2 * n)
