@@ -214,7 +214,7 @@ def lasso_path(
     covariates : array_like, shape (n, k), optional
         Only without a null model, which brings its own.
     covariate_names : sequence of str, optional
-        Names of the k columns, for messages and results.
+        Names of the k columns, for messages and results. Only without a null model.
     intercept : bool, default True
         Only without a null model.
     max_iter : int, default 50

@@ -97,9 +97,10 @@ def _descending(score: np.ndarray):
 def design_of(genotypes, null, covariates, intercept, names=None) -> Design:
     if null is None:
         return as_design(covariates, genotypes.n_samples, intercept=intercept, names=names)
-    if covariates is not None or not intercept:
+    if covariates is not None or names is not None or not intercept:
         raise InputError(
-            "covariates, intercept: the null model brings its own; give them to fit_null"
+            "covariates, covariate_names, intercept: the null model brings its own; give them to "
+            "fit_null"
         )
     if null.n_samples != genotypes.n_samples:
         raise SampleMatchError(

@@ -128,6 +128,11 @@ def make_study(
     """
     y = as_phenotype(y, genotypes.n_samples)
     check_null_options(method, log_delta)
+    if not random_effect and (method != "ml" or log_delta is not None):
+        raise InputError(
+            f"method, log_delta: expected none without a random effect, found {method!r} and "
+            f"{log_delta!r}; leave them out, or random_effect=False"
+        )
     design = as_design(covariates, len(y), intercept=intercept, names=covariate_names)
     if K is not None:
         if not random_effect:

@@ -211,5 +211,5 @@ def axis_above(axes, places, labels: Sequence[str], name: str) -> None:
     above = axes.secondary_xaxis("top")
     above.set_xticks(places, labels)
     above.xaxis.set_minor_locator(NullLocator())
-    above.tick_params(labelsize=axes.xaxis.get_major_ticks()[0].label1.get_size(), width=0.6)
+    above.tick_params(labelsize=axes.xaxis.get_major_ticks(1)[0].label1.get_size(), width=0.6)
     above.set_xlabel(name)

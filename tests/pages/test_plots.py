@@ -812,3 +812,9 @@ def test_colours_can_be_told_apart():
         seen = np.clip(linear @ to_lms.T @ sees.T @ np.linalg.inv(to_lms).T, 0, 1) ** (1 / 2.2)
         apart = [np.linalg.norm(a - b) for a, b in combinations(seen, 2)]
         assert min(apart) > 0.1
+
+
+def test_axes_without_ticks_are_drawn_into(found):
+    axes = Figure().subplots()
+    axes.set_xticks([])
+    assert plots.likelihood_profile(found.null, axes=axes) is axes.figure

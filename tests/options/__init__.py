@@ -1,0 +1,1 @@
+"""For every public function, two calls per parameter whose results differ."""

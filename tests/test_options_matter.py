@@ -1,0 +1,58 @@
+"""Every parameter of every public function changes something."""
+
+import dataclasses
+import inspect
+
+import pytest
+
+for module in ("sklearn", "matplotlib", "cyvcf2", "bgen", "pgenlib"):
+    pytest.importorskip(module)
+
+from options.enumeration import parameters, problem_of, public_callables, public_results  # noqa: E402
+from options.fits import fits  # noqa: E402
+from options.problem import small_problem  # noqa: E402
+from options.readers import matrices, readers  # noqa: E402
+from options.results import drawings, estimators, methods, script  # noqa: E402
+from options.simulations import evaluations, simulations  # noqa: E402
+
+pytestmark = pytest.mark.promise("options")
+
+PUBLIC = public_callables()
+AREAS = (
+    fits,
+    simulations,
+    evaluations,
+    readers,
+    matrices,
+    estimators,
+    methods,
+    drawings,
+    script,
+)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    problem = small_problem()
+    problem.folder = tmp_path_factory.mktemp("files")
+    return {name: case for area in AREAS for name, case in area(problem).items()}
+
+
+def test_no_entry_is_of_nothing(table):
+    assert set(table) <= set(PUBLIC), set(table) - set(PUBLIC)
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_every_parameter_changes_something(table, name, monkeypatch, capsys, tally):
+    assert name in table, f"no entry for {name}: add one to tests/options"
+    case, names = table[name], parameters(PUBLIC[name])
+    assert set(names) == set(case.changes), "parameters without entry, or entries without parameter"
+    tally(cases=len(names) * (1 + len(case.also)))
+    found = {option: problem_of(case, option, monkeypatch, capsys) for option in names}
+    assert not any(found.values()), {k: v for k, v in found.items() if v}
+
+
+@pytest.mark.parametrize("result", public_results(), ids=lambda result: result.__name__)
+def test_results_have_what_their_constructors_take(result):
+    fields = [field.name for field in dataclasses.fields(result) if field.init]
+    assert list(inspect.signature(result).parameters) == fields
