@@ -1,6 +1,7 @@
 """Genotypes kept as dosages: imputed allele counts between 0 and 2, one or two bytes each."""
 
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,8 @@ from lmmlasso_fast.genotypes import (
     inverse_or_zero,
 )
 from lmmlasso_fast.mapped import map_file, reads, unchanged
-from lmmlasso_fast.threads import over_ranges
+from lmmlasso_fast.parallel import poll
+from lmmlasso_fast.threads import over_ranges, steps
 
 if TYPE_CHECKING:
     import polars as pl
@@ -138,7 +140,8 @@ class DosageGenotypes(Genotypes):
         """Mean, sd and what cannot be used, from whole numbers: no rounding decides."""
         sums = np.empty((self.n_variants, 5), dtype=np.int64)
         with unchanged(self._codes):
-            _core.dosage_sums(self._codes, self._index, 0, sums)
+            for start, stop in self._steps():
+                _core.dosage_sums(self._codes, self._index, start, sums[start:stop])
         present, total, squares, low, high = sums.T
         top = TOP[self._codes.dtype]
         if (high > top).any():
@@ -204,6 +207,7 @@ class DosageGenotypes(Genotypes):
             chosen = slice(first, first + _core.MAX_VECTORS)
 
             def part(start, stop, chosen=chosen):
+                poll()
                 _core.dosage_gradient(
                     self._codes,
                     self._index,
@@ -215,7 +219,7 @@ class DosageGenotypes(Genotypes):
                     out[chosen],
                 )
 
-            over_ranges(part, self.n_variants, n_threads if worth else 1)
+            over_ranges(part, self.n_variants, n_threads if worth else 1, self._codes.strides[0])
         return out.T if v.ndim == 2 else out[0]
 
     @reads("_codes")
@@ -260,7 +264,9 @@ class DosageGenotypes(Genotypes):
     @reads("_codes")
     def sample_missing_rate(self) -> np.ndarray:
         use = self.included.astype(np.uint8)
-        missing = _core.dosage_missing(self._codes, use)
+        missing = np.zeros(self._codes.shape[1], dtype=np.int64)
+        for start, stop in self._steps():
+            missing += _core.dosage_missing(self._codes[start:stop], use[start:stop])
         missing = missing if self._index is None else missing[self._index]
         return missing / max(int(use.sum()), 1)
 
@@ -271,13 +277,21 @@ class DosageGenotypes(Genotypes):
 
     @reads("_codes")
     def _find_duplicates(self):
-        hashes = _core.dosage_hashes(self._codes, self._index)
+        hashes = np.empty(self.n_variants, dtype=np.uint64)
+        for start, stop in self._steps():
+            hashes[start:stop] = _core.dosage_hashes(self._codes[start:stop], self._index)
         rows = np.flatnonzero(self.included)
         rows = rows[np.argsort(hashes[rows], kind="stable")]
         original, sign = _core.dosage_duplicates(self._codes, self._index, rows, hashes[rows])
         found = np.flatnonzero(original != rows)
         found = found[np.argsort(rows[found])]
         return rows[found], original[found], sign[found].astype(np.int64)
+
+    def _steps(self) -> Iterator[tuple[int, int]]:
+        """Parts of the SNPs that one call of C goes through."""
+        for part in steps(0, self.n_variants, self._codes.strides[0]):
+            poll()
+            yield part
 
     def _with_reasons(self, reasons):
         return DosageGenotypes(self._codes, self._index, self._samples, self._variants, reasons)

@@ -1,5 +1,6 @@
 """scikit-learn's face of the package: parameters in, stage functions called, attributes out."""
 
+import os
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,6 +28,7 @@ from lmmlasso_fast.kinship import Kinship, as_kinship, kinship
 from lmmlasso_fast.null_model import fit_null
 from lmmlasso_fast.path import LassoPath, lasso_path
 from lmmlasso_fast.prediction import build_model
+from lmmlasso_fast.signals import held
 
 #: Estimators with a fit under way, by id. Kept here and not on the object, so that an estimator
 #: holds nothing that cannot be cloned, copied or pickled.
@@ -431,18 +433,32 @@ class LMMLassoCV(_Regressor):
 @contextmanager
 def _one_at_a_time(estimator):
     """Refuse a second fit of the same object while one is under way."""
-    with _fitting_lock:
-        if id(estimator) in _fitting:
-            raise RuntimeError(
-                f"another fit of this {type(estimator).__name__} is under way in another thread; "
-                "fit sklearn.base.clone(estimator) instead"
-            )
-        _fitting.add(id(estimator))
+    begun = False
     try:
+        with held(), _fitting_lock:
+            if id(estimator) in _fitting:
+                raise RuntimeError(
+                    f"another fit of this {type(estimator).__name__} is under way in another "
+                    "thread; fit sklearn.base.clone(estimator) instead"
+                )
+            _fitting.add(id(estimator))
+            begun = True
         yield
     finally:
-        with _fitting_lock:
-            _fitting.remove(id(estimator))
+        if begun:
+            with held(), _fitting_lock:
+                _fitting.discard(id(estimator))  # a fork may have emptied it
+
+
+def _no_fit_is_under_way() -> None:
+    """In the child of a fork, which has none of the other threads."""
+    global _fitting_lock
+    _fitting_lock = threading.Lock()
+    _fitting.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_no_fit_is_under_way)
 
 
 def _given_kinship(K, n_samples: int):

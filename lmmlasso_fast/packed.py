@@ -1,6 +1,7 @@
 """Genotypes in two bits: PLINK's .bed, mapped or in memory, never expanded."""
 
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,8 @@ from lmmlasso_fast.genotypes import (
     inverse_or_zero,
 )
 from lmmlasso_fast.mapped import map_file, reads, unchanged
-from lmmlasso_fast.threads import over_ranges
+from lmmlasso_fast.parallel import poll
+from lmmlasso_fast.threads import over_ranges, steps
 
 if TYPE_CHECKING:
     import polars as pl
@@ -56,7 +58,8 @@ class PackedGenotypes(Genotypes):
         self._duplicate_pairs = None
         counts = np.empty((self.n_variants, 4), dtype=np.int32)
         with unchanged(data):
-            _core.counts(data, self._n_file, self._mask, 0, counts)
+            for start, stop in _steps(data):
+                _core.counts(data, self._n_file, self._mask, start, counts[start:stop])
         self._set_statistics(counts, reasons)
 
     def _set_statistics(self, counts: np.ndarray, reasons: np.ndarray | None) -> None:
@@ -141,6 +144,7 @@ class PackedGenotypes(Genotypes):
         ]
 
         def part(start, stop):
+            poll()
             _core.gradient(
                 self._data,
                 self._n_file,
@@ -154,7 +158,7 @@ class PackedGenotypes(Genotypes):
             )
 
         worth = self.n_variants * self._n_file >= _THREADS_FROM
-        over_ranges(part, self.n_variants, n_threads if worth else 1)
+        over_ranges(part, self.n_variants, n_threads if worth else 1, self._data.shape[1])
 
     @reads("_data")
     def columns(
@@ -201,8 +205,11 @@ class PackedGenotypes(Genotypes):
     @reads("_data")
     def sample_missing_rate(self) -> np.ndarray:
         use = self.included.astype(np.uint8)
-        missing = _core.sample_missing(self._data, self._n_file, use)[self._index]
-        return missing / max(int(use.sum()), 1)
+        missing = np.zeros(self._n_file, dtype=np.int64)
+        for start, stop in _steps(self._data):
+            some = self._data[start:stop]
+            missing += _core.sample_missing(some, self._n_file, use[start:stop])
+        return missing[self._index] / max(int(use.sum()), 1)
 
     def duplicate_pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if self._duplicate_pairs is None:
@@ -211,7 +218,9 @@ class PackedGenotypes(Genotypes):
 
     @reads("_data")
     def _find_duplicates(self):
-        hashes = _core.hashes(self._data, self._n_file, self._mask)
+        hashes = np.empty(self.n_variants, dtype=np.uint64)
+        for start, stop in _steps(self._data):
+            hashes[start:stop] = _core.hashes(self._data[start:stop], self._n_file, self._mask)
         rows = np.flatnonzero(self.included)
         rows = rows[np.argsort(hashes[rows], kind="stable")]
         original, sign = _core.duplicates(self._data, self._n_file, self._mask, rows, hashes[rows])
@@ -233,8 +242,21 @@ def _compress(data: np.ndarray, n_file: int, index: np.ndarray) -> np.ndarray | 
     if len(index) == n_file or size > _COMPRESS_UP_TO or (np.diff(index) <= 0).any():
         return None
     out = np.empty((data.shape[0], (len(index) + 3) // 4), dtype=np.uint8)
+    if out.size == 0:
+        return None
     with unchanged(data):
-        return out if _core.compress(data, n_file, _core.mask(index, n_file), out) else None
+        mask = _core.mask(index, n_file)
+        for start, stop in _steps(data):
+            if not _core.compress(data[start:stop], n_file, mask, out[start:stop]):
+                return None
+        return out
+
+
+def _steps(data: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Parts of the SNPs that one call of C goes through."""
+    for part in steps(0, *data.shape):
+        poll()
+        yield part
 
 
 def _name_of(data: np.memmap) -> tuple[str, int, tuple[int, int]]:

@@ -8,15 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from lmmlasso_fast.checks import require_integer
+from lmmlasso_fast.signals import held
 
 #: Below this many samples LAPACK gains nothing from a second thread on a busy machine, and one
 #: thread gives the same bits everywhere.
 SINGLE_THREAD_BELOW = 3000
+#: What one call of C goes through: 0.2 s of a slow disk.
+_STEP_BYTES = 1 << 25
 
 _cap_lock = threading.Lock()
 _cap_depth = 0
 _cap = 0
 _caps = []  # what restores the limits before
+_of_this_thread = threading.local()  # depth: how many regions it is in
 _controller = None
 _scipy_found = ()
 
@@ -60,23 +64,49 @@ def blas_cap(n_threads: int):
     loaded since then get it too.
     """
     global _cap_depth, _cap
-    with _cap_lock:
-        if _cap_depth == 0:
-            _cap = n_threads
-        if _find_libraries() or _cap_depth == 0:
-            _free_control()
-            _caps.append(_controller.limit(limits=_cap, user_api="blas"))
-        _cap_depth += 1
+    entered = False
     try:
+        with held(), _cap_lock:  # Ctrl-C in its midst would leave BLAS capped for good
+            if _cap_depth == 0:
+                _cap = n_threads
+            if _find_libraries() or _cap_depth == 0:
+                _free_control()
+                _caps.append(_controller.limit(limits=_cap, user_api="blas"))
+            _cap_depth += 1
+            _of_this_thread.depth = _own_depth() + 1
+            entered = True
         yield
     finally:
-        with _cap_lock:
-            _cap_depth -= 1
-            if _cap_depth == 0:
-                while _caps:
-                    _free_control()
-                    _caps.pop().restore_original_limits()
-                _free_control()
+        if entered:
+            with held(), _cap_lock:
+                _cap_depth -= 1
+                _of_this_thread.depth = _own_depth() - 1
+                if _cap_depth == 0:
+                    _lift_cap()
+
+
+def _own_depth() -> int:
+    return getattr(_of_this_thread, "depth", 0)
+
+
+def _lift_cap() -> None:
+    while _caps:
+        _free_control()
+        _caps.pop().restore_original_limits()
+    _free_control()
+
+
+def _forget_other_threads() -> None:
+    """In the child of a fork, which has none of them: nor their regions, nor the lock they held."""
+    global _cap_lock, _cap_depth
+    _cap_lock = threading.Lock()
+    capped, _cap_depth = _cap_depth > 0, max(0, min(_cap_depth, _own_depth()))
+    if capped and _cap_depth == 0:
+        _lift_cap()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_other_threads)
 
 
 def _find_libraries() -> bool:
@@ -109,33 +139,37 @@ def _free_control() -> None:
             library.clear_controlling_thread(force=True)
 
 
-def over_ranges(function: Callable[[int, int], None], n: int, n_threads: int) -> None:
+def steps(start: int, stop: int, bytes_each: int) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) of parts of a range whose items have so many bytes.
+
+    A signal waits for the end of a call of C, which takes a fraction of a second for one part, even
+    of a file that has to be read.
+    """
+    step = max(1, _STEP_BYTES // max(1, bytes_each))
+    for first in range(start, stop, step):
+        yield first, min(first + step, stop)
+
+
+def over_ranges(
+    function: Callable[[int, int], None], n: int, n_threads: int, bytes_each: int
+) -> None:
     """Call `function(start, stop)` on `n_threads` contiguous parts of range(n), one per thread.
 
-    The function releases the GIL. The first exception is raised here once every part has ended.
+    Each goes through its part in `steps`. The function releases the GIL. After an exception,
+    Ctrl-C included, no further call is begun; the first one is raised here once those under way
+    have ended.
     """
     if n_threads <= 1 or n < 2 * n_threads:
-        function(0, n)
-        return
+        n_threads = 1
     bounds = [n * k // n_threads for k in range(n_threads + 1)]
-    errors: list[BaseException] = []
 
-    def run(start: int, stop: int) -> None:
-        try:
-            function(start, stop)
-        except BaseException as error:
-            errors.append(error)
+    def work(k: int, stop: threading.Event) -> None:
+        for part in steps(bounds[k], bounds[k + 1], bytes_each):
+            if stop.is_set():
+                return
+            function(*part)
 
-    workers = [
-        threading.Thread(target=run, args=(bounds[k], bounds[k + 1])) for k in range(1, n_threads)
-    ]
-    for worker in workers:
-        worker.start()
-    run(bounds[0], bounds[1])
-    for worker in workers:
-        worker.join()
-    if errors:
-        raise errors[0]
+    _side_by_side(work, n_threads)
 
 
 def for_each(function: Callable[[int], None], n: int, n_threads: int) -> None:
@@ -145,26 +179,39 @@ def for_each(function: Callable[[int], None], n: int, n_threads: int) -> None:
     Ctrl-C included, no further call is begun; the first one is raised here once those under way
     have ended.
     """
-    numbers, lock, stop = iter(range(n)), threading.Lock(), threading.Event()
+    numbers, lock = iter(range(n)), threading.Lock()
+
+    def work(_: int, stop: threading.Event) -> None:
+        while not stop.is_set():
+            with lock:
+                k = next(numbers, None)
+            if k is None:
+                return
+            function(k)
+
+    _side_by_side(work, min(n_threads, n))
+
+
+def _side_by_side(work: Callable[[int, threading.Event], None], n_threads: int) -> None:
+    """Call `work(k, stop)` for k in range(n_threads), each in a thread, the first in this one.
+
+    `stop` is set by the first exception, or Ctrl-C, which is raised here when all have ended.
+    """
+    stop = threading.Event()
     errors: list[BaseException] = []
 
-    def run() -> None:
+    def run(k: int) -> None:
         try:
-            while not stop.is_set():
-                with lock:
-                    k = next(numbers, None)
-                if k is None:
-                    return
-                function(k)
+            work(k, stop)
         except BaseException as error:
             errors.append(error)
             stop.set()
 
-    workers = [threading.Thread(target=run) for _ in range(min(n_threads, n) - 1)]
-    for worker in workers:
-        worker.start()
-    run()
+    workers = [threading.Thread(target=run, args=(k,)) for k in range(1, n_threads)]
     try:
+        for worker in workers:
+            worker.start()
+        run(0)
         for worker in workers:
             worker.join()
     except BaseException:

@@ -39,6 +39,14 @@ class _Group(click.Group):
             ctx.fail(f"No such command {args[0]!r}.{near or ' lmmlasso --help lists them.'}")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx):
+        """While a subcommand is imported or its flags are read, Ctrl-C is no less an interrupt."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("error: interrupted", err=True)
+            ctx.exit(130)
+
 
 class _Commands(Mapping):
     """Subcommands by name, each imported when it is asked for: none waits for the others."""

@@ -32,6 +32,7 @@ from lmmlasso_fast.io.regular import require_regular
 from lmmlasso_fast.io.results import write_json
 from lmmlasso_fast.mapped import catching_bus_errors
 from lmmlasso_fast.parallel import as_n_jobs
+from lmmlasso_fast.signals import held
 from lmmlasso_fast.threads import available_threads, blas_threads_for
 
 EXIT_OK, EXIT_INPUT, EXIT_NOT_CONVERGED, EXIT_OUTPUT = 0, 3, 4, 5
@@ -48,7 +49,7 @@ def _return_memory() -> None:
         trim(0)
 
 
-class _Terminated(BaseException):
+class Terminated(KeyboardInterrupt):
     """SIGTERM arrived."""
 
 
@@ -263,7 +264,11 @@ class Run:
         self.say(f"warning: {message}")
 
     def finish(self, options: dict, code: int, state: str) -> None:
-        """Write P.run.json and the log's last line, whatever happened before."""
+        """Write P.run.json and the log's last line, whatever happened before.
+
+        Inputs that `fingerprints` has not read yet are not read now: this is what an interrupt
+        waits for.
+        """
         seconds = time.perf_counter() - self._start
         full = None
         try:
@@ -279,7 +284,10 @@ class Run:
                 "subcommand": self.command,
                 "command": sys.argv,
                 "options": {key: _plain(value) for key, value in options.items()},
-                "inputs": self.fingerprints(),
+                "inputs": [
+                    known or {"path": str(path), "error": "not read before the end"}
+                    for path, known in self._inputs.items()
+                ],
                 "outputs": self._written,
                 "counts": self.counts,
                 # the subcommand that wrote each result file last, in this run or an earlier one
@@ -355,77 +363,91 @@ def execute(
 
     `then` is for what needs P.run.json, and is called where there are results.
     """
-    with ExitStack() as at_the_end:
-        code = _exit_code(command, options, body, then, at_the_end)
+    run = usage = None
+    message = kept = ""
+    with ExitStack() as at_the_end, _sigterm_raises():
+        try:
+            with catching_bus_errors(), warnings.catch_warnings():
+                run = Run(command, options["out"], options.get("threads"))
+                at_the_end.callback(run.release)
+                warnings.simplefilter("always")
+                warnings.showwarning = lambda message, *_, **__: run.warn(str(message))
+                body(run)
+                run.fingerprints()
+                run.write_outputs()
+                code = run.exit_code
+        except click.ClickException as error:
+            code, usage = 2, error
+        except InputError as error:
+            code, message = EXIT_INPUT, str(error)
+            if type(error) is InputError:  # of an option; its subclasses are about files and data
+                message = in_flags(message, click.get_current_context().command)
+        except OutputError as error:
+            code, message = EXIT_OUTPUT, str(error)
+        except KeyboardInterrupt as error:
+            code, message = stopped_by(error)
+            if run is not None and run.checkpoint is not None:
+                kept = f"; {run.checkpoint} is kept, and the same command with --resume goes on "
+                kept += "from it"
+        except MemoryError as error:
+            code, message = EXIT_INTERNAL, f"out of memory: {error}"
+        except Exception as error:
+            code = EXIT_INTERNAL
+            message = f"internal error: {error!r}\n{traceback.format_exc()}"
+        if message:
+            state = message
+        elif usage is not None:
+            state = f"usage: {usage.format_message()}"
+        else:
+            state = "ok" if code == EXIT_OK else "not converged"
+        if run is not None and code not in (EXIT_INTERRUPTED, EXIT_TERMINATED):
+            with suppress(KeyboardInterrupt):
+                run.fingerprints()
+        # with the record written, an interrupt changes nothing but what follows it
+        with suppress(KeyboardInterrupt), held():
+            code = _record(run, options, code, state, f"{message}{kept}")
+        if usage is not None:
+            raise usage
+        if then is not None and code in (EXIT_OK, EXIT_NOT_CONVERGED):
+            code = _call(then, code)
     sys.exit(code)
 
 
-def _exit_code(
-    command: str,
-    options: dict,
-    body: Callable[[Run], None],
-    then: Callable[[], None] | None,
-    at_the_end: ExitStack,
-) -> int:
-    run = None
-    state = "ok"
-    code = EXIT_INTERNAL
+def stopped_by(error: KeyboardInterrupt) -> tuple[int, str]:
+    """Return the exit code after a signal, and what is said of it."""
+    if isinstance(error, Terminated):
+        return EXIT_TERMINATED, "terminated"
+    return EXIT_INTERRUPTED, "interrupted"
+
+
+def _record(run: Run | None, options: dict, code: int, state: str, message: str) -> int:
+    """Show the error, if there is one, and write the run's record; return the exit code."""
+    if run is None:
+        if message:
+            click.echo(f"error: {_visible(message)}", err=True)
+        return code
+    if message:
+        with suppress(OutputError):  # of the log: this is the message about it, or finish raises
+            run.say(f"error: {message}")
     try:
-        with _sigterm_raises(), catching_bus_errors(), warnings.catch_warnings():
-            run = Run(command, options["out"], options.get("threads"))
-            at_the_end.callback(run.release)
-            warnings.simplefilter("always")
-            warnings.showwarning = lambda message, *_, **__: run.warn(str(message))
-            body(run)
-            run.write_outputs()
-            code = run.exit_code
-            state = "ok" if code == EXIT_OK else "not converged"
-    except click.ClickException as error:
-        code, state = 2, f"usage: {error.format_message()}"
-        raise
-    except InputError as error:
-        message = str(error)
-        if type(error) is InputError:  # of an option; its subclasses are about files and data
-            message = in_flags(message, click.get_current_context().command)
-        code, state = EXIT_INPUT, _complain(run, message)
+        run.finish(options, code, state)
     except OutputError as error:
-        code, state = EXIT_OUTPUT, _complain(run, str(error))
-    except KeyboardInterrupt:
-        code, state = EXIT_INTERRUPTED, _complain(run, "interrupted", stopped=True)
-    except _Terminated:
-        code, state = EXIT_TERMINATED, _complain(run, "terminated", stopped=True)
-    except MemoryError as error:
-        code, state = EXIT_INTERNAL, _complain(run, f"out of memory: {error}")
-    except Exception as error:
-        detail = traceback.format_exc()
-        code, state = EXIT_INTERNAL, _complain(run, f"internal error: {error!r}\n{detail}")
-    finally:
-        if run is not None:
-            try:
-                run.finish(options, code, state)
-            except OutputError as error:
-                code = code or EXIT_OUTPUT
-                click.echo(f"error: {error}", err=True)
-    if then is not None and code in (EXIT_OK, EXIT_NOT_CONVERGED):
-        try:
-            then()
-        except (InputError, OutputError) as error:
-            code = EXIT_OUTPUT
-            click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {error}", err=True)
+        return code or EXIT_OUTPUT
     return code
 
 
-def _complain(run: Run | None, message: str, stopped: bool = False) -> str:
-    """Show an error, and what is left of a run that was stopped; return the error."""
-    if run is None:
-        click.echo(f"error: {_visible(message)}", err=True)
-    else:
-        kept = ""
-        if stopped and run.checkpoint is not None:
-            kept = f"; {run.checkpoint} is kept, and the same command with --resume goes on from it"
-        with suppress(OutputError):  # of the log: this is the message about it, or finish raises
-            run.say(f"error: {message}{kept}")
-    return message
+def _call(then: Callable[[], None], code: int) -> int:
+    """Do what follows the record; return the exit code."""
+    try:
+        then()
+    except (InputError, OutputError) as error:
+        click.echo(f"error: {error}", err=True)
+        return EXIT_OUTPUT
+    except KeyboardInterrupt as error:
+        code, message = stopped_by(error)
+        click.echo(f"error: {message}; the result files are there, the report is not", err=True)
+    return code
 
 
 def _visible(text: str) -> str:
@@ -436,7 +458,7 @@ def _visible(text: str) -> str:
 @contextmanager
 def _sigterm_raises():
     def handler(signum, frame):
-        raise _Terminated
+        raise Terminated
 
     try:
         before = signal.signal(signal.SIGTERM, handler)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from lmmlasso_fast.errors import OutputError
+from lmmlasso_fast.signals import held
 
 #: How much of its target's name a temporary file's begins with, in bytes. At most 34 are added, and
 #: file systems allow 255, some only 143.
@@ -40,11 +41,12 @@ def together() -> Iterator[None]:
     token = _waiting.set(files)
     try:
         yield
-        for temporary, target in files:
-            try:
-                os.replace(temporary, target)
-            except OSError as error:
-                raise _cannot_write(target, error) from error
+        with held():
+            for temporary, target in files:
+                try:
+                    os.replace(temporary, target)
+                except OSError as error:
+                    raise _cannot_write(target, error) from error
     finally:
         _waiting.reset(token)
         for temporary, _ in files:
