@@ -14,7 +14,7 @@ from problems import from_array, random_dosages
 from threadpoolctl import threadpool_limits
 
 import lmmlasso_fast as ll
-from lmmlasso_fast import _core, tridiagonal
+from lmmlasso_fast import tridiagonal
 from lmmlasso_fast.covariates import as_design
 from lmmlasso_fast.errors import DataWarning, KinshipError, LMMLassoError
 from lmmlasso_fast.lapack import integer_bytes, lapack
