@@ -4,5 +4,5 @@ A case is bytes: the name of a target (`targets.py`), then the files it reads (`
 `check.py` runs one case and says what is wrong with it, `mutate.py` makes one case of another,
 `seeds.py` made those of seeds/ from small valid files. `python -m soak.fuzz` in the folder tests
 (with the package atheris) looks for new ones by coverage; tests/soak/test_fuzz.py runs it, and
-tests/test_fuzz_seeds.py runs the cases of seeds/ again, without atheris.
+tests/files/test_fuzz_seeds.py runs the cases of seeds/ again, without atheris.
 """

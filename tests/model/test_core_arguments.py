@@ -18,7 +18,7 @@ from lmmlasso_fast.lapack import lapack
 
 pytestmark = pytest.mark.promise("any-bytes")
 
-SOURCE = Path(__file__).resolve().parent.parent / "src" / "_core.pyx"
+SOURCE = Path(__file__).resolve().parents[2] / "src" / "_core.pyx"
 # Sizes that differ, so that none stands in for another: samples of the file, samples of the
 # analysis, SNPs, SNPs chosen of them, vectors.
 N, M, P, K, V = 9, 7, 5, 3, 2
@@ -51,6 +51,7 @@ def vectors_of(n):
 # Well-formed arguments of every function that checks some.
 WELL_FORMED = {
     "select_kernels": {"name": _core.kernels_name()},
+    "limbs": {"v": np.ones(M), "index": np.arange(M), "n_samples": N, "n_limbs": 1},
     "gradient": GENOTYPES
     | STANDARDISED
     | {"n_missing": np.zeros(P, np.int32), "start": 0, "stop": P}
@@ -113,7 +114,7 @@ REFUSED = [
     *(
         (name, PACKED, [{"n_samples": 8}, {"n_samples": 13}, {"data": u8(P, 0)}])
         for name in WELL_FORMED
-        if "n_samples" in WELL_FORMED[name]
+        if "n_samples" in WELL_FORMED[name] and "data" in WELL_FORMED[name]
     ),
     (
         "gradient",
@@ -124,6 +125,21 @@ REFUSED = [
         "gradient",
         "out must have one column per SNP",
         [{"start": -1}, {"start": 3, "stop": 2}, {"stop": P + 1}, {"out": f64(V, P + 1)}],
+    ),
+    (
+        "gradient",
+        "mean, inverse_sd and n_missing must have one entry per SNP",
+        [{"mean": f64(P - 1)}, {"inverse_sd": f64(P + 1)}, {"n_missing": np.zeros(1, np.int32)}],
+    ),
+    (
+        "gradient",
+        "vectors must be of as many samples as data",
+        [{"vectors": [_core.limbs(np.ones(M), np.arange(M), 200, _core.SCREENING)] * V}],
+    ),
+    (
+        "limbs",
+        "v must have one number per analysed sample",
+        [{"v": f64(M + 1)}, {"index": np.arange(M - 1)}],
     ),
     (
         "compress",
