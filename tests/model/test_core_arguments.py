@@ -51,7 +51,8 @@ def vectors_of(n):
 # Well-formed arguments of every function that checks some.
 WELL_FORMED = {
     "select_kernels": {"name": _core.kernels_name()},
-    "limbs": {"v": np.ones(M), "index": np.arange(M), "n_samples": N, "n_limbs": 1},
+    "limbs": {"v": np.ones(M), "index": np.arange(M), "n_samples": N}
+    | {"n_limbs": _core.SCREENING},
     "gradient": GENOTYPES
     | STANDARDISED
     | {"n_missing": np.zeros(P, np.int32), "start": 0, "stop": P}
