@@ -135,7 +135,7 @@ REFUSED = [
     (
         "gradient",
         "vectors must be of as many samples as data",
-        [{"vectors": [_core.limbs(np.ones(M), np.arange(M), 200, _core.SCREENING)] * V}],
+        [{"vectors": [_core.limbs(np.ones(M), np.arange(M), 500, _core.SCREENING)] * V}],
     ),
     (
         "limbs",

@@ -130,21 +130,6 @@ def test_gradient_of_what_has_no_digits_is_an_error(bad, text):
         genotypes.gradient(v)
 
 
-def test_the_core_refuses_vectors_of_another_length():
-    """These would be reads and writes out of bounds."""
-    index = np.arange(8)
-    with pytest.raises(ValueError, match="one number per analysed sample"):
-        _core.limbs(np.ones(9), index, 8, _core.CERTIFICATE)
-    data = pack(random_dosages(np.random.default_rng(0), 300, 4))
-    one, missing, out = np.ones(4), np.zeros(4, np.int32), np.empty((1, 4))
-    vectors = [_core.limbs(np.ones(8), index, 8, _core.CERTIFICATE)]
-    with pytest.raises(ValueError, match="as many samples"):
-        _core.gradient(data, 300, one, one, missing, vectors, 0, 4, out)
-    vectors = [_core.limbs(np.ones(8), index, 300, _core.CERTIFICATE)]
-    with pytest.raises(ValueError, match="one entry per SNP"):
-        _core.gradient(data, 300, one[1:], one, missing, vectors, 0, 4, out)
-
-
 def test_columns_out_of_range_and_none():
     genotypes = from_array(random_dosages(np.random.default_rng(4), 12, 5))
     assert genotypes.columns([]).shape == (12, 0)
