@@ -332,9 +332,7 @@ TARGETS = {
     "plink-text": Target(
         (".fam", ".bim", ".psam", ".pvar", ".sample", ".ped"), ("text",) * 6, _plink_text
     ),
-    "pgen": Target(
-        (".psam", ".pvar", ".pgen"), ("text", "text", "bytes"), _pgen, needs="pgenlib"
-    ),
+    "pgen": Target((".psam", ".pvar", ".pgen"), ("text", "text", "bytes"), _pgen, needs="pgenlib"),
     "vcf": Target((".vcf",), ("text",), _vcf, needs="cyvcf2", crashes=True),
     "bgen": Target((".bgen", ".sample"), ("bytes", "text"), _bgen, needs="bgen"),
     "bimbam": Target((".bimbam", ".annotation"), ("text", "text"), _bimbam),
