@@ -23,6 +23,7 @@ from lmmlasso_fast.io.kinship_files import load_kinship, read_gemma, read_grm, r
 from lmmlasso_fast.io.multiqc import multiqc_content
 from lmmlasso_fast.io.pgen_text import read_psam, read_pvar, read_sample_file
 from lmmlasso_fast.io.plink_text import read_bim, read_fam
+from lmmlasso_fast.io.plink_write import write_plink
 from lmmlasso_fast.io.result_files import ResultFiles, read_table
 from lmmlasso_fast.io.tables import read_covariates, read_phenotypes
 
@@ -78,7 +79,8 @@ def in_time():
 def prefix(tmp_path):
     """Ordinary files beside the special one."""
     x = tmp_path / "x"
-    ll.simulation.write_plink(x, np.array([[0, 1], [1, 2], [2, 0]], dtype=np.int8))
+    small = ll.simulation.simulate_genotypes(9, 8, seed=1)
+    write_plink(x, small.dosages, small.samples, small.variants)
     (tmp_path / "x.psam").write_text("#IID\na\nb\n")
     (tmp_path / "x.pvar").write_text("#CHROM POS ID REF ALT\n1 5 r A G\n")
     (tmp_path / "x.grm.id").write_text("a a\nb b\n")

@@ -145,7 +145,7 @@ class ResultFiles:
                 path,
                 "a log",
                 expected="what lmmlasso wrote",
-                found=quote(str(error)),
+                found=error.strerror or quote(str(error)),
                 advice="have it written again",
             ) from error
 

@@ -59,13 +59,18 @@ static void check_lasso(input *in, const lmml_kernels *kernels, int64_t w)
             G[i * w + j] = 0;
             for (int64_t k = 0; k < w; k++) G[i * w + j] += B[i * w + k] * B[j * w + k];
         }
+    double scale = tame ? 0 : fabs(take_double(in));
+    for (int64_t j = 0; j < w; j++) c[j] = tame ? 0 : take_double(in);
+    for (int64_t k = 0; k < w && tame; k++) { /* c = B y, without which there is no minimum */
+        const double y = take_number(in);
+        for (int64_t j = 0; j < w; j++) c[j] += B[j * w + k] * y;
+        scale += y * y;
+    }
     for (int64_t j = 0; j < w; j++) {
-        c[j] = tame ? take_number(in) : take_double(in);
         threshold[j] = fabs(tame ? take_number(in) : take_double(in));
         ridge[j] = take(in) / 64.0;
         beta[j] = take(in) % 4 ? 0 : tame ? take_number(in) : take_double(in);
     }
-    const double scale = tame ? 1 + take(in) : fabs(take_double(in));
     const lmml_lasso problem = {w, w, G, c, threshold, take(in) % 2 ? ridge : NULL, scale};
     lmml_options options;
     lmml_info info;
@@ -77,8 +82,8 @@ static void check_lasso(input *in, const lmml_kernels *kernels, int64_t w)
     const int error = lmml_lasso_solve(kernels, &problem, &options, &factor, beta, q, &info);
     REQUIRE(error == LMML_OK || error == LMML_ERR_ARGUMENT || error == LMML_ERR_MEMORY);
     for (int64_t j = 0; j < w && tame && error == LMML_OK && info.exact; j++) {
-        const double size = 1e-6 * (1 + fabs(c[j]) + fabs(threshold[j]) + w * 1e4 * scale);
-        double gradient = c[j] - (problem.ridge ? ridge[j] * beta[j] : 0), sum = size;
+        double gradient = c[j] - (problem.ridge ? ridge[j] * beta[j] : 0);
+        double sum = 1e-6 * (fabs(c[j]) + threshold[j] + sqrt(G[j * w + j] * scale));
         for (int64_t k = 0; k < w; k++)
             gradient -= G[j * w + k] * beta[k], sum += 1e-9 * fabs(G[j * w + k] * beta[k]);
         REQUIRE(isfinite(beta[j]));
