@@ -73,7 +73,7 @@ def load_arrays(
     # Damage may surface as almost anything: in zip headers (unknown compression, encryption), in
     # the header of an array (syntax, memory for an absurd shape) or in its data (checksums).
     except Exception as problem:
-        found = getattr(problem, "strerror", None) or str(problem).strip("\"'")
+        found = (getattr(problem, "strerror", None) or str(problem).strip("\"'"))[:200]
         raise damaged("a complete .npz", found) from problem
     other = content.get("format", np.array(what))
     if other.dtype.kind == "U" and str(other) != what:

@@ -42,9 +42,10 @@ def symmetric_from_triangle(entries: np.ndarray, n: int) -> np.ndarray:
     """The symmetric (n, n) float64 matrix of a lower triangle, row by row with its diagonal."""
     matrix = np.empty((n, n))
     start = 0
-    for row in range(n):
-        matrix[row, : row + 1] = entries[start : start + row + 1]
-        start += row + 1
+    with np.errstate(invalid="ignore"):  # some of what is not a number warns when it is converted
+        for row in range(n):
+            matrix[row, : row + 1] = entries[start : start + row + 1]
+            start += row + 1
     _mirror_lower(matrix)
     return matrix
 

@@ -1,6 +1,5 @@
 """What finished runs found, as a table that MultiQC shows ("custom content")."""
 
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,8 +8,8 @@ from lmmlasso_fast.association import median_of_f
 from lmmlasso_fast.errors import InputError, TableError
 from lmmlasso_fast.io.regular import require_regular
 from lmmlasso_fast.io.result_fields import check_fields
-from lmmlasso_fast.io.result_files import ResultFiles
-from lmmlasso_fast.io.text import failure
+from lmmlasso_fast.io.result_files import ResultFiles, finite_json
+from lmmlasso_fast.io.text import failure, quote
 
 #: Title, description, format of the numbers and colours of each column, in MultiQC's words.
 _HEADERS = {
@@ -34,6 +33,9 @@ _FILES = ("null.json", "path.tsv", "selected.tsv", "cv.tsv", "scan.tsv")
 _FLAGS = ("at_boundary", "multimodal", "flat")
 #: Exit codes after which there are result files.
 _FINISHED = (0, 4)
+
+#: None of the statistics here, which have no unit, is larger; their sums are finite.
+_LARGEST = 1e150
 
 
 def multiqc_content(prefixes: Iterable[str | os.PathLike]) -> dict:
@@ -182,7 +184,7 @@ def _read_null(path: str) -> dict:
 def _read_json(path: str):
     try:
         require_regular(path)
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return finite_json(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as problem:
         raise failure(
             InputError,
@@ -200,7 +202,7 @@ def _read_columns(path: str, names: list[str]):
 
     try:
         require_regular(path)
-        return pl.read_csv(
+        table = pl.read_csv(
             path,
             columns=names,
             separator="\t",
@@ -220,3 +222,15 @@ def _read_columns(path: str, names: list[str]):
             found=getattr(problem, "strerror", None) or str(problem).splitlines()[0],
             advice="run the command again that writes it",
         ) from problem
+    for column in table.select(pl.col(pl.Float64)):
+        absurd = ~(column.abs() <= _LARGEST)
+        if absurd.any():
+            raise failure(
+                TableError,
+                path,
+                f"column {quote(column.name)}",
+                expected=f"finite numbers, none beyond {_LARGEST:g}",
+                found=str(column.filter(absurd)[0]),
+                advice="run the command again that writes it",
+            )
+    return table

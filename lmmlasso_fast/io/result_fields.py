@@ -55,6 +55,7 @@ _FIELDS: dict[str, tuple[Callable[[object], bool], str]] = {
     "covariates": (_is_covariates, "an object or a list of texts"),
     "transform": (_is(dict), "an object"),
     "kinship": (_is(dict), "an object"),
+    "n_variants": (_is_number_or_null, "a number or null"),
     "profile": (_is(dict), "an object"),
     "chromosomes": (_is_objects, "a list of objects"),
     # P.calibration.json

@@ -26,6 +26,8 @@ _WHOLE = frozenset(
         *("FOLD", "LD_GROUP", "N_SNPS", "N_GROUPS", "REPLICATE", "N_SELECTED", "FAILED", "SIGN"),
     )
 )
+#: Columns of numbers without NA, in every table.
+_COMPLETE = frozenset(("POS", "GENPOS", "INDEX", "BETA_STD"))
 
 
 def _table(name: str) -> property:
@@ -143,7 +145,7 @@ class ResultFiles:
                 path,
                 "a log",
                 expected="what lmmlasso wrote",
-                found=quote(str(error)),
+                found=error.strerror or quote(str(error)),
                 advice="have it written again",
             ) from error
 
@@ -244,13 +246,16 @@ def _numbers(text, column):
     column = column.set(column == "NA", None)
     numbers = column.cast(pl.Int64 if column.name in _WHOLE else pl.Float64, strict=False)
     bad = (numbers.is_null() | ~numbers.is_finite()).fill_null(True) & column.is_not_null()
+    complete = column.name in _COMPLETE
+    if complete:
+        bad |= column.is_null()
     if not bad.any():
         return numbers
     row = bad.arg_max()
     raise text.failure(
         f"column {quote(column.name)}",
-        expected="a number or NA",
-        found=quote(column[row]),
+        expected="a number" if complete else "a number or NA",
+        found=quote(column[row] or "NA"),
         advice="run the command that made the file again",
         line=text.line_of_row(row + 1),
     )
@@ -259,7 +264,7 @@ def _numbers(text, column):
 def _read_json(path) -> dict:
     text = read_text(path, TableError)
     try:
-        content = json.loads(text.data, parse_constant=_finite, parse_float=_finite)
+        content = finite_json(text.data)
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
@@ -272,10 +277,20 @@ def _read_json(path) -> dict:
             advice="run the command that made it again",
         )
     check_fields(path, content)
-    parts = [content.get(name, {}) for name in ("counts", "exit")]
+    parts = [content.get(name, {}) for name in ("counts", "exit", "kinship")]
     for part in parts + content.get("chromosomes", []):
         check_fields(path, part)
     return content
+
+
+def finite_json(data: str | bytes):
+    """What JSON holds; ValueError or RecursionError if it is none, or a number is too large."""
+    return json.loads(data, parse_constant=_finite, parse_float=_finite, parse_int=_whole)
+
+
+def _whole(text: str) -> int:
+    _finite(text)
+    return int(text)
 
 
 def _finite(text: str) -> float:

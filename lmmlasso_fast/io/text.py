@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 BLANKS = b" \t"
+#: UTF-8's byte order mark.
+_MARK = b"\xef\xbb\xbf"
 #: First bytes of what zstd compressed, and what decompresses it before Python 3.14.
 _ZSTD, _ZSTD_PACKAGE = b"\x28\xb5\x2f\xfd", "backports.zstd"
 
@@ -127,7 +129,7 @@ class Text:
                 quote_char=None,
                 schema={f"column_{k + 1}": pl.String for k in range(n_columns)},
             )
-        except pl.exceptions.ComputeError:
+        except (pl.exceptions.ComputeError, pl.exceptions.SchemaError):
             raise self._wrong_column_count(n_columns, tabs_only) from None
         if tabs_only and b" " in rows:
             frame = frame.with_columns(pl.all().str.strip_chars(" ").replace("", None))
@@ -205,7 +207,7 @@ def read_text(path: str | os.PathLike, error: type[InputError]) -> Text:
             found=reason,
             advice="check its name and that it is complete",
         ) from problem
-    data = data.removeprefix(b"\xef\xbb\xbf")
+    data = data.removeprefix(_MARK)
     _check_bytes(Text(name, data, error))
     data = data.replace(b"\r\n", b"\n").removesuffix(b"\r")
     if data and not data.endswith(b"\n"):
@@ -260,6 +262,8 @@ def _check_bytes(text: Text) -> None:
     problems = []
     if data.startswith(b"PK\x03\x04"):
         problems.append((0, "a workbook of Excel or another zip archive"))
+    if data.lstrip(b" \t\r\n").startswith(_MARK):  # polars would take it away, and leave nothing
+        problems.append((data.index(_MARK), "a second byte order mark"))
     if b"\0" in data:
         problems.append((data.index(b"\0"), "a NUL byte"))
     if not data.isascii():

@@ -2,7 +2,9 @@
 
 import os
 
-from lmmlasso_fast.errors import InputError
+import numpy as np
+
+from lmmlasso_fast.errors import InputError, TableError
 from lmmlasso_fast.io.atomic import atomic_write
 from lmmlasso_fast.io.result_files import ResultFiles, expected_columns
 from lmmlasso_fast.report.content import report_content
@@ -45,8 +47,14 @@ def write_report(prefix: str | os.PathLike, out: str | os.PathLike | None = None
             f"none; give {_prefix_of(files.prefix) or 'the --out of an earlier command'}"
         )
     target = f"{files.prefix}.report.html" if out is None else os.fspath(out)
-    with expected_columns(f"{files.prefix}.*"):
-        text = page(report_content(files))
+    try:
+        with expected_columns(f"{files.prefix}.*"), np.errstate(over="raise", invalid="raise"):
+            text = page(report_content(files))
+    except ArithmeticError as error:
+        raise TableError(
+            f"{files.prefix}.*: {str(error).splitlines()[0]}: expected tables as lmmlasso writes "
+            "them, found numbers too large to be added up; run the command that made them again"
+        ) from error
     with atomic_write(target) as file:
         file.write(text)
     return target

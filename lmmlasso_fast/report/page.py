@@ -61,8 +61,14 @@ def page(content: dict) -> str:
 
 
 def as_json(content: dict) -> str:
-    """Return JSON that cannot end, or begin anything in, the script element that holds it."""
-    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    """Return JSON that cannot end, or begin anything in, the script element that holds it.
+
+    Raises OverflowError for infinite numbers: sums of what a file has, whose numbers are finite.
+    """
+    try:
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError as error:
+        raise OverflowError(str(error)) from error
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     # a lone surrogate, of a file name that is no UTF-8, cannot be written

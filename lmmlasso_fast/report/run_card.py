@@ -1,5 +1,6 @@
 """The report's first section: what was analysed, what was dropped, what is certified."""
 
+from lmmlasso_fast.io.result_fields import check_fields
 from lmmlasso_fast.io.result_files import ResultFiles
 
 #: What the log says before it says these is about reading.
@@ -24,6 +25,7 @@ def run_card(files: ResultFiles) -> list[dict]:
     ]
     if files.calibration is not None:
         calibration = files.calibration
+        check_fields(files.file("calibration.json"), calibration, ("alpha", "level", "n_draws"))
         note = f"at family-wise level {calibration['level']:g}, {calibration['n_draws']} draws"
         facts.append(("Calibrated alpha", calibration["alpha"], note))
     return [
@@ -50,9 +52,9 @@ def _heritability(null: dict) -> list[tuple]:
             ("log δ", null.get("log_delta"), "δ: variance of noise over that of kinship"),
         ]
     parts = null.get("chromosomes") or []
-    if not parts:
+    values = [part["h2"] for part in parts if part.get("h2") is not None]
+    if not values:
         return []
-    values = [part["h2"] for part in parts]
     return [
         (
             "h² of the null models",

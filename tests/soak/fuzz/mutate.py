@@ -31,20 +31,7 @@ VALUES = (
     *(["x"], {"x": 1}, {"h2": 0.5}, [{}], [1], "0.5", 10**20, float("nan")),
 )
 NUMBERS = (
-    0.0,
-    -0.0,
-    1.0,
-    -1.0,
-    2.0,
-    0.5,
-    1e-320,
-    1e-40,
-    1e38,
-    1e290,
-    1e308,
-    -1e308,
-    np.nan,
-    np.inf,
+    *(0.0, -0.0, 1.0, -1.0, 2.0, 0.5, 1e-320, 1e-40, 1e38, 1e290, 1e308, -1e308, np.nan, np.inf),
 )
 
 Change = Callable[[bytes, np.random.Generator], bytes]

@@ -1,0 +1,108 @@
+"""Coverage-guided fuzzing for a time: atheris on the readers, libFuzzer on the C core."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+#: Two processes at a time; in each the targets that cost most leave time for the others.
+SHARES = {
+    "genotypes and results": "plink,bimbam,npy,pgen,bgen,report,multiqc,merge,resume",
+    "tables and matrices": "plink-text,phenotypes,covariates,lists,genes,grm,gemma,rel,kinship,"
+    "model,journal,config,records",
+}
+C_TARGETS = ("fuzz_packed", "fuzz_dosage", "fuzz_numbers")
+
+pytestmark = pytest.mark.promise("any-bytes", "hostile")
+
+
+def figures_of(output: str) -> tuple[int, int]:
+    """Executions and coverage of a libFuzzer that ended in order."""
+    done = re.search(r"^#(\d+)\s+DONE\s+cov: (\d+)", output, re.MULTILINE)
+    assert done, output[-3000:]
+    return int(done[1]), int(done[2])
+
+
+def test_every_target_has_its_share():
+    sys.path.insert(0, str(ROOT / "tests"))
+    from soak.fuzz.targets import TARGETS
+
+    shared = [name for share in SHARES.values() for name in share.split(",")]
+    assert sorted(shared) == sorted(name for name in TARGETS if not TARGETS[name].crashes)
+
+
+def test_readers(size, tally, tmp_path):
+    """No case in so many executions raises what is not the package's own error."""
+    pytest.importorskip("atheris", reason='needs atheris (pip install "lmmlasso-fast[fuzz]")')
+    seconds = size(20, 400)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "PYTHONUNBUFFERED": "1"}
+    processes = []
+    for share, names in SHARES.items():
+        log = (tmp_path / f"{share}.log").open("w+")
+        folder = tmp_path / share
+        command = [sys.executable, "-m", "soak.fuzz", "--seconds", str(seconds)]
+        command += ["--targets", names, "--found", str(folder)]
+        process = subprocess.Popen(
+            command, cwd=ROOT / "tests", env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+        processes.append((share, process, log, folder))
+    executions, coverage = 0, {}
+    for share, process, log, folder in processes:
+        process.wait(timeout=2 * seconds + 300)
+        log.seek(0)
+        output = log.read()
+        log.close()
+        failed = re.findall(r"^FAILED: .*$", output, re.MULTILINE)
+        assert not failed, "\n".join(failed) + "\n" + output[-3000:]
+        assert process.returncode == 0, output[-3000:]
+        assert list(folder.iterdir()) == []
+        runs, coverage[share] = figures_of(output)
+        executions += runs
+    assert min(coverage.values()) > 500, "the package is not instrumented"
+    print(f"{executions} executions, coverage {coverage}")
+    tally(cases=executions, coverage=" and ".join(map(str, coverage.values())))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The folder with the libFuzzer targets."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    for program in ("cmake", "clang"):
+        if shutil.which(program) is None:
+            pytest.skip(f"needs {program}")
+    trial = folder / "trial.c"
+    trial.write_text("int LLVMFuzzerTestOneInput(const char *d, long n) { return d && n < 0; }\n")
+    flags = ["-fsanitize=fuzzer,address,undefined", str(trial), "-o", str(folder / "trial")]
+    if subprocess.run(["clang", *flags], capture_output=True).returncode:
+        pytest.skip("needs clang's run-time libraries (Debian package libclang-rt-dev)")
+    for command in (
+        ["cmake", "-S", str(ROOT), "-B", str(folder), "-DLMMLASSO_PYTHON=OFF",
+         "-DLMMLASSO_FUZZ=ON", "-DCMAKE_C_COMPILER=clang"],
+        ["cmake", "--build", str(folder), "--parallel", "2"],
+    ):  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder
+
+
+@pytest.mark.parametrize("target", C_TARGETS)
+def test_core(size, tally, tmp_path, built, target):
+    """No input makes the C core read or write out of bounds, overflow, or decode wrongly."""
+    seeds = tmp_path / "seeds"
+    seeds.mkdir()
+    kept = (ROOT / f"tests/c/{target}.seeds").read_text().split()
+    for k, line in enumerate(kept):
+        (seeds / str(k)).write_bytes(bytes.fromhex(line))
+    command = [str(built / target), f"-max_total_time={size(6, 120)}", "-seed=1", "-max_len=2000"]
+    command += ["-rss_limit_mb=4096", "-timeout=60", f"-artifact_prefix={tmp_path}/", str(seeds)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-5000:]
+    executions, coverage = figures_of(done.stderr)
+    assert executions > len(kept)
+    print(f"{target}: {executions} executions, coverage {coverage}")
+    tally(cases=executions, **{f"coverage of {target}": str(coverage)})
