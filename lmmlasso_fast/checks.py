@@ -1,6 +1,6 @@
 """Checks of options that many functions have."""
 
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 from lmmlasso_fast.errors import InputError
@@ -11,7 +11,13 @@ def is_integer(value) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def require_integer(name: str, value: Any, low: int) -> None:
-    """Raise InputError unless it is an integer of at least `low`."""
-    if not is_integer(value) or value < low:
-        raise InputError(f"{name}: expected an integer of at least {low}, found {value!r}")
+def is_number(value) -> bool:
+    """Whether it counts as a real number: NumPy's do, True and text do not."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def require_integer(name: str, value: Any, low: int, high: int | None = None) -> None:
+    """Raise InputError unless it is an integer of at least `low`, and at most `high`."""
+    if not is_integer(value) or value < low or (high is not None and value > high):
+        limit = f"of at least {low}" if high is None else f"from {low} to {high}"
+        raise InputError(f"{name}: expected an integer {limit}, found {value!r}")

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import require_integer
-from lmmlasso_fast.covariates import Design
+from lmmlasso_fast.checks import is_number, require_integer
+from lmmlasso_fast.covariates import Design, as_numbers
 from lmmlasso_fast.display import Result, draw
 from lmmlasso_fast.errors import (
     ConvergenceWarning,
@@ -29,6 +29,9 @@ from lmmlasso_fast.threads import as_n_threads, blas_cap, blas_threads_for
 
 if TYPE_CHECKING:
     import polars as pl
+
+#: More than any path needs, which memory holds.
+_MOST_ALPHAS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,8 @@ def interpolation(alphas: np.ndarray, alpha: float, alpha_max: float) -> dict[in
     InputError
         alpha is not a number, below the last, or above the first one while that has active SNPs.
     """
+    if not is_number(alpha):
+        raise InputError(f"alpha: expected a number, found {alpha!r}")
     alpha = float(alpha)
     top = np.inf if alphas[0] >= alpha_max * (1 - AT_MAX) else float(alphas[0])
     if not alphas[-1] <= alpha <= top:
@@ -294,16 +299,16 @@ class PathOptions:
     fractions: np.ndarray | None = field(default=None, repr=False)  # of alpha_max: the alphas
 
     def __post_init__(self):
-        require_integer("n_alphas", self.n_alphas, 1)
+        require_integer("n_alphas", self.n_alphas, 1, _MOST_ALPHAS)
         require_integer("max_iter", self.max_iter, 1)
         require_integer("gram_limit", self.gram_limit, 0)
         if self.max_active is not None:
             require_integer("max_active", self.max_active, 0)
-        if not 0 < self.eps < 1:
+        if not (is_number(self.eps) and 0 < self.eps < 1):
             raise InputError(f"eps: expected a number in (0, 1), found {self.eps!r}")
-        if not 0 <= self.tol < np.inf:
+        if not (is_number(self.tol) and 0 <= self.tol < np.inf):
             raise InputError(f"tol: expected a finite number of at least 0, found {self.tol!r}")
-        if not 0 < self.l1_ratio <= 1:
+        if not (is_number(self.l1_ratio) and 0 < self.l1_ratio <= 1):
             raise InputError(
                 "l1_ratio: expected a number in (0, 1] (0 would be BLUP: no path), found "
                 f"{self.l1_ratio!r}"
@@ -333,7 +338,7 @@ def no_snp_can_enter() -> GenotypeError:
 
 
 def _as_grid(alphas) -> np.ndarray:
-    grid = np.atleast_1d(np.array(alphas, dtype=np.float64))
+    grid = np.atleast_1d(as_numbers(alphas, "alphas", InputError))
     if grid.ndim != 1 or len(grid) == 0:
         raise InputError(f"alphas: expected a list of numbers, found shape {grid.shape}")
     if not ((grid > 0) & np.isfinite(grid)).all():

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lmmlasso_fast.checks import is_number
 from lmmlasso_fast.covariates import as_numbers
 from lmmlasso_fast.display import Result
-from lmmlasso_fast.errors import CovariateError, KinshipError, ModelError
+from lmmlasso_fast.errors import CovariateError, InputError, KinshipError, ModelError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.kinship import Kinship
 from lmmlasso_fast.path import LassoPath, interpolate, interpolation
 from lmmlasso_fast.preprocessing import Transform
+from lmmlasso_fast.threads import as_n_threads
 
 if TYPE_CHECKING:
     import polars as pl
@@ -328,7 +330,12 @@ def build_model(
     if null is not None:
         kind = "snp" if _is_rrm_of(null.kinship, genotypes, offered, n_threads) else "sample"
     alphas = path.alphas if alphas is None else alphas
-    alphas = np.unique(np.asarray(alphas, dtype=np.float64))[::-1].copy()
+    alphas = np.unique(as_numbers(alphas, "alphas", InputError))[::-1].copy()
+    if len(alphas) == 0:
+        raise InputError("alphas: expected at least one, found none")
+    if default_alpha is not None and not is_number(default_alpha):
+        raise InputError(f"default_alpha: expected a number, found {default_alpha!r}")
+    n_threads = as_n_threads(n_threads)
 
     from scipy.sparse import csc_array, hstack
 

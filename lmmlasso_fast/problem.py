@@ -7,6 +7,7 @@ import numpy as np
 from lmmlasso_fast.covariates import (
     Design,
     as_design,
+    as_numbers,
     independent_columns,
     without_fixed_effects,
 )
@@ -143,7 +144,7 @@ def as_penalty_factors(genotypes, factors) -> np.ndarray:
                 f"penalty_factors: expected numbers or {WHITENED!r}, found {factors!r}"
             )
         factors = None
-    factors = np.ones(p) if factors is None else np.array(factors, dtype=np.float64)
+    factors = np.ones(p) if factors is None else as_numbers(factors, "penalty_factors", InputError)
     if factors.shape != (p,):
         raise InputError(
             f"penalty_factors: expected {p} numbers, one per SNP, found shape {factors.shape}"

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import require_integer
-from lmmlasso_fast.covariates import Design, independent_columns
+from lmmlasso_fast.checks import is_integer, require_integer
+from lmmlasso_fast.covariates import Design, as_numbers, independent_columns
 from lmmlasso_fast.display import Result, draw
 from lmmlasso_fast.errors import ConvergenceWarning, InputError, PhenotypeError
 from lmmlasso_fast.genotypes import Genotypes
@@ -115,6 +115,9 @@ class RefittedPath(Result):
         k : int
             Place in `fractions`; -1 is the last.
         """
+        n = len(self._paths)
+        if not is_integer(k) or not -n <= k < n:
+            raise InputError(f"k: expected an integer from {-n} to {n - 1}, found {k!r}")
         path = self._paths[k]
         alpha_entry = np.full(path.coefs.shape[0], np.nan)
         alpha_entry[path.coefs.indices] = path.alphas[0]
@@ -246,7 +249,7 @@ def refit_path(
 
 
 def _as_fractions(fractions) -> np.ndarray:
-    grid = np.atleast_1d(np.array(fractions, dtype=np.float64))
+    grid = np.atleast_1d(as_numbers(fractions, "fractions", InputError))
     if grid.ndim != 1 or len(grid) == 0:
         raise InputError(f"fractions: expected a list of numbers, found shape {grid.shape}")
     wrong = grid[~((grid > 0) & (grid <= 1))]

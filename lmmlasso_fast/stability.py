@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lmmlasso_fast import error_bounds
-from lmmlasso_fast.checks import is_integer, require_integer
+from lmmlasso_fast.checks import is_integer, is_number, require_integer
 from lmmlasso_fast.display import Result, draw, name_snps
 from lmmlasso_fast.errors import InputError, LMMLassoError
 from lmmlasso_fast.genotypes import Genotypes
@@ -150,6 +150,8 @@ class StabilityResult(Result):
 
     def selected(self, cutoff: float) -> np.ndarray:
         """Return the SNPs with at least this frequency, the most frequent first."""
+        if not (is_number(cutoff) and cutoff >= 0):
+            raise InputError(f"cutoff: expected a number of at least 0, found {cutoff!r}")
         snps = np.flatnonzero(self.frequency >= cutoff)
         return snps[np.argsort(-self.counts[snps], kind="stable")]
 
@@ -359,7 +361,8 @@ def make_plan(
                 "n_alphas: expected at least 2, found 1: no SNP is active at the first alpha"
             )
     highest = 0.5 if complementary else 1.0
-    if not 0 < fraction <= highest or (fraction == 1 and not complementary):
+    in_range = is_number(fraction) and 0 < fraction <= highest
+    if not in_range or (fraction == 1 and not complementary):
         raise InputError(
             f"fraction: expected a number above 0 and at most {highest:g}"
             + (" for complementary pairs" if complementary else " (1 excluded)")

@@ -58,6 +58,8 @@ class Run:
         self.command = command
         self.exit_code = EXIT_OK
         self.counts: dict[str, object] = {}
+        #: Options whose default depends on the data; by phenotype if there are several.
+        self.found: dict[str, object] = {}
         #: What follows the fit to all samples.
         self.refits: Refits | None = None
         #: The tests of single SNPs, where they are what takes long.
@@ -217,13 +219,17 @@ class Run:
         self._not_written.clear()
         if written:
             self.say(f"wrote {self.out}.* ({', '.join(written)})")
-            self._written += written
+            self.list_outputs(written)
         self._outputs.clear()
         for action in self._afterwards:
             action()
         self._afterwards.clear()
         self.checkpoint = None
         return written
+
+    def list_outputs(self, suffixes: list[str]) -> None:
+        """Have P.run.json name these files too, each once: those of steps that were done before."""
+        self._written += [suffix for suffix in suffixes if suffix not in self._written]
 
     def warn(self, message: str) -> None:
         self._warnings.append(message)
@@ -245,7 +251,7 @@ class Run:
                 "version": lmmlasso_fast.__version__,
                 "subcommand": self.command,
                 "command": sys.argv,
-                "options": {key: _plain(value) for key, value in options.items()},
+                "options": {key: _plain(value) for key, value in (options | self.found).items()},
                 "inputs": self.fingerprints(),
                 "outputs": self._written,
                 "counts": self.counts,

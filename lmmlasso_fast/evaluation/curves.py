@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lmmlasso_fast.checks import require_integer
+from lmmlasso_fast.covariates import as_numbers
 from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.evaluation.loci import Hits
@@ -45,7 +46,7 @@ class PrecisionRecallCurve(Result):
 
         For the mean of several curves: their precisions at the same recalls.
         """
-        recall = np.asarray(recall, dtype=np.float64)
+        recall = as_numbers(recall, "recall", InputError)
         index = np.searchsorted(self.recall, recall - 1e-9)  # 3/10 is not 0.1 + 0.1 + 0.1
         return np.append(self.precision, 0.0)[index]
 
@@ -108,7 +109,7 @@ class RocCurve(Result):
         InputError
             A rate that is not in [0, 1].
         """
-        x = np.asarray(false_positive_rate, dtype=np.float64)
+        x = as_numbers(false_positive_rate, "false_positive_rate", InputError)
         if not ((x >= 0) & (x <= 1)).all():
             raise InputError(f"false_positive_rate: expected numbers in [0, 1], found {x}")
         return _interpolate(self.false_positive_rate, self.true_positive_rate, x)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lmmlasso_fast.covariates import as_numbers
 from lmmlasso_fast.errors import InputError
 
 
@@ -31,7 +32,7 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     InputError
         Fewer than two values, one that is not finite, or `level` out of range.
     """
-    values = np.asarray(values, dtype=np.float64)
+    values = as_numbers(values, "values", InputError)
     if values.ndim != 1 or len(values) < 2:
         raise InputError(
             f"values: expected at least two, one per repeat, found shape {values.shape}; one "
@@ -63,7 +64,7 @@ def paired_interval(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval
     InputError
         As `mean_interval`; different numbers of values.
     """
-    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    a, b = as_numbers(a, "a", InputError), as_numbers(b, "b", InputError)
     if a.shape != b.shape:
         raise InputError(
             f"a, b: expected the same repeats of both, found shapes {a.shape} and {b.shape}"
