@@ -1,7 +1,9 @@
 """Checks of options that many functions have."""
 
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
+
+import numpy as np
 
 from lmmlasso_fast.errors import InputError
 
@@ -12,8 +14,14 @@ def is_integer(value) -> bool:
 
 
 def is_number(value) -> bool:
-    """Whether it counts as a real number: NumPy's do, True and text do not."""
-    return isinstance(value, Real) and not isinstance(value, bool)
+    """Whether it counts as a real number: NumPy's do; True, text and fractions do not.
+
+    Nor does an integer that no float holds exactly enough to compute with: NumPy takes those for
+    objects.
+    """
+    if is_integer(value):
+        return abs(int(value)) < 2**63
+    return isinstance(value, float | np.floating)
 
 
 def require_integer(name: str, value: Any, low: int, high: int | None = None) -> None:

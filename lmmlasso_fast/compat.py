@@ -89,7 +89,7 @@ def train(
     y = _phenotype(y, "y")
     K = _raw_kinship(K, len(y), "K")
     X = _matrix(X, "X", GenotypeError, rows=len(y))
-    if not (is_number(mu) and 0 < mu < np.inf):
+    if not (is_number(mu) and 0 < mu / len(y) < np.inf):
         raise InputError(f"mu: expected a positive number, found {mu!r}; choose another penalty")
     null = _fit_null(y, K, numintervals, ldeltamin, ldeltamax, debug)
     path = lasso_path(DenseGenotypes(X, standardize=False), y, null, alphas=[mu / len(y)], tol=_TOL)

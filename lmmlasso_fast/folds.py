@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import is_integer, require_integer
+from lmmlasso_fast.checks import is_integer, is_number, require_integer
 from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.kinship import as_kinship
@@ -322,8 +322,7 @@ def kinship_groups(K: Any, threshold: float, n_folds: int = 10) -> np.ndarray:
     K = as_kinship(K)
     n = K.n_samples
     _require_n_folds(n_folds, n)
-    real = isinstance(threshold, Real) and not isinstance(threshold, bool)
-    if not real or not math.isfinite(threshold):
+    if not is_number(threshold) or not math.isfinite(threshold):
         raise InputError(f"threshold: expected a finite number, found {threshold!r}")
     threshold = float(threshold)
     order, links = _joining_order(K.matrix)

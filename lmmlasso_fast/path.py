@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 #: More than any path needs, which memory holds.
 _MOST_ALPHAS = 1_000_000
+#: Of alpha_max; far below what any solution shows.
+_SMALLEST_SHARE = 1e-100
 
 
 @dataclass(frozen=True)
@@ -317,7 +319,23 @@ class PathOptions:
             object.__setattr__(self, "alphas", _as_grid(self.alphas))
 
     def grid(self, alpha_max: float) -> np.ndarray:
-        """Return the alphas, decreasing, of data whose smallest alpha without a SNP is this."""
+        """Return the alphas, decreasing, of data whose smallest alpha without a SNP is this.
+
+        Raises
+        ------
+        InputError
+            One is so small that products with it are no numbers.
+        """
+        grid = self._grid(alpha_max)
+        if grid[-1] < _SMALLEST_SHARE * alpha_max:
+            raise InputError(
+                f"{'eps' if self.alphas is None else 'alphas'}: expected alphas of at least "
+                f"{_SMALLEST_SHARE:g} alpha_max ({alpha_max:g}), found {grid[-1]:g}; give larger "
+                "ones"
+            )
+        return grid
+
+    def _grid(self, alpha_max: float) -> np.ndarray:
         if self.alphas is not None:
             return self.alphas
         if not alpha_max > 0:
