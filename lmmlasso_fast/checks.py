@@ -7,6 +7,11 @@ import numpy as np
 
 from lmmlasso_fast.errors import InputError
 
+#: Of what is done one by one: more would never end.
+MOST_TIMES = 10**8
+#: Samples, and SNPs: indices of both are products that 64 bits hold.
+MOST_ROWS = 2**31 - 1
+
 
 def is_integer(value) -> bool:
     """Whether it counts as a whole number: NumPy's do, True and 2.0 do not."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import is_number, require_integer
+from lmmlasso_fast.checks import MOST_TIMES, is_number, require_integer
 from lmmlasso_fast.covariates import Design, as_numbers, independent_columns
 from lmmlasso_fast.display import Result, one_row
 from lmmlasso_fast.errors import GenotypeError, InputError
@@ -171,7 +171,7 @@ def _n_entries(level: float, n_draws: int) -> int:
     """Return how many of n_draws + 1 equal ranks may be above alpha: floor(level (n_draws + 1))."""
     if not (is_number(level) and 0 < level < 1):
         raise InputError(f"level: expected a number in (0, 1), found {level!r}")
-    require_integer("n_draws", n_draws, 1)
+    require_integer("n_draws", n_draws, 1, MOST_TIMES)
     n_entries = int(level * (n_draws + 1) * (1 + _ROUNDING))
     if n_entries == 0:
         with np.errstate(over="ignore"):

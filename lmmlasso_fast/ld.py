@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import is_number, require_integer
+from lmmlasso_fast.checks import MOST_ROWS, is_number, require_integer
 from lmmlasso_fast.covariates import as_numbers
 from lmmlasso_fast.display import Result, name_snps
 from lmmlasso_fast.errors import InputError
@@ -20,8 +20,6 @@ from lmmlasso_fast.threads import blas_cap
 if TYPE_CHECKING:
     import polars as pl
 
-#: As many as an index of 32 bits has.
-_MOST_SNPS = 2**31 - 1
 #: An r^2 this much below the threshold is at it: exact duplicates have 1 but for rounding.
 _ROUNDING = 1e-12
 #: Genotypes decoded at a time.
@@ -72,7 +70,7 @@ class LDGroups(Result):
 
     def of(self, n_variants: int) -> np.ndarray:
         """Return the group of each of p SNPs, -1 where it was not grouped."""
-        require_integer("n_variants", n_variants, int(self.snps.max(initial=-1)) + 1, _MOST_SNPS)
+        require_integer("n_variants", n_variants, int(self.snps.max(initial=-1)) + 1, MOST_ROWS)
         groups = np.full(n_variants, -1, dtype=np.int64)
         groups[self.snps] = self.group
         return groups
@@ -108,10 +106,7 @@ def clump(
     InputError
         An option out of range, or a SNP that occurs twice or is not offered to the model.
     """
-    if not (is_number(r2) and 0 < r2 <= 1):
-        raise InputError(f"r2: expected a number in (0, 1], found {r2!r}")
-    if window is not None and not (is_number(window) and window >= 0):
-        raise InputError(f"window: expected None or at least 0 base pairs, found {window!r}")
+    check_clumping(r2, window)
     snps, score = np.asarray(snps, dtype=np.int64), as_numbers(score, "score", InputError)
     if snps.ndim != 1 or snps.shape != score.shape or len(np.unique(snps)) != len(snps):
         raise InputError("snps: expected distinct SNPs with one score each")
@@ -138,6 +133,14 @@ def clump(
                 group[k] = group[with_k] = len(leads)
                 leads.append(snps[k])
     return LDGroups(snps, group, np.array(leads, dtype=np.int64))
+
+
+def check_clumping(r2: float, window: int | None) -> None:
+    """Raise InputError for options of `clump` that are no use."""
+    if not (is_number(r2) and 0 < r2 <= 1):
+        raise InputError(f"r2: expected a number in (0, 1], found {r2!r}")
+    if window is not None and not (is_number(window) and window >= 0):
+        raise InputError(f"window: expected None or at least 0 base pairs, found {window!r}")
 
 
 def r_squared(genotypes: Genotypes, snp: int, others) -> np.ndarray:

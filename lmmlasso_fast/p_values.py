@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import is_number, require_integer
+from lmmlasso_fast.checks import MOST_TIMES, is_number, require_integer
 from lmmlasso_fast.covariates import Design, independent_columns, without_fixed_effects
 from lmmlasso_fast.display import Result, name_snps
 from lmmlasso_fast.errors import GenotypeError, InputError, LMMLassoError
@@ -316,7 +316,7 @@ def multi_split(
             penalty_factors=penalty_factors,
         ),
     )
-    require_integer("n_splits", n_splits, 1)
+    require_integer("n_splits", n_splits, 1, MOST_TIMES)
     results: dict[int, dict] = {}
     with closing(run_splits(plan, range(n_splits), n_jobs)) as finished:
         for split, result in finished:

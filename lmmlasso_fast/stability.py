@@ -20,7 +20,7 @@ from lmmlasso_fast.errors import InputError, LMMLassoError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.kinship import Kinship, kinship
 from lmmlasso_fast.lazy import computed_once
-from lmmlasso_fast.ld import LDGroups, clump
+from lmmlasso_fast.ld import LDGroups, check_clumping, clump
 from lmmlasso_fast.parallel import each, poll
 from lmmlasso_fast.path import PathOptions, no_snp_can_enter
 from lmmlasso_fast.path_solver import PathSolver
@@ -314,6 +314,7 @@ def stability_selection(
         ),
     )
     check_n_replicates(n_replicates, complementary)
+    check_clumping(ld_r2, ld_window)
     results: dict[int, dict] = {}
     with closing(run_replicates(plan, range(n_replicates), n_jobs)) as finished:
         for replicate, result in finished:
@@ -394,6 +395,7 @@ def check_n_replicates(n_replicates: int, complementary: bool) -> None:
             f"n_replicates: expected {'an even' if complementary else 'a'} number of fits, found "
             f"{n_replicates!r}" + ("; pairs have two" if complementary else "")
         )
+    require_integer("n_replicates", n_replicates, 1, MOST_TIMES)
 
 
 def run_replicates(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmlasso_fast.checks import is_integer, is_number, require_integer
+from lmmlasso_fast.checks import MOST_ROWS, is_integer, is_number, require_integer
 from lmmlasso_fast.display import Result
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.plink_write import encode
@@ -19,9 +19,6 @@ from lmmlasso_fast.threads import as_n_threads, one_ahead
 
 if TYPE_CHECKING:
     import polars as pl
-
-#: Samples, and variants: indices of both are products that 64 bits hold.
-_MOST = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -215,8 +212,8 @@ family_size, seed
         family_size: int = 1,
         seed: int,
     ):
-        require_integer("n_samples", n_samples, 1, _MOST)
-        require_integer("n_variants", n_variants, 1, _MOST)
+        require_integer("n_samples", n_samples, 1, MOST_ROWS)
+        require_integer("n_variants", n_variants, 1, MOST_ROWS)
         require_integer("seed", seed, 0)
         in_range = is_integer(n_populations) and 1 <= n_populations <= n_samples
         require("n_populations", n_populations, in_range, "between 1 and n_samples")
