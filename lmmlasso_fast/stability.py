@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lmmlasso_fast import error_bounds
-from lmmlasso_fast.checks import is_integer, is_number, require_integer
+from lmmlasso_fast.checks import MOST_TIMES, is_integer, is_number, require_integer
 from lmmlasso_fast.display import Result, draw, name_snps
 from lmmlasso_fast.errors import InputError, LMMLassoError
 from lmmlasso_fast.genotypes import Genotypes
