@@ -19,7 +19,7 @@ import time
 
 import numpy as np
 
-from lmmlasso_fast.checks import as_numbers
+from lmmlasso_fast.checks import MOST_TIMES, as_numbers, is_integer, is_number, require_integer
 from lmmlasso_fast.dense import DenseGenotypes
 from lmmlasso_fast.errors import GenotypeError, InputError, KinshipError, PhenotypeError
 from lmmlasso_fast.kinship import Kinship
@@ -89,7 +89,7 @@ def train(
     y = _phenotype(y, "y")
     K = _raw_kinship(K, len(y), "K")
     X = _matrix(X, "X", GenotypeError, rows=len(y))
-    if not (np.isfinite(mu) and mu > 0):
+    if not (is_number(mu) and 0 < mu / len(y) < np.inf):
         raise InputError(f"mu: expected a positive number, found {mu!r}; choose another penalty")
     null = _fit_null(y, K, numintervals, ldeltamin, ldeltamax, debug)
     path = lasso_path(DenseGenotypes(X, standardize=False), y, null, alphas=[mu / len(y)], tol=_TOL)
@@ -156,7 +156,7 @@ def predict(y_t, X_t, X_v, K_tt, K_vt, ldelta, w):
             f"w: expected {X_t.shape[1]} values, one per column of X_t, found {len(w)}; pass the "
             "weights that were trained on these SNPs"
         )
-    if not np.isfinite(ldelta):
+    if not (is_number(ldelta) and abs(ldelta) < np.inf):
         raise InputError(f"ldelta: expected a finite number, found {ldelta!r}; take ldelta0")
     V = K_tt + np.exp(ldelta) * np.eye(len(y_t))
     return X_v @ w + K_vt @ np.linalg.solve(V, y_t - X_t @ w)
@@ -196,9 +196,13 @@ def stability_selection(X, K, y, mu, n_reps, f_subset, *, seed=0, **kwargs):
     y = _phenotype(y, "y")
     K = _raw_kinship(K, len(y), "K").matrix
     X = _matrix(X, "X", GenotypeError, rows=len(y))
-    if n_reps < 1:
-        raise InputError(f"n_reps: expected at least 1, found {n_reps}; ask for more")
-    if not (0 < f_subset <= 1 and int(f_subset * len(y)) >= 1):
+    if not (is_integer(n_reps) and 1 <= n_reps <= MOST_TIMES):
+        raise InputError(
+            f"n_reps: expected at least 1 and at most {MOST_TIMES}, found {n_reps!r}; ask for "
+            "another number"
+        )
+    require_integer("seed", seed, 0)
+    if not (is_number(f_subset) and 0 < f_subset <= 1 and int(f_subset * len(y)) >= 1):
         raise InputError(
             f"f_subset: expected a share above 0 and at most 1 that leaves one or more of "
             f"{len(y)} individuals, found {f_subset!r}; 0.5 is usual"

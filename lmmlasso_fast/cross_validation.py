@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lmmlasso_fast.checks import require_integer
 from lmmlasso_fast.display import Result, draw
 from lmmlasso_fast.errors import (
     ConvergenceWarning,
@@ -155,6 +156,7 @@ class CrossValidation(Result):
         InputError
             More are active at every alpha.
         """
+        require_integer("n_active", n_active, 0)
         found = np.flatnonzero(self.n_active <= n_active)
         if len(found) == 0:
             raise InputError(

@@ -33,12 +33,11 @@ Soc. B 75:55 (theorems 1 and 2, equation 8).
 """
 
 import math
-from numbers import Real
 from typing import NoReturn
 
 import numpy as np
 
-from lmmlasso_fast.checks import require_integer
+from lmmlasso_fast.checks import is_number, require_integer
 from lmmlasso_fast.errors import InputError
 
 ASSUMPTIONS = ("none", "unimodal", "r-concave")
@@ -261,17 +260,13 @@ def _tail(t: int, k: int, mean: float, power: int) -> float:
 
 def _least_count(cutoff: float, n_replicates: int) -> int:
     """The smallest count of selections with count / n_replicates >= cutoff, as floats compare."""
-    if not _is_number(cutoff) or not 0.5 < cutoff <= 1:
+    if not is_number(cutoff) or not 0.5 < cutoff <= 1:
         raise InputError(
             f"cutoff: expected a number in (1/2, 1], where the error bounds hold, found {cutoff!r}"
         )
     cutoff = float(cutoff)
     count = math.floor(cutoff * n_replicates)
     return count if count / n_replicates >= cutoff else count + 1
-
-
-def _is_number(value) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _as_study(n_variants: int, n_replicates: int, assumption: str) -> tuple[int, int]:
@@ -291,7 +286,7 @@ def _as_study(n_variants: int, n_replicates: int, assumption: str) -> tuple[int,
 
 
 def _as_n_active(n_active: float, n_variants: int) -> float:
-    if not _is_number(n_active) or not 0 <= n_active <= n_variants:
+    if not is_number(n_active) or not 0 <= n_active <= n_variants:
         raise InputError(
             f"n_active: expected a number from 0 to n_variants = {n_variants}, found {n_active!r}"
         )
@@ -299,7 +294,7 @@ def _as_n_active(n_active: float, n_variants: int) -> float:
 
 
 def _check_max_false(max_false: float) -> None:
-    if not _is_number(max_false) or not 0 <= max_false < math.inf:
+    if not is_number(max_false) or not 0 <= max_false < math.inf:
         raise InputError(f"max_false: expected a finite number of at least 0, found {max_false!r}")
 
 

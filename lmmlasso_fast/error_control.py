@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import as_numbers, require_integer
+from lmmlasso_fast.checks import MOST_TIMES, as_numbers, is_number, require_integer
 from lmmlasso_fast.covariates import Design, independent_columns
 from lmmlasso_fast.display import Result, one_row
 from lmmlasso_fast.errors import GenotypeError, InputError
@@ -170,13 +170,15 @@ def calibrated_alpha(
 
 def _n_entries(level: float, n_draws: int) -> int:
     """Return how many of n_draws + 1 equal ranks may be above alpha: floor(level (n_draws + 1))."""
-    if not 0 < level < 1:
+    if not (is_number(level) and 0 < level < 1):
         raise InputError(f"level: expected a number in (0, 1), found {level!r}")
-    require_integer("n_draws", n_draws, 1)
+    require_integer("n_draws", n_draws, 1, MOST_TIMES)
     n_entries = int(level * (n_draws + 1) * (1 + _ROUNDING))
     if n_entries == 0:
+        with np.errstate(over="ignore"):
+            least = np.ceil(1 / np.float64(level) * (1 - _ROUNDING)) - 1
         raise InputError(
-            f"n_draws: expected at least {int(np.ceil(1 / level * (1 - _ROUNDING))) - 1} draws for "
+            f"n_draws: expected at least {least:.10g} draws for "
             f"the level {level!r}, found {n_draws}; a p-value cannot be below 1 / (n_draws + 1)"
         )
     return min(n_entries, n_draws)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import is_integer, require_integer
+from lmmlasso_fast.checks import MOST_ROWS, MOST_TIMES, is_integer, is_number, require_integer
 from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.kinship import as_kinship
@@ -96,8 +96,8 @@ def make_folds(
         An option out of range, a missing label, fewer groups than folds, a training part of fewer
         than 3 samples, or parts of a splitter that cannot be used.
     """
-    require_integer("n_samples", n_samples, _MIN_TRAINING + 1)
-    require_integer("n_repeats", n_repeats, 1)
+    require_integer("n_samples", n_samples, _MIN_TRAINING + 1, MOST_ROWS)
+    require_integer("n_repeats", n_repeats, 1, MOST_TIMES)
     require_integer("seed", seed, 0)
     numbers = None if groups is None else group_numbers(groups, n_samples)
     if splitter is not None:
@@ -324,8 +324,7 @@ def kinship_groups(K: Any, threshold: float, n_folds: int = 10) -> np.ndarray:
     K = as_kinship(K)
     n = K.n_samples
     _require_n_folds(n_folds, n)
-    real = isinstance(threshold, Real) and not isinstance(threshold, bool)
-    if not real or not math.isfinite(threshold):
+    if not is_number(threshold) or not math.isfinite(threshold):
         raise InputError(f"threshold: expected a finite number, found {threshold!r}")
     threshold = float(threshold)
     order, links = _joining_order(K.matrix)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from lmmlasso_fast.checks import as_indices, as_numbers
+from lmmlasso_fast.checks import as_indices, as_numbers, is_number
 from lmmlasso_fast.errors import DataWarning, GenotypeError
 from lmmlasso_fast.suggestions import listed
 
@@ -234,7 +234,7 @@ class Genotypes(ABC):
             are not dosages.
         """
         for name, value, top in (("mind", mind, 1), ("geno", geno, 1), ("maf", maf, 0.5)):
-            if value is not None and not 0 <= value <= top:
+            if value is not None and not (is_number(value) and 0 <= value <= top):
                 raise GenotypeError(f"{name}: expected a number in [0, {top}], found {value!r}")
         result = self
         if chromosomes is not None:

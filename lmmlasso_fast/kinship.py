@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lmmlasso_fast import _core
-from lmmlasso_fast.checks import as_numbers
+from lmmlasso_fast.checks import as_numbers, is_number
 from lmmlasso_fast.display import Result, draw
-from lmmlasso_fast.errors import KinshipError
+from lmmlasso_fast.errors import InputError, KinshipError
 from lmmlasso_fast.genotypes import Genotypes, as_sample_index, why_excluded
 from lmmlasso_fast.lazy import computed_once
 from lmmlasso_fast.parallel import poll
@@ -76,6 +76,8 @@ class Kinship(Result):
         """
         import polars as pl
 
+        if above is not None and not is_number(above):
+            raise InputError(f"above: expected a number, found {above!r}")
         pairs = np.tril_indices(self.n_samples, k=0 if above is None else -1)
         values = self.matrix[pairs]
         if above is not None:
@@ -204,6 +206,8 @@ class Kinship(Result):
         has many eigenvalues below zero, which are set to zero. What was computed before does not
         matter.
         """
+        if not (is_number(delta) and delta > 0):
+            raise InputError(f"delta: expected a positive number, found {delta!r}")
         if self.n_samples < TRIDIAGONAL_FROM:
             return self.spectrum
         T = self.tridiagonal

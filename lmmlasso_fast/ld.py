@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import as_indices, as_numbers
+from lmmlasso_fast.checks import MOST_ROWS, as_indices, as_numbers, is_number, require_integer
 from lmmlasso_fast.display import Result, name_snps
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.genotypes import Genotypes
@@ -69,6 +69,7 @@ class LDGroups(Result):
 
     def of(self, n_variants: int) -> np.ndarray:
         """Return the group of each of p SNPs, -1 where it was not grouped."""
+        require_integer("n_variants", n_variants, int(self.snps.max(initial=-1)) + 1, MOST_ROWS)
         groups = np.full(n_variants, -1, dtype=np.int64)
         groups[self.snps] = self.group
         return groups
@@ -104,10 +105,7 @@ def clump(
     InputError
         An option out of range, or a SNP that occurs twice or is not offered to the model.
     """
-    if not 0 < r2 <= 1:
-        raise InputError(f"r2: expected a number in (0, 1], found {r2!r}")
-    if window is not None and not window >= 0:
-        raise InputError(f"window: expected None or at least 0 base pairs, found {window!r}")
+    check_clumping(r2, window)
     snps, score = as_indices(snps, "snps", InputError), as_numbers(score, "score", InputError)
     n_distinct = len(np.unique(snps))
     if snps.shape != score.shape or n_distinct < len(snps):
@@ -138,6 +136,14 @@ def clump(
                 group[k] = group[with_k] = len(leads)
                 leads.append(snps[k])
     return LDGroups(snps, group, np.array(leads, dtype=np.int64))
+
+
+def check_clumping(r2: float, window: int | None) -> None:
+    """Raise InputError for options of `clump` that are no use."""
+    if not (is_number(r2) and 0 < r2 <= 1):
+        raise InputError(f"r2: expected a number in (0, 1], found {r2!r}")
+    if window is not None and not (is_number(window) and window >= 0):
+        raise InputError(f"window: expected None or at least 0 base pairs, found {window!r}")
 
 
 def r_squared(genotypes: Genotypes, snp: int, others) -> np.ndarray:

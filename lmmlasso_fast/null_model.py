@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import as_numbers
+from lmmlasso_fast.checks import as_numbers, is_integer, is_number
 from lmmlasso_fast.covariates import Design, as_design, without_fixed_effects
 from lmmlasso_fast.display import Result, draw, one_row
 from lmmlasso_fast.errors import DataWarning, InputError, PhenotypeError
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MAX_LOG_DELTA = 40.0
 #: Grid over log delta of the published method.
 DEFAULT_GRID = np.linspace(-5.0, 5.0, 101)
+#: More intervals than any likelihood needs, which memory holds.
+_MOST_INTERVALS = 1_000_000
 #: Accuracy of log delta, absolute, where the likelihood allows it.
 _ROOT_TOL, _EPS = 1e-13, float(np.finfo(np.float64).eps)
 #: A profile that varies by less than this (in log-likelihood) does not identify delta.
@@ -195,10 +197,16 @@ def fit_null(
     K = as_kinship(K)
     y = as_phenotype(y, K.n_samples)
     check_null_options(method, log_delta)
-    if n_grid < 1 or not -MAX_LOG_DELTA <= log_delta_min < log_delta_max <= MAX_LOG_DELTA:
+    ends_are_numbers = is_number(log_delta_min) and is_number(log_delta_max)
+    if not (
+        (is_integer(n_grid) and 1 <= n_grid <= _MOST_INTERVALS)
+        and ends_are_numbers
+        and -MAX_LOG_DELTA <= log_delta_min < log_delta_max <= MAX_LOG_DELTA
+    ):
         raise InputError(
-            f"grid: expected n_grid >= 1 and log_delta_min < log_delta_max within "
-            f"{MAX_LOG_DELTA:g} of zero, found {n_grid}, {log_delta_min}, {log_delta_max}"
+            f"grid: expected n_grid from 1 to {_MOST_INTERVALS} and log_delta_min < log_delta_max "
+            f"within {MAX_LOG_DELTA:g} of zero, found {n_grid!r}, {log_delta_min!r}, "
+            f"{log_delta_max!r}"
         )
     design = as_design(covariates, len(y), intercept=intercept, names=covariate_names)
     grid = np.linspace(log_delta_min, log_delta_max, n_grid + 1)
@@ -217,7 +225,7 @@ def check_null_options(method: str, log_delta: float | None) -> None:
     """Raise InputError for an unknown method or a log delta that is no use."""
     if method not in ("ml", "reml"):
         raise InputError(f"method: expected 'ml' or 'reml', found {method!r}")
-    if log_delta is not None and not abs(log_delta) <= MAX_LOG_DELTA:
+    if log_delta is not None and not (is_number(log_delta) and abs(log_delta) <= MAX_LOG_DELTA):
         raise InputError(
             f"log_delta: expected a number from -{MAX_LOG_DELTA:g} to {MAX_LOG_DELTA:g}, found "
             f"{log_delta!r}"

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import require_integer
+from lmmlasso_fast.checks import MOST_TIMES, is_number, require_integer
 from lmmlasso_fast.covariates import Design, independent_columns, without_fixed_effects
 from lmmlasso_fast.display import Result, name_snps
 from lmmlasso_fast.errors import FileChangedError, GenotypeError, InputError, LMMLassoError
@@ -115,7 +115,7 @@ class MultiSplitResult(Result):
         InputError
             A level that is not in (0, 1).
         """
-        if not 0 < level < 1:
+        if not (is_number(level) and 0 < level < 1):
             raise InputError(f"level: expected a number in (0, 1), found {level!r}")
         snps = np.flatnonzero(self.p_values <= level)
         return snps[np.argsort(self.p_values[snps], kind="stable")]
@@ -316,7 +316,7 @@ def multi_split(
             penalty_factors=penalty_factors,
         ),
     )
-    require_integer("n_splits", n_splits, 1)
+    require_integer("n_splits", n_splits, 1, MOST_TIMES)
     results: dict[int, dict] = {}
     with closing(run_splits(plan, range(n_splits), n_jobs)) as finished:
         for split, result in finished:
@@ -348,7 +348,7 @@ def make_plan(
     options = PathOptions() if options is None else options
     n = genotypes.n_samples
     require_integer("seed", seed, 0)
-    if not 0 < gamma_min < 1:
+    if not (is_number(gamma_min) and 0 < gamma_min < 1):
         raise InputError(f"gamma_min: expected a number in (0, 1), found {gamma_min!r}")
     if options.n_alphas < 2:
         raise InputError(

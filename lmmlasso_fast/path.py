@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import as_numbers, require_integer
+from lmmlasso_fast.checks import as_numbers, is_number, require_integer
 from lmmlasso_fast.covariates import Design
 from lmmlasso_fast.display import Result, draw
 from lmmlasso_fast.errors import (
@@ -29,6 +29,11 @@ from lmmlasso_fast.threads import as_n_threads, blas_cap, blas_threads_for
 
 if TYPE_CHECKING:
     import polars as pl
+
+#: More than any path needs, which memory holds.
+_MOST_ALPHAS = 1_000_000
+#: Of alpha_max; far below what any solution shows.
+_SMALLEST_SHARE = 1e-100
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,8 @@ def interpolation(alphas: np.ndarray, alpha: float, alpha_max: float) -> dict[in
     InputError
         alpha is not a number, below the last, or above the first one while that has active SNPs.
     """
+    if not is_number(alpha):
+        raise InputError(f"alpha: expected a number, found {alpha!r}")
     alpha = float(alpha)
     top = np.inf if alphas[0] >= alpha_max * (1 - AT_MAX) else float(alphas[0])
     if not alphas[-1] <= alpha <= top:
@@ -294,16 +301,16 @@ class PathOptions:
     fractions: np.ndarray | None = field(default=None, repr=False)  # of alpha_max: the alphas
 
     def __post_init__(self):
-        require_integer("n_alphas", self.n_alphas, 1)
+        require_integer("n_alphas", self.n_alphas, 1, _MOST_ALPHAS)
         require_integer("max_iter", self.max_iter, 1)
         require_integer("gram_limit", self.gram_limit, 0)
         if self.max_active is not None:
             require_integer("max_active", self.max_active, 0)
-        if not 0 < self.eps < 1:
+        if not (is_number(self.eps) and 0 < self.eps < 1):
             raise InputError(f"eps: expected a number in (0, 1), found {self.eps!r}")
-        if not 0 <= self.tol < np.inf:
+        if not (is_number(self.tol) and 0 <= self.tol < np.inf):
             raise InputError(f"tol: expected a finite number of at least 0, found {self.tol!r}")
-        if not 0 < self.l1_ratio <= 1:
+        if not (is_number(self.l1_ratio) and 0 < self.l1_ratio <= 1):
             raise InputError(
                 "l1_ratio: expected a number in (0, 1] (0 would be BLUP: no path), found "
                 f"{self.l1_ratio!r}"
@@ -312,7 +319,23 @@ class PathOptions:
             object.__setattr__(self, "alphas", as_grid(self.alphas))
 
     def grid(self, alpha_max: float) -> np.ndarray:
-        """Return the alphas, decreasing, of data whose smallest alpha without a SNP is this."""
+        """Return the alphas, decreasing, of data whose smallest alpha without a SNP is this.
+
+        Raises
+        ------
+        InputError
+            One is so small that products with it are no numbers.
+        """
+        grid = self._grid(alpha_max)
+        if grid[-1] < _SMALLEST_SHARE * alpha_max:
+            raise InputError(
+                f"{'eps' if self.alphas is None else 'alphas'}: expected alphas of at least "
+                f"{_SMALLEST_SHARE:g} alpha_max ({alpha_max:g}), found {grid[-1]:g}; give larger "
+                "ones"
+            )
+        return grid
+
+    def _grid(self, alpha_max: float) -> np.ndarray:
         if self.alphas is not None:
             return self.alphas
         if not alpha_max > 0:

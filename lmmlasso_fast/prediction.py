@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import as_numbers
+from lmmlasso_fast.checks import as_numbers, is_number
 from lmmlasso_fast.display import Result
-from lmmlasso_fast.errors import CovariateError, KinshipError, ModelError
+from lmmlasso_fast.errors import CovariateError, InputError, KinshipError, ModelError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.kinship import Kinship
 from lmmlasso_fast.path import LassoPath, as_grid, interpolate, interpolation
 from lmmlasso_fast.preprocessing import Transform
+from lmmlasso_fast.threads import as_n_threads
 
 if TYPE_CHECKING:
     import polars as pl
@@ -329,6 +330,9 @@ def build_model(
         kind = "snp" if _is_rrm_of(null.kinship, genotypes, offered, n_threads) else "sample"
     alphas = path.alphas if alphas is None else alphas
     alphas = np.unique(as_grid(alphas))[::-1].copy()
+    if default_alpha is not None and not is_number(default_alpha):
+        raise InputError(f"default_alpha: expected a number, found {default_alpha!r}")
+    n_threads = as_n_threads(n_threads)
 
     from scipy.sparse import csc_array, hstack
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from lmmlasso_fast.checks import as_numbers
 from lmmlasso_fast.display import Result, one_row
-from lmmlasso_fast.errors import ModelError, PhenotypeError
+from lmmlasso_fast.errors import InputError, ModelError, PhenotypeError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -205,7 +205,7 @@ def transform_phenotype(
     PhenotypeError
         y is not one-dimensional, not numeric or empty, has a value that is not finite, is
         constant, or varies too little or too much for floating point.
-    ValueError
+    InputError
         An unknown method.
 
     References
@@ -214,7 +214,7 @@ def transform_phenotype(
     Statistical estimates and transformed beta-variables.
     """
     if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, found {method!r}")
+        raise InputError(f"method: expected one of {', '.join(METHODS)}, found {method!r}")
     standardize = method != "none" if standardize is None else standardize
     y = _check_phenotype(y)
     fields = {}

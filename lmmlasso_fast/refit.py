@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import as_numbers, require_integer
+from lmmlasso_fast.checks import as_numbers, is_integer, require_integer
 from lmmlasso_fast.covariates import Design, independent_columns
 from lmmlasso_fast.display import Result, draw
 from lmmlasso_fast.errors import ConvergenceWarning, InputError, PhenotypeError
@@ -115,6 +115,9 @@ class RefittedPath(Result):
         k : int
             Place in `fractions`; -1 is the last.
         """
+        n = len(self._paths)
+        if not is_integer(k) or not -n <= k < n:
+            raise InputError(f"k: expected an integer from {-n} to {n - 1}, found {k!r}")
         path = self._paths[k]
         alpha_entry = np.full(path.coefs.shape[0], np.nan)
         alpha_entry[path.coefs.indices] = path.alphas[0]

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lmmlasso_fast import error_bounds
-from lmmlasso_fast.checks import is_integer, require_integer
+from lmmlasso_fast.checks import MOST_TIMES, is_integer, is_number, require_integer
 from lmmlasso_fast.display import Result, draw, name_snps
 from lmmlasso_fast.errors import FileChangedError, InputError, LMMLassoError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.kinship import Kinship, kinship
 from lmmlasso_fast.lazy import computed_once
-from lmmlasso_fast.ld import LDGroups, clump
+from lmmlasso_fast.ld import LDGroups, check_clumping, clump
 from lmmlasso_fast.parallel import each, poll
 from lmmlasso_fast.path import PathOptions, no_snp_can_enter
 from lmmlasso_fast.path_solver import PathSolver
@@ -150,6 +150,8 @@ class StabilityResult(Result):
 
     def selected(self, cutoff: float) -> np.ndarray:
         """Return the SNPs with at least this frequency, the most frequent first."""
+        if not (is_number(cutoff) and cutoff >= 0):
+            raise InputError(f"cutoff: expected a number of at least 0, found {cutoff!r}")
         snps = np.flatnonzero(self.frequency >= cutoff)
         return snps[np.argsort(-self.counts[snps], kind="stable")]
 
@@ -312,6 +314,7 @@ def stability_selection(
         ),
     )
     check_n_replicates(n_replicates, complementary)
+    check_clumping(ld_r2, ld_window)
     results: dict[int, dict] = {}
     with closing(run_replicates(plan, range(n_replicates), n_jobs)) as finished:
         for replicate, result in finished:
@@ -359,7 +362,8 @@ def make_plan(
                 "n_alphas: expected at least 2, found 1: no SNP is active at the first alpha"
             )
     highest = 0.5 if complementary else 1.0
-    if not 0 < fraction <= highest or (fraction == 1 and not complementary):
+    in_range = is_number(fraction) and 0 < fraction <= highest
+    if not in_range or (fraction == 1 and not complementary):
         raise InputError(
             f"fraction: expected a number above 0 and at most {highest:g}"
             + (" for complementary pairs" if complementary else " (1 excluded)")
@@ -391,6 +395,7 @@ def check_n_replicates(n_replicates: int, complementary: bool) -> None:
             f"n_replicates: expected {'an even' if complementary else 'a'} number of fits, found "
             f"{n_replicates!r}" + ("; pairs have two" if complementary else "")
         )
+    require_integer("n_replicates", n_replicates, 1, MOST_TIMES)
 
 
 def run_replicates(

@@ -9,7 +9,13 @@ import click
 from lmmlasso_fast.problem import WHITENED
 
 #: What functions call the arguments that flags set, where that is another name than the flag's.
-_ARGUMENTS = {"n_folds": "folds", "threshold": "kinship_threshold"}
+_ARGUMENTS = {
+    "n_folds": "folds",
+    "threshold": "kinship_threshold",
+    "n_repeats": "repeats",
+    "r2": "ld_r2",
+    "window": "ld_window",
+}
 #: What stands for arguments where no flag sets them.
 _WORDS = {"n_variants": "the number of SNPs that can be selected"}
 

@@ -31,7 +31,9 @@ from lmmlasso_fast.io.text import quote
     metavar="CODE",
     help="A value that means missing in the covariates; 'none': -9 is a value.",
 )
-@click.option("--alpha", type=float, help="On or between the model's alphas [default: the last].")
+@click.option(
+    "--alpha", type=options.Finite(), help="On or between the model's alphas [default: the last]."
+)
 @click.option(
     "--allow-missing",
     is_flag=True,

@@ -65,6 +65,8 @@ class Run:
         self.command = command
         self.exit_code = EXIT_OK
         self.counts: dict[str, object] = {}
+        #: Options whose default depends on the data; by phenotype if there are several.
+        self.found: dict[str, object] = {}
         #: What follows the fit to all samples.
         self.refits: Refits | None = None
         #: The tests of single SNPs, where they are what takes long.
@@ -251,13 +253,17 @@ class Run:
         self._not_written.clear()
         if written:
             self.say(f"wrote {self.out}.* ({', '.join(written)})")
-            self._written += written
+            self.list_outputs(written)
         self._outputs.clear()
         for action in self._afterwards:
             action()
         self._afterwards.clear()
         self.checkpoint = None
         return written
+
+    def list_outputs(self, suffixes: list[str]) -> None:
+        """Have P.run.json name these files too, each once: those of steps that were done before."""
+        self._written += [suffix for suffix in suffixes if suffix not in self._written]
 
     def warn(self, message: str) -> None:
         self._warnings.append(message)
@@ -283,7 +289,7 @@ class Run:
                 "version": lmmlasso_fast.__version__,
                 "subcommand": self.command,
                 "command": sys.argv,
-                "options": {key: _plain(value) for key, value in options.items()},
+                "options": {key: _plain(value) for key, value in (options | self.found).items()},
                 "inputs": [
                     known or {"path": str(path), "error": "not read before the end"}
                     for path, known in self._inputs.items()

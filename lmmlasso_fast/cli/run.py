@@ -205,7 +205,12 @@ def _take_steps(run: Run, flags: dict, analysed: Analysed) -> None:
     """Do what is not done yet; the files of each step are there before the next one begins."""
     exit_code = run.exit_code
     if flags["max_active"] is None and flags["alphas"] is None:
-        flags = flags | {"max_active": len(analysed.y) // 2}
+        limit = len(analysed.y) // 2
+        flags = flags | {"max_active": limit}
+        if analysed.prefix:
+            run.found.setdefault("max_active", {})[analysed.prefix.rstrip(".")] = limit
+        else:
+            run.found["max_active"] = limit
     if given_kinship(flags) is not None:
         note_given_kinship(run, flags)
     finished = FinishedSteps(run, analysed.prefix, resume=flags["resume"])
@@ -227,6 +232,8 @@ def _take_steps(run: Run, flags: dict, analysed: Analysed) -> None:
             code, suffixes = _take_step(run, STEPS[name], given, analysed)
             finished.add(name, belongs_to, suffixes, code)
             run.checkpoint = str(finished.path)
+        else:
+            run.list_outputs(finished.files_of(name))
         exit_code = max(exit_code, code)
     run.exit_code = exit_code
 

@@ -10,6 +10,7 @@ import click
 
 import lmmlasso_fast
 from lmmlasso_fast import error_bounds
+from lmmlasso_fast.checks import MOST_TIMES
 from lmmlasso_fast.cli import options
 from lmmlasso_fast.cli.analysed import Analysed, analyses, only_analysis
 from lmmlasso_fast.cli.checkpoint import check_results, fingerprint, finish_tasks, open_journal
@@ -56,6 +57,8 @@ class Replicates(click.ParamType):
             self.fail(f"{value!r} is neither a number nor a range such as 0:25.", param, ctx)
         if not 0 <= numbers[0] < numbers[1]:
             self.fail(f"{value!r} holds no replicate.", param, ctx)
+        if numbers[1] > MOST_TIMES:
+            self.fail(f"{value!r}: at most {MOST_TIMES} replicates.", param, ctx)
         return numbers
 
 

@@ -76,6 +76,10 @@ class FinishedSteps:
         self._run.say(f"{step}: done before")
         return known["exit_code"]
 
+    def files_of(self, step: str) -> list[str]:
+        """Return the suffixes of the files that a finished step wrote."""
+        return list(self._steps[step]["files"])
+
     def add(self, step: str, belongs_to: dict, suffixes: list[str], exit_code: int) -> None:
         """Record a step whose files are there.
 

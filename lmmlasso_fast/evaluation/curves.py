@@ -1,13 +1,12 @@
 """Precision-recall and ROC curves of what a ranking finds, with their areas."""
 
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import as_numbers, require_integer
+from lmmlasso_fast.checks import as_numbers, is_number, require_integer
 from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.evaluation.loci import Hits
@@ -153,7 +152,7 @@ def roc(
         another number of SNPs.
     """
     _require_loci(hits)
-    if not isinstance(max_fpr, Real) or not 0 < max_fpr <= 1:
+    if not is_number(max_fpr) or not 0 < max_fpr <= 1:
         raise InputError(f"max_fpr: expected a number in (0, 1], found {max_fpr!r}")
     if genotypes.n_variants != hits.n_variants:
         raise InputError(
@@ -163,7 +162,7 @@ def roc(
     snps = np.flatnonzero(genotypes.included)
     if max_negatives is not None:
         require_integer("max_negatives", max_negatives, 1)
-        snps = snps[:: -(-len(snps) // max_negatives) or 1]
+        snps = snps[:: -(-len(snps) // int(max_negatives)) or 1]
     misses = np.flatnonzero(hits.locus < 0)
     with blas_cap(1):
         near = nearness(genotypes, hits.causal, hits.window, hits.r2)

@@ -1,12 +1,11 @@
 """Means over repeats with their confidence intervals."""
 
-from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import as_numbers
+from lmmlasso_fast.checks import as_numbers, is_number
 from lmmlasso_fast.errors import InputError
 
 
@@ -44,7 +43,7 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
             f"values: expected finite numbers, found {float(values[k])} in repeat {k}; say what "
             "it counts as, or leave that repeat out everywhere"
         )
-    if not isinstance(level, Real) or not 0 < level < 1:
+    if not is_number(level) or not 0 < level < 1:
         raise InputError(f"level: expected a number in (0, 1), found {level!r}")
     from scipy.special import stdtrit
 

@@ -192,5 +192,13 @@ def _places(path) -> dict[str, tuple[str, int]]:
                 advice="check that this is GEMMA's annotation file",
                 line=number,
             )
+        if fields[0] in places:
+            raise text.failure(
+                "an id twice",
+                expected="one line for each id",
+                found=f"another one for {quote(fields[0])}",
+                advice="leave one of the two out",
+                line=number,
+            )
         places[fields[0]] = (fields[2], 0 if fields[1] == "NA" else int(fields[1]))
     return places

@@ -144,6 +144,9 @@ class Text:
             != n_columns
         )
         separator = "tabs (as the header has them)" if tabs_only else "spaces or tabs"
+        first = next(line.strip(BLANKS) for line in self.lines() if line.strip(BLANKS))
+        if not tabs_only and b"\t" in first and b" " in first:
+            separator += " (the first line has both, so that each separates)"
         return self.failure(
             "wrong number of columns",
             expected=f"{n_columns} separated by {separator}",

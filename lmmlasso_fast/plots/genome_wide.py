@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from lmmlasso_fast.checks import is_integer
+from lmmlasso_fast.checks import is_integer, is_number
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.plots import style
@@ -72,7 +72,7 @@ def manhattan(
         if scan is not None:
             _draw(drawn[-1], layout, found[-1], marked)
             tests = n_tests or len(found[-1])
-            line = None if level is None else math.log10(tests / level)
+            line = None if level is None else math.log10(tests) - math.log10(level)
             highest = max(found[-1]["VALUE"].max() or 0.0, line or 0.0)
             drawn[-1].set_ylim(0, 1.06 * highest or 1.0)
             drawn[-1].set_ylabel("$-\\log_{10}\\,p$")
@@ -90,7 +90,7 @@ def _check(stability, scan, cutoff, level, n_tests) -> None:
             "manhattan: expected a stability result or a scan, found neither; give one"
         )
     for name, value in (("cutoff", cutoff), ("level", level)):
-        if value is not None and not 0 < value <= 1:
+        if value is not None and not (is_number(value) and 0 < value <= 1):
             raise InputError(f"{name}: expected a number in (0, 1], found {value!r}")
     if n_tests is not None and not (is_integer(n_tests) and n_tests > 0):
         raise InputError(f"n_tests: expected a positive integer, found {n_tests!r}")

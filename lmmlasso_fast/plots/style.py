@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from lmmlasso_fast.checks import is_number
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.io.atomic import atomic_write
 
@@ -47,6 +48,8 @@ METADATA = {
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
 _DPI = 300
+#: No letter has a pixel below; memory grows with the square.
+_LEAST_DPI, _MOST_DPI = 20, 10_000
 #: Letters of an id that are shown.
 _SHOWN = 24
 
@@ -118,6 +121,8 @@ def save(figure, path: str | os.PathLike, *, format: str | None = None, dpi: flo
     format = format or os.path.splitext(path)[1].removeprefix(".")
     if format not in FORMATS:
         raise InputError(f"format: expected one of {', '.join(FORMATS)}, found {format!r}")
+    if not (is_number(dpi) and _LEAST_DPI <= dpi <= _MOST_DPI):
+        raise InputError(f"dpi: expected a number from {_LEAST_DPI} to {_MOST_DPI}, found {dpi!r}")
     with _matplotlib().rc_context(STYLE), atomic_write(path, "wb") as file:
         figure.savefig(file, format=format, dpi=dpi, metadata=METADATA[format])
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmlasso_fast.checks import is_integer
+from lmmlasso_fast.checks import is_integer, is_number
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.simulation.basics import require
 
@@ -37,7 +37,8 @@ def check_design(
     """
     count = "an integer of at least 0"
     require("n_causal", n_causal, is_integer(n_causal) and n_causal >= 0, count)
-    require("h2_snp", h2_snp, 0 <= h2_snp <= 1, "between 0 and 1")
+    require("h2_snp", h2_snp, is_number(h2_snp) and 0 <= h2_snp <= 1, "between 0 and 1")
+    require("h2_structure", h2_structure, is_number(h2_structure), "a number")
     # 0.9 + 0.1 passes, although 1 - 0.9 - 0.1 is below zero by one rounding.
     noise_variance = 1.0 - h2_snp - h2_structure
     in_range = h2_structure >= 0 and noise_variance > -1e-12
@@ -46,7 +47,8 @@ def check_design(
     require("h2_snp", h2_snp, n_causal > 0 or h2_snp == 0, "0 when n_causal is 0")
     require("n_causal", n_causal, n_causal == 0 or h2_snp > 0, "0 when h2_snp is 0")
     require("effects", effects, effects in EFFECTS, f"one of {', '.join(EFFECTS)}")
-    require("min_frequency", min_frequency, 0 <= min_frequency <= 0.5, "between 0 and 0.5")
+    in_range = is_number(min_frequency) and 0 <= min_frequency <= 0.5
+    require("min_frequency", min_frequency, in_range, "between 0 and 0.5")
     require("min_distance", min_distance, is_integer(min_distance) and min_distance >= 0, count)
     return max(0.0, noise_variance)
 

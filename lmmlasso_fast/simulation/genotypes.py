@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lmmlasso_fast.checks import MOST_ROWS, is_integer, is_number, require_integer
 from lmmlasso_fast.display import Result
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.plink_write import encode
 from lmmlasso_fast.packed import PackedGenotypes
 from lmmlasso_fast.simulation.basics import require, variant_blocks
 from lmmlasso_fast.simulation.families import Gametes, crossover_chances, families_within
-from lmmlasso_fast.threads import one_ahead
+from lmmlasso_fast.threads import as_n_threads, one_ahead
 
 if TYPE_CHECKING:
     import polars as pl
@@ -211,16 +212,18 @@ family_size, seed
         family_size: int = 1,
         seed: int,
     ):
-        require("n_samples", n_samples, n_samples >= 1, "at least 1")
-        require("n_variants", n_variants, n_variants >= 1, "at least 1")
-        in_range = 1 <= n_populations <= n_samples
+        require_integer("n_samples", n_samples, 1, MOST_ROWS)
+        require_integer("n_variants", n_variants, 1, MOST_ROWS)
+        require_integer("seed", seed, 0)
+        in_range = is_integer(n_populations) and 1 <= n_populations <= n_samples
         require("n_populations", n_populations, in_range, "between 1 and n_samples")
-        require("fst", fst, 0 <= fst < 1, "at least 0 and below 1")
-        require("missing_rate", missing_rate, 0 <= missing_rate < 1, "at least 0 and below 1")
-        require("ld", ld, 0 <= ld <= 1, "between 0 and 1")
-        in_range = 1 <= n_chromosomes <= n_variants
+        require("fst", fst, is_number(fst) and 0 <= fst < 1, "at least 0 and below 1")
+        in_range = is_number(missing_rate) and 0 <= missing_rate < 1
+        require("missing_rate", missing_rate, in_range, "at least 0 and below 1")
+        require("ld", ld, is_number(ld) and 0 <= ld <= 1, "between 0 and 1")
+        in_range = is_integer(n_chromosomes) and 1 <= n_chromosomes <= n_variants
         require("n_chromosomes", n_chromosomes, in_range, "between 1 and n_variants")
-        in_range = 1 <= family_size <= n_samples
+        in_range = is_integer(family_size) and 1 <= family_size <= n_samples
         require("family_size", family_size, in_range, "between 1 and n_samples")
         streams = np.random.default_rng(seed).spawn(6)
         frequency_stream, phase_stream, haplotype_stream, missing_stream = streams[:4]
@@ -305,6 +308,7 @@ family_size, seed
         int8 array, n_samples x (some variants)
             At most `BLOCK_VALUES` genotypes of at least one variant, contiguous along samples.
         """
+        n_threads = as_n_threads(n_threads)
         streams = copy.deepcopy(self._streams)
         ranges = variant_blocks(self.n_variants, self.n_samples)
         draws = (self._draw(rows, *streams) for rows in ranges)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lmmlasso_fast.checks import MOST_ROWS, require_integer
 from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import GenotypeError, InputError
 from lmmlasso_fast.io.plink_write import check_dosages, encode
@@ -180,6 +181,8 @@ class PhenotypeStream:
         min_distance: int = 0,
         seed: int,
     ):
+        require_integer("n_samples", n_samples, 1, MOST_ROWS)
+        require_integer("seed", seed, 0)
         noise_variance = check_design(
             n_causal, h2_snp, h2_structure, effects, min_frequency, min_distance
         )

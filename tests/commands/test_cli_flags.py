@@ -33,8 +33,8 @@ class Refused(tuple):
     """Arguments that the command refuses with exit code 3."""
 
 
-#: Commands that write nothing; tests/commands/test_cli_doctor.py has them.
-_WITHOUT_FILES = {"completion", "doctor", "report"}  # test_report.py has that of report
+#: Commands that write no P.run.json: test_flags_of_other_commands has theirs.
+_WITHOUT_FILES = {"completion", "doctor", "report"}
 COMMANDS = [name for name in main.commands if name not in _WITHOUT_FILES]
 
 
@@ -277,6 +277,21 @@ def test_every_flag_changes_something(small, other, tmp_path, command, flag):
     assert before != after
     parameter = next(p for p in main.commands[command].params if p.name == flag)
     assert run_json(out)["options"][parameter.name] != parameter.default
+
+
+def test_flags_of_other_commands(small, other, tmp_path):
+    flags = {name: {p.name for p in main.commands[name].params} for name in _WITHOUT_FILES}
+    assert flags == {"completion": {"shell"}, "doctor": set(), "report": {"prefix", "out"}}
+    scripts = {
+        CliRunner().invoke(main, ["completion", shell]).stdout for shell in ("bash", "zsh", "fish")
+    }
+    assert len(scripts) == 3
+    pages = []
+    for prefix, name in ((small.fit, "a.html"), (small.plain, "a.html"), (small.fit, "b.html")):
+        lmmlasso("report", prefix, "--out", tmp_path / name)
+        pages.append((tmp_path / name).read_bytes())
+    assert pages[0] != pages[1]
+    assert pages[0] == pages[2]
 
 
 @pytest.mark.parametrize(

@@ -451,3 +451,24 @@ def test_a_usage_error_leaves_the_record_of_an_earlier_run(small, tmp_path):
     before = {name: (tmp_path / name).read_bytes() for name in ("P.log", "P.run.json")}
     lmmlasso("run", *base, "--folds", 3, "--out", tmp_path / "P", code=2)
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
+def test_the_record_names_every_file_once_and_the_limit_of_the_path(small, tmp_path):
+    arguments = ["run", *small.base, *PATH, "--out", tmp_path / "P"]
+    lmmlasso(*arguments, "--steps", "null,fit")
+    first = run_json(tmp_path / "P")
+    assert first["options"]["max_active"] == len(small.y) // 2
+    assert len(set(first["outputs"])) == len(first["outputs"])
+    lmmlasso(*arguments, "--steps", "null,fit", "--resume")
+    again = run_json(tmp_path / "P")
+    assert set(again["outputs"]) == set(first["outputs"])
+    assert {f".{name}" for name in again["outputs"]} == set(together(tmp_path / "P"))
+    lmmlasso(*arguments, "--steps", "fit", "--max-active", 5)
+    assert run_json(tmp_path / "P")["options"]["max_active"] == 5
+
+
+def test_the_limits_of_several_phenotypes(small, tmp_path):
+    base = ["--bfile", small.prefix, "--pheno", small.folder / "two.tsv", "--pheno-name", "Y,Z"]
+    lmmlasso("run", *base, *PATH, "--steps", "fit", "--out", tmp_path / "P")
+    limits = run_json(tmp_path / "P")["options"]["max_active"]
+    assert limits == {"Y": len(small.y) // 2, "Z": 40}

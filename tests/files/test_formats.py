@@ -646,6 +646,9 @@ def test_bimbam_with_other_tables(bimbam):
     (bimbam.folder / "y.map").write_text("rs1 500\n")
     with pytest.raises(GenotypeError, match=r"y.map, line 1: an annotation"):
         ll.read_bimbam(bimbam.folder / "x.txt", annotation=bimbam.folder / "y.map")
+    (bimbam.folder / "y.map").write_text("rs1 500 1\nrs2 600 1\nrs1 700 1\n")
+    with pytest.raises(GenotypeError, match=r"y.map, line 3: an id twice.* for 'rs1'"):
+        ll.read_bimbam(bimbam.folder / "x.txt", annotation=bimbam.folder / "y.map")
     cut = (bimbam.folder / "x.gz").read_bytes()[:-20]
     (bimbam.folder / "cut.gz").write_bytes(cut)
     with pytest.raises(GenotypeError, match="cannot be read"):

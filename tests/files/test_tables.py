@@ -389,3 +389,12 @@ def test_real_covariates(data_dir):
     matrix, names = encode_covariates(table.drop("FID", "IID").drop_nulls())
     assert matrix.shape[1] == len(names)
     assert "GENDER=M" in names
+
+
+def test_a_header_with_tabs_and_spaces_is_told_so(tmp_path):
+    (tmp_path / "t.tsv").write_text("FID IID\tbody weight\nf i\t2\n")
+    with pytest.raises(TableError, match=r"spaces or tabs .the first line has both, so that each"):
+        read_table(tmp_path / "t.tsv")
+    (tmp_path / "t.tsv").write_text("FID IID Y\nf i\n")
+    with pytest.raises(TableError, match="expected 3 separated by spaces or tabs, found 2"):
+        read_table(tmp_path / "t.tsv")
