@@ -187,7 +187,7 @@ def fit_null(
     has the eigenvalue delta there, where the covariates explain everything, and the likelihood
     gains 1/2 log(1 / delta) by it, without end. REML leaves that direction out. With 300 samples,
     3,000 SNPs and a true h2 of 0.8, ML's optimum was the lower end of the search interval in 60 %
-    of simulations and its mean h2 0.88; REML's in 9 %, and 0.80. For h2 itself take REML.
+    of simulations and its mean h2 0.88; REML's in 6 %, and 0.80. For h2 itself take REML.
 
     References
     ----------

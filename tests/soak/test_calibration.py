@@ -258,6 +258,7 @@ def test_family_wise_error_of_calibrated_alpha(size, tally):
             one = calibrated_alpha(
                 genotypes, pheno, null, n_draws=99, seed=number, penalty_factors=factors
             )
+            assert (one.p_value <= 0.05) == (one.alpha_max > one.alpha)  # a SNP above alpha
             found[name].append(one.p_value)
     for name in kept:
         for level in (0.05, 0.2, 0.5):
@@ -280,7 +281,8 @@ def test_family_wise_error_of_multi_split(size, tally):
         options = {"n_splits": 10, "seed": number, "n_jobs": 1}
         y = draw(rng, root_of(K.matrix), 0.6)
         groups = np.arange(100) // 2
-        wrong["polygenic"] += len(multi_split(genotypes, y, K, groups=groups, **options).selected())
+        mixed = multi_split(genotypes, y, K, groups=groups, **options)
+        wrong["polygenic"] += len(mixed.selected()) > 0
         y = rng.permutation(skewed(100))
         plain = multi_split(genotypes, y, random_effect=False, **options)
         wrong["permuted"] += len(plain.selected()) > 0
@@ -374,11 +376,12 @@ def test_held_out_residuals_have_the_variance_of_the_model(size, tally):
                 genotypes.subset(test), covariates=covariates[test], kinship=cross
             )
             r = y[test] - predicted.total
-            rows.append((r @ np.linalg.solve(S, r), r @ r / np.trace(S)))
+            rows.append((r @ np.linalg.solve(S, r), r @ r / np.trace(S), r @ predicted.random))
     known, fitted = np.array(known), np.array(fitted)
     assert abs(known[:, 0].mean() - 60) <= N_ERRORS * np.sqrt(2 * 60 / n_sims)
     assert stats.kstest(known[:, 0], stats.chi2(60).cdf).pvalue > 1e-3
     assert abs(errors_from(known[:, 1], 1.0)) <= N_ERRORS
+    assert abs(errors_from(known[:, 2], 0.0)) <= N_ERRORS  # neither shrunk too much nor too little
     # an estimated delta costs something, but little
     assert 1 - 1e-3 < fitted[:, 1].mean() / known[:, 1].mean() < 1.05
     tally(

@@ -59,7 +59,7 @@ def random_problem(number, *, kinship=None):
         null = ll.fit_null(y, K, covariates, rng.choice(["ml", "reml"]), log_delta)
     return SimpleNamespace(
         number=number, n=n, p=p, X=X, y=y, covariates=covariates, genotypes=genotypes, null=null,
-        factors=factors, l1_ratio=l1_ratio, tol=float(rng.choice([1e-6, 1e-10])),
+        factors=factors, l1_ratio=l1_ratio, loose=bool(rng.random() < 0.4),
         C=np.column_stack([np.ones(n), covariates]),
     )  # fmt: skip
 
@@ -83,13 +83,20 @@ def whiten(problem):
 
 
 def solve(problem):
-    """Adds our path; the certified gaps must be what the oracle finds."""
+    """Adds our path; the certified gaps must be what the oracle finds.
+
+    As a rule solutions are exact to rounding, and their gaps say nothing. With residual updates and
+    a large tolerance, `loose`, they stop where the gap allows it.
+    """
     whiten(problem)
-    options = {"penalty_factors": problem.factors, "l1_ratio": problem.l1_ratio}
+    tol = 1e-2 if problem.loose else 1e-6
+    options = {"penalty_factors": problem.factors, "l1_ratio": problem.l1_ratio, "tol": tol}
+    if problem.loose:
+        options["gram_limit"] = 1
     if problem.null is None:
         options["covariates"] = problem.covariates
     path = ll.lasso_path(
-        problem.genotypes, problem.y, problem.null, n_alphas=7, eps=0.03, tol=problem.tol, **options
+        problem.genotypes, problem.y, problem.null, n_alphas=7, eps=0.03, **options
     )
     problem.alphas, problem.gaps = path.alphas, path.dual_gaps
     problem.beta = path.coefs.toarray()[problem.keep]
@@ -97,7 +104,7 @@ def solve(problem):
         more = problem.l1_ratio, problem.pi
         gap = ref.relative_gap(problem.beta[:, k], problem.A, problem.b, alpha, *more)
         assert abs(gap - path.dual_gaps[k]) <= 1e-6 * gap + ROUNDING, (problem.number, k)
-        assert gap <= problem.tol * (1 + 1e-6) + ROUNDING, (problem.number, k)
+        assert gap <= tol * (1 + 1e-6) + ROUNDING, (problem.number, k)
     return problem
 
 
@@ -112,26 +119,31 @@ class Comparison:
     """Ours minus the peer's objective, over all alphas of all problems."""
 
     def __init__(self):
-        self.problems, self.excess, self.deficit, self.lower = 0, -np.inf, 0.0, 0
+        self.problems, self.loose, self.excess, self.deficit, self.share = 0, 0, -np.inf, 0.0, 0.0
 
     def add(self, problem, coefs):
         """`coefs`: the peer's, penalised SNPs x alphas."""
         self.problems += 1
-        for k in range(len(problem.alphas)):
+        self.loose += problem.loose
+        for k, gap in enumerate(problem.gaps):
             ours = objective(problem, problem.beta[:, k], k)
             theirs = objective(problem, coefs[:, k], k)
-            where = problem.number, k, ours - theirs, problem.gaps[k]
-            assert ours - theirs <= problem.gaps[k] + ROUNDING, where
+            where = problem.number, k, ours - theirs, gap
+            assert ours - theirs <= gap + ROUNDING, where
             assert theirs - ours <= PEER, where  # else the peer solved another problem
-            self.excess = max(self.excess, ours - theirs)
             self.deficit = max(self.deficit, theirs - ours)
-            self.lower += theirs < ours - ROUNDING
+            if not problem.loose:
+                self.excess = max(self.excess, ours - theirs)
+            elif gap > 10 * PEER:
+                self.share = max(self.share, (ours - theirs) / gap)
 
     def tally(self, tally, peer):
-        tally(cases=self.problems, **{
-            peer: f"ours larger by {self.excess:.1e} at most (peer's smaller at {self.lower} "
-            f"alphas, within the gap), smaller by {self.deficit:.1e} at most"
-        })  # fmt: skip
+        assert self.share > 1e-3  # some solutions were not exact
+        figure = (
+            f"ours larger by {self.excess:.1e} at most, smaller by {self.deficit:.1e}; of the gap "
+            f"of {self.loose} loose ones by {self.share:.0%} at most"
+        )
+        tally(cases=self.problems, **{peer: figure})
 
 
 def quietly(function, *arguments, **options):
