@@ -339,10 +339,11 @@ def test_linearly_transformed_covariates(problem, path):
     assert_allclose(null.design.matrix @ other.gammas, problem.C @ path.gammas, atol=1e-8)
 
 
-def test_penalty_factors_in_other_units(problem, path):
+@pytest.mark.parametrize("unit", [2.0, 4.0])
+def test_penalty_factors_in_other_units(problem, path, unit):
     """alpha times pi is what counts, SNP by SNP."""
-    other = fitted(problem, penalty_factors=np.full(70, 4.0))
-    scaled_equal(path, other, 4.0, 1e-9)
+    other = fitted(problem, penalty_factors=np.full(70, unit))
+    scaled_equal(path, other, unit, 1e-9)
 
 
 def test_unpenalised_snps_are_covariates(problem):

@@ -214,6 +214,15 @@ def test_tol_is_what_converged_means(problem, tol):
     certify(path, problem.X, problem.y)
 
 
+def test_no_tol_excuses_a_snp_that_was_left_out():
+    """The stopping rule has two parts, and a far jump leaves out more than a loose gap notices."""
+    problem = mixed_problem(20, n=120, p=900)
+    alphas = np.array([0.9, 0.01]) * fit(problem, n_alphas=1).alpha_max
+    loose, tight = fit(problem, alphas=alphas, tol=0.9), fit(problem, alphas=alphas)
+    assert loose.n_passes[1] > 1
+    assert_allclose(loose.coefs.toarray(), tight.coefs.toarray(), rtol=1e-9, atol=1e-12)
+
+
 # ---- penalty factors -------------------------------------------------------------------------
 
 

@@ -43,6 +43,7 @@ def refused(prefix, *texts, **options):
     before, _, found = message.partition(", found ")
     assert ": expected " in before, message
     assert found, message
+    assert "None" not in message, message
     for text in texts:
         assert text in message, message
 

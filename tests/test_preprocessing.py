@@ -181,6 +181,7 @@ class TestRefused:
     ("method", "y"),
     [
         ("none", [1.7e308, -1.7e308, 1.7e308, 1.7e308]),
+        ("none", [1.7e308, -1.7e308, -1.7e308, 0.0]),  # the mean is finite
         ("boxcox", [5e-324, 0.0, 0.0, 0.0]),
         ("boxcox", [1e16, 1e16 + 2]),
     ],

@@ -428,6 +428,22 @@ static void test_scores(void)
     CHECK(lmml_scores_above(MANY, g, NULL, 0, NULL, none, 1, found, found_score) == 10);
     CHECK(lmml_scores_above(MANY, g, NULL, 0, one, none, 1, found, found_score) == 10);
     for (int k = 0; k < 10; k++) CHECK(found[k] == 97 * (k + 1) && found_score[k] == found[k]);
+
+    /* every place in turn, for any number of SNPs */
+    int n_wrong = 0;
+    for (int64_t p = 1; p <= 200; p++)
+        for (int64_t j = 0; j < p; j++) {
+            for (int64_t i = 0; i < p; i++) g[i] = i == j ? -7 : 0.5;
+            none[j] = 1;
+            lmml_largest_score(p, g, NULL, none, &all, &others);
+            none[j] = 0;
+            n_wrong += all != 7 || others != (p > 1 ? 0.5 : 0);
+            lmml_largest_score(p, g, one, none, &all, &others);
+            n_wrong += all != 7 || others != 7;
+            n_wrong += lmml_scores_above(p, g, NULL, 0, NULL, none, 7, found, found_score) != 1;
+            n_wrong += found[0] != j || found_score[0] != 7;
+        }
+    CHECK(n_wrong == 0);
 }
 
 /* ---- duplicates ------------------------------------------------------------------------------ */
