@@ -240,7 +240,7 @@ static void test_batch(int kind, int with_ridge)
     lmml_batch batch = {M, alphas, cd_tol, 0.9, with_ridge ? 0.2 : 0, weight, 0};
     d.lasso.ridge = with_ridge ? d.ridge : NULL;
     for (int t = 0; t < n_tables; t++) {
-        double beta[W_MAX] = {0}, betas[M * W_MAX], tangent[W_MAX], next[W_MAX], v[N];
+        double beta[W_MAX] = {0}, betas[M * W_MAX], tangent[W_MAX], next[W_MAX], v[M][N];
         uint8_t exact[M];
         int has_tangent;
         lmml_factor factor;
@@ -256,13 +256,14 @@ static void test_batch(int kind, int with_ridge)
             }
             CHECK(exact[k] && violation(&d, betas + k * W_MAX, NULL) <= 1e-9);
         }
-        memcpy(v, d.y, sizeof v);
-        lmml_subtract_rows(tables[t], N, d.w, 1, beta, d.Z[0], v);
-        for (int i = 0; i < N; i++) {
-            double r = d.y[i];
-            for (int64_t j = 0; j < d.w; j++) r -= beta[j] * d.Z[j][i];
-            CHECK(fabs(r - v[i]) <= 1e-12);
-        }
+        for (int k = 0; k < M; k++) memcpy(v[k], d.y, sizeof d.y);
+        lmml_subtract_rows(tables[t], N, d.w, M, betas, d.Z[0], v[0]);
+        for (int k = 0; k < M; k++)
+            for (int i = 0; i < N; i++) {
+                double r = d.y[i];
+                for (int64_t j = 0; j < d.w; j++) r -= betas[k * d.w + j] * d.Z[j][i];
+                CHECK(fabs(r - v[k][i]) <= 1e-12);
+            }
         const double last = alphas[M - 1], closer = last * (1 - 1e-7);
         batch.m = 1, batch.alpha = &closer, batch.before = last;
         memcpy(next, beta, sizeof next);

@@ -245,6 +245,7 @@ static void test_counts_and_missing(int64_t n)
     uint8_t *mask = allocate((size_t)stride), use[P];
     int32_t counts[4 * P];
     for (int64_t k = 0; k < n_index; k++) index[k] = 3 * k;
+    memset(mask, 0xff, (size_t)stride); /* whatever was there */
     CHECK(lmml_mask_fill(index, n_index, n, mask) == LMML_OK);
     for (int t = 0; t < n_tables; t++) {
         memset(counts, 55, sizeof counts);
@@ -351,10 +352,21 @@ static void test_decode(int64_t n)
         CHECK(DECODE(f64, wanted, K, NULL, n - 1, f64) == LMML_ERR_INDEX);
         free(f64), free(f32), free(codes);
     }
+    const int t = 0;
+    /* the first samples in their order: nothing is written beyond them */
+    double *part = allocate((size_t)n * sizeof *part);
+    for (int64_t i = 0; i < n; i++) part[i] = 77;
+    for (int64_t k = 0; k < n_index; k++) index[k] = k;
+    CHECK(DECODE(f64, wanted, 1, index, n_index, part) == LMML_OK);
+    int same = 1;
+    for (int64_t i = 0; i < n; i++)
+        same = same && part[i] == (i < n_index ? standardised(&x, wanted[0], i) : 77);
+    CHECK(same);
+    free(part);
+
     double f64[K];
     float f32[K];
     uint8_t codes[K];
-    const int t = 0;
     index[0] = n;
     CHECK(DECODE(f64, wanted, K, index, 1, f64) == LMML_ERR_INDEX);
     CHECK(DECODE(f32, wanted, K, index, 1, f32) == LMML_ERR_INDEX);

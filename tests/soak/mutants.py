@@ -28,7 +28,7 @@ TESTS = {
     "lmmlasso_fast/null_model.py": "null_model tridiagonal variance",
     "lmmlasso_fast/packed.py": "genotypes plink_bed filters path dask",
     "lmmlasso_fast/path.py": "path_options path prediction",
-    "lmmlasso_fast/path_solver.py": "path_options path stability",
+    "lmmlasso_fast/path_solver.py": "path_options path",
     "lmmlasso_fast/preprocessing.py": "preprocessing",
     "lmmlasso_fast/problem.py": "path_options path whitened_factors",
     "lmmlasso_fast/working_set.py": "path_options path",
