@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 #: The files that are mutated, with their tests: tests/test_NAME.py.
 TESTS = {
-    "lmmlasso_fast/certificate.py": "path_options path",
+    "lmmlasso_fast/certificate.py": "certificate path_options path",
     "lmmlasso_fast/checks.py": "path_options folds kinship stability",
     "lmmlasso_fast/folds.py": "folds cross_validation",
     "lmmlasso_fast/genotypes.py": "genotypes filters plink_bed ids",
@@ -24,7 +24,7 @@ TESTS = {
     "lmmlasso_fast/io/journal.py": "journal malformed",
     "lmmlasso_fast/io/plink.py": "plink_bed",
     "lmmlasso_fast/io/tables.py": "tables tables_categories malformed",
-    "lmmlasso_fast/kinship.py": "kinship kinship_estimators kinship_files null_model tridiagonal",
+    "lmmlasso_fast/kinship.py": "kinship display kinship_files parallel",
     "lmmlasso_fast/null_model.py": "null_model tridiagonal variance",
     "lmmlasso_fast/packed.py": "genotypes plink_bed filters path dask",
     "lmmlasso_fast/path.py": "path_options path prediction",
