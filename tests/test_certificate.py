@@ -61,6 +61,14 @@ def test_where_nothing_is_left_over():
     assert outside[0] == 0
 
 
+def test_coefficients_twice_too_large():
+    """v = -y fits as badly as nothing does; scaled by -1 it would be a dual point if feasible."""
+    X, _ = np.linalg.qr(np.random.default_rng(7).standard_normal((5, 5)))
+    y = np.arange(1.0, 6.0)
+    (gaps, _), _ = gaps_of(X, y, (2 * X.T @ y)[None], np.array([1e-6]))
+    assert gaps[0] > 1
+
+
 def test_a_gap_is_never_negative():
     """At the solution rounding decides the sign of primal minus dual."""
     rng = np.random.default_rng(6)

@@ -214,6 +214,12 @@ def test_tol_is_what_converged_means(problem, tol):
     certify(path, problem.X, problem.y)
 
 
+def test_what_the_first_pass_certifies_is_not_solved_again(problem):
+    easy = fit(problem, n_alphas=6, eps=0.05)
+    assert easy.dual_gaps.max() < 1e-12
+    assert_array_equal(easy.n_passes, 1)
+
+
 def test_no_tol_excuses_a_snp_that_was_left_out():
     """The stopping rule has two parts, and a far jump leaves out more than a loose gap notices."""
     problem = mixed_problem(20, n=120, p=900)

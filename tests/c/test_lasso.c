@@ -404,6 +404,15 @@ static void test_limits_and_errors(void)
     CHECK(SOLVE() == LMML_OK && info.exact);
     lmml_factor_free(&factor);
 
+    /* a duplicate that is cheaper by less than counts violates optimality and cannot join: it is
+     * asked once */
+    make_design(&d, 3, DUPLICATES, 0.3);
+    d.threshold[2] = d.threshold[0] * (1 - 1e-10);
+    memset(beta, 0, sizeof beta);
+    CHECK(SOLVE() == LMML_OK && info.exact && info.n_events < 20);
+    CHECK(beta[0] != 0 && beta[2] == 0 && violation(&d, beta, q) <= 1e-9);
+    lmml_factor_free(&factor);
+
     /* an empty active set, an empty working set, and one variable */
     double x[2] = {3, 4};
     lmml_factor_solve(tables[0], &factor, 2, x);
