@@ -120,6 +120,8 @@ class TestBoxCox:
         transform = transform_phenotype(skewed, "boxcox")[1]
         with pytest.raises(PhenotypeError, match=r"expected phenotypes above -?0, .*found -1"):
             transform.forward([1.0, -1.0])
+        with pytest.raises(PhenotypeError, match=r"expected phenotypes above -?0, .*found 0;"):
+            transform.forward([1.0, 0.0])
 
 
 class TestRint:

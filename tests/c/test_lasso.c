@@ -117,7 +117,7 @@ static void test_descent(const lmml_kernels *kernels, const design *d, double va
     CHECK(fabs(objective(d, beta) - value) <= 1e-9 * d->lasso.scale);
 }
 
-/* In other units, powers of two, descent does the same: the same sweeps, every bit in its unit. */
+/* In other units, powers of two, all does the same: the same sweeps, every bit in its unit. */
 static void test_units(int kind, double ridge)
 {
     static design one, other;
@@ -162,6 +162,19 @@ static void test_units(int kind, double ridge)
             CHECK(n_sweeps[0] == n_sweeps[1]);
             for (int64_t j = 0; j < one.w; j++) CHECK(beta[1][j] == beta[0][j] * of_y / of_x);
         }
+    for (int t = 0; t < n_tables; t++) {
+        double beta[2][W_MAX] = {{0}}, q[W_MAX];
+        for (int k = 0; k < 2; k++) { /* everybody has to be admitted */
+            const design *d = k ? &other : &one;
+            lmml_info info;
+            lmml_factor factor;
+            lmml_factor_init(&factor);
+            CHECK(lmml_finish(tables[t], &d->lasso, &options, &factor, beta[k], q, &info) == 0);
+            CHECK(info.exact && violation(d, beta[k], q) <= 1e-9);
+            lmml_factor_free(&factor);
+        }
+        for (int64_t j = 0; j < one.w; j++) CHECK(beta[1][j] == beta[0][j] * of_y / of_x);
+    }
 }
 
 /* (G_AA + ridge_A) x_A = b_A, A the support of the last solution, and zero elsewhere. */

@@ -38,27 +38,64 @@ def test_what_is_said_to_be_no_fault_is_in_the_source(tally):
     tally(cases=len(explained))
 
 
-def test_every_kind_of_mutant_is_made():
-    python = b"""
-def f(x):
+def lines(file: str, source: bytes) -> list[str]:
+    """The changed line of every mutant."""
+    return [
+        m.applied(source).decode().split("\n")[m.line - 1].strip() for m in mutants_of(file, source)
+    ]
+
+
+def test_every_kind_of_mutant_of_python():
+    source = b"""def f(x: int = 5):
     "text 1"
-    if not x <= 2 and g(x, key=-1):
+    if not x <= -2 and g(x, key=y):
         raise ValueError(f"{x + 1}")
-    self.y = [1][0] + 3
-    return x // 4
-"""
-    assert [m.what for m in mutants_of("x.py", python)] == []
-    c = b"""
+    z[0] = x // 4
+    return z"""
+    assert lines("x.py", source) == [
+        "def f(x: int = (5 + 1)):",
+        "if x <= -2 and g(x, key=y):",
+        "if False:",
+        "if True:",
+        "if not x < -2 and g(x, key=y):",
+        "if not x <= 2 and g(x, key=y):",
+        "if not x <= -(2 + 1) and g(x, key=y):",
+        "if not x <= -2 or g(x, key=y):",
+        "if not x <= -2 and g(x, ):",
+        "pass",
+        "pass",
+        "z[(0 + 1)] = x // 4",
+        "z[0] = x * 4",
+        "z[0] = x // (4 + 1)",
+        "return None",
+    ]
+
+
+def test_every_kind_of_mutant_of_c():
+    source = b"""
 int f(int x)
 {
     if (!x && x <= 2) return LMML_ERR_INDEX; /* a - b */
     while (x > 1e-3) x -= 1;
-    y[0] = g(x, "a + b");
-    h(x);
+    h(x, "a + b");
     return x;
-}
-"""
-    assert [m.what for m in mutants_of("x.c", c)] == []
+}"""
+    assert lines("x.c", source) == [
+        "if (x && x <= 2) return LMML_ERR_INDEX; /* a - b */",
+        "if (0) return LMML_ERR_INDEX; /* a - b */",
+        "if (1) return LMML_ERR_INDEX; /* a - b */",
+        "if (!x || x <= 2) return LMML_ERR_INDEX; /* a - b */",
+        "if (!x && x < 2) return LMML_ERR_INDEX; /* a - b */",
+        "if (!x && x <= (2 + 1)) return LMML_ERR_INDEX; /* a - b */",
+        "if (!x && x <= 2) ; /* a - b */",
+        "while (0) x -= 1;",
+        "while (x >= 1e-3) x -= 1;",
+        "while (x > (1e-3 + 1)) x -= 1;",
+        "while (x > 1e-3) ;",
+        "while (x > 1e-3) x += 1;",
+        "while (x > 1e-3) x -= (1 + 1);",
+        ";",
+    ]
 
 
 def test_mutants_are_noticed(size, tally):
