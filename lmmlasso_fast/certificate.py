@@ -41,8 +41,8 @@ def relative_gaps(
     """Duality gaps divided by the null deviance 1/(2n) y'Py, for several alphas.
 
     The elastic net is the Lasso on the design augmented by sqrt(n ridge_j) e_j. With r^ its
-    residual, a = alpha l1 and theta = s r^ the dual point, s as large as feasibility
-    max_j |x^_j'theta| / pi_j <= n a allows but not beyond the best scaling y^'r^ / r^'r^,
+    residual, a = alpha l1 and theta = s r^ the dual point, s as near to the best scaling
+    y^'r^ / r^'r^ as feasibility max_j |x^_j'theta| / pi_j <= n a allows,
 
         primal = r^'r^ / (2n) + a sum_j pi_j |beta_j|
         dual   = (2 s y^'r^ - s^2 r^'r^) / (2n) .
@@ -84,7 +84,8 @@ def relative_gaps(
     l1 = alphas * penalty.l1
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = np.where(residual > 0, yPv / residual, 1.0)
-        scale = np.where(largest > 0, np.minimum(scale, n * l1 / largest), scale)
+        bound = np.where(largest > 0, n * l1 / largest, np.inf)
+    scale = np.clip(scale, -bound, bound)
     primal = residual / (2 * n) + l1 * (np.abs(betas) @ factors)
     dual = (2 * scale * yPv - scale**2 * residual) / (2 * n)
     return np.maximum(primal - dual, 0.0) / (yPy / (2 * n)), outside

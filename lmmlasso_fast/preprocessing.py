@@ -274,12 +274,13 @@ def _unusable_range(y: np.ndarray) -> PhenotypeError:
 
 
 def _mean_and_sd(values: np.ndarray) -> tuple[float, float]:
-    """Mean and population standard deviation, without overflow in the squares."""
+    """Mean and population standard deviation, without overflow in the squares.
+
+    Not a number for a constant, and where the deviations overflow.
+    """
     mean = values.mean()
     deviations = values - mean
     largest = np.abs(deviations).max()
-    if not 0 < largest < np.inf:
-        return float(mean), float(largest)
     return float(mean), float(largest * np.sqrt(np.mean((deviations / largest) ** 2)))
 
 
@@ -289,6 +290,8 @@ def _fit_boxcox(y: np.ndarray) -> dict[str, float]:
     shift = 0.0 if y.min() > 0 else _mean_and_sd(y)[1] - float(y.min())
     logs = np.log(y + shift)
     centre = logs.mean()
+    if not np.isfinite(centre):
+        raise _unusable_range(y)
     logs -= centre
 
     def half_log_variance(exponent: float) -> float:
@@ -302,8 +305,6 @@ def _fit_boxcox(y: np.ndarray) -> dict[str, float]:
         sd = _mean_and_sd(np.expm1(powers - largest))[1]
         return np.log(sd) + largest - np.log(abs(exponent))
 
-    if not 0 < _mean_and_sd(logs)[1] < np.inf:
-        raise _unusable_range(y)
     best = minimize_scalar(
         half_log_variance, bounds=LAMBDA_BOUNDS, method="bounded", options={"xatol": 1e-8}
     )

@@ -198,6 +198,8 @@ static void test_refused(set s)
     CHECK(lmml_dosage_sums(&s.dosages, NULL, n, 2, 1, sums) == LMML_ERR_INDEX);
     CHECK(lmml_dosage_gradient(tables[0], &s.dosages, before + 1, 1, &mean, &inverse_sd, v, 9, 0, 1,
                                out, 1) == LMML_ERR_ARGUMENT);
+    CHECK(lmml_dosage_gradient(tables[0], &s.dosages, before + 1, 1, &mean, &inverse_sd, v, 0, 0, 1,
+                               out, 1) == LMML_OK);
     CHECK(lmml_dosage_decode_f64(tables[0], &s.dosages, none, 1, &mean, &inverse_sd, before + 1, 1,
                                  out) == LMML_ERR_INDEX);
     CHECK(lmml_dosage_hash(&s.dosages, NULL, n, -1, 1, &hash) == LMML_ERR_INDEX);

@@ -113,7 +113,68 @@ static void test_descent(const lmml_kernels *kernels, const design *d, double va
     CHECK(fabs(objective(d, beta) - value) <= 1e-9 * d->lasso.scale);
     memset(beta, 0, sizeof beta);
     CHECK(lmml_coordinate_descent(kernels, &d->lasso, &options, beta, q, &info) == LMML_OK);
+    CHECK(info.n_active == count_active(d, beta) && info.n_sweeps < options.max_sweeps);
     CHECK(fabs(objective(d, beta) - value) <= 1e-9 * d->lasso.scale);
+}
+
+/* In other units, powers of two, all does the same: the same sweeps, every bit in its unit. */
+static void test_units(int kind, double ridge)
+{
+    static design one, other;
+    const double of_x = 1.0 / 4096, of_y = 128;
+    make_design(&one, 23, kind | RIDGE, 0.2);
+    for (int64_t j = 0; j < one.w; j++) one.ridge[j] = ridge * one.norms[j];
+    other = one;
+    for (int i = 0; i < N; i++) other.y[i] *= of_y;
+    for (int64_t j = 0; j < one.w; j++) {
+        for (int i = 0; i < N; i++) other.X[j][i] = other.Z[j][i] = one.X[j][i] * of_x;
+        for (int64_t k = 0; k < one.w; k++) other.G[j * W_MAX + k] *= of_x * of_x;
+        other.norms[j] *= of_x * of_x;
+        other.ridge[j] *= of_x * of_x;
+        other.c[j] *= of_x * of_y;
+        other.threshold[j] *= of_x * of_y;
+    }
+    other.lasso.G = other.G, other.lasso.c = other.c;
+    other.lasso.threshold = other.threshold, other.lasso.ridge = other.ridge;
+    other.lasso.scale *= of_y * of_y;
+    lmml_options options;
+    lmml_options_default(&options);
+    options.cd_tol = 1e-6;
+    for (int t = 0; t < n_tables; t++)
+        for (int residual = 0; residual < 2; residual++) {
+            double beta[2][W_MAX] = {{0}}, q[W_MAX], v[N];
+            int64_t n_sweeps[2];
+            for (int k = 0; k < 2; k++) {
+                const design *d = k ? &other : &one;
+                lmml_info info;
+                memcpy(v, d->y, sizeof v);
+                const int code =
+                    residual ? lmml_residual_descent(tables[t], d->w, N, d->X[0], d->Z[0], d->norms,
+                                                     d->threshold, d->ridge, d->lasso.scale,
+                                                     &options, beta[k], v, &info)
+                             : lmml_coordinate_descent(tables[t], &d->lasso, &options, beta[k], q,
+                                                       &info);
+                CHECK(code == LMML_OK && info.n_sweeps > 2 && info.n_sweeps < 1000);
+                CHECK(info.n_active > 1 && info.n_active == count_active(d, beta[k]));
+                CHECK(violation(d, beta[k], NULL) < 0.1);
+                n_sweeps[k] = info.n_sweeps;
+            }
+            CHECK(n_sweeps[0] == n_sweeps[1]);
+            for (int64_t j = 0; j < one.w; j++) CHECK(beta[1][j] == beta[0][j] * of_y / of_x);
+        }
+    for (int t = 0; t < n_tables; t++) {
+        double beta[2][W_MAX] = {{0}}, q[W_MAX];
+        for (int k = 0; k < 2; k++) { /* everybody has to be admitted */
+            const design *d = k ? &other : &one;
+            lmml_info info;
+            lmml_factor factor;
+            lmml_factor_init(&factor);
+            CHECK(lmml_finish(tables[t], &d->lasso, &options, &factor, beta[k], q, &info) == 0);
+            CHECK(info.exact && violation(d, beta[k], q) <= 1e-9);
+            lmml_factor_free(&factor);
+        }
+        for (int64_t j = 0; j < one.w; j++) CHECK(beta[1][j] == beta[0][j] * of_y / of_x);
+    }
 }
 
 /* (G_AA + ridge_A) x_A = b_A, A the support of the last solution, and zero elsewhere. */
@@ -192,7 +253,7 @@ static void test_batch(int kind, int with_ridge)
     lmml_batch batch = {M, alphas, cd_tol, 0.9, with_ridge ? 0.2 : 0, weight, 0};
     d.lasso.ridge = with_ridge ? d.ridge : NULL;
     for (int t = 0; t < n_tables; t++) {
-        double beta[W_MAX] = {0}, betas[M * W_MAX], tangent[W_MAX], next[W_MAX], v[N];
+        double beta[W_MAX] = {0}, betas[M * W_MAX], tangent[W_MAX], next[W_MAX], v[M][N];
         uint8_t exact[M];
         int has_tangent;
         lmml_factor factor;
@@ -208,13 +269,14 @@ static void test_batch(int kind, int with_ridge)
             }
             CHECK(exact[k] && violation(&d, betas + k * W_MAX, NULL) <= 1e-9);
         }
-        memcpy(v, d.y, sizeof v);
-        lmml_subtract_rows(tables[t], N, d.w, 1, beta, d.Z[0], v);
-        for (int i = 0; i < N; i++) {
-            double r = d.y[i];
-            for (int64_t j = 0; j < d.w; j++) r -= beta[j] * d.Z[j][i];
-            CHECK(fabs(r - v[i]) <= 1e-12);
-        }
+        for (int k = 0; k < M; k++) memcpy(v[k], d.y, sizeof d.y);
+        lmml_subtract_rows(tables[t], N, d.w, M, betas, d.Z[0], v[0]);
+        for (int k = 0; k < M; k++)
+            for (int i = 0; i < N; i++) {
+                double r = d.y[i];
+                for (int64_t j = 0; j < d.w; j++) r -= betas[k * d.w + j] * d.Z[j][i];
+                CHECK(fabs(r - v[k][i]) <= 1e-12);
+            }
         const double last = alphas[M - 1], closer = last * (1 - 1e-7);
         batch.m = 1, batch.alpha = &closer, batch.before = last;
         memcpy(next, beta, sizeof next);
@@ -355,6 +417,15 @@ static void test_limits_and_errors(void)
     CHECK(SOLVE() == LMML_OK && info.exact);
     lmml_factor_free(&factor);
 
+    /* a duplicate that is cheaper by less than counts violates optimality and cannot join: it is
+     * asked once */
+    make_design(&d, 3, DUPLICATES, 0.3);
+    d.threshold[2] = d.threshold[0] * (1 - 1e-10);
+    memset(beta, 0, sizeof beta);
+    CHECK(SOLVE() == LMML_OK && info.exact && info.n_events < 20);
+    CHECK(beta[0] != 0 && beta[2] == 0 && violation(&d, beta, q) <= 1e-9);
+    lmml_factor_free(&factor);
+
     /* an empty active set, an empty working set, and one variable */
     double x[2] = {3, 4};
     lmml_factor_solve(tables[0], &factor, 2, x);
@@ -407,6 +478,8 @@ void test_lasso(void)
         test_hostile_warm_start(kind);
         test_batch(kind, 0);
         test_batch(kind, 1);
+        test_units(kind, 0.1);
+        test_units(kind, 3); /* more than the curvature itself */
     }
     test_growth();
     test_limits_and_errors();

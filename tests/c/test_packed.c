@@ -245,6 +245,7 @@ static void test_counts_and_missing(int64_t n)
     uint8_t *mask = allocate((size_t)stride), use[P];
     int32_t counts[4 * P];
     for (int64_t k = 0; k < n_index; k++) index[k] = 3 * k;
+    memset(mask, 0xff, (size_t)stride); /* whatever was there */
     CHECK(lmml_mask_fill(index, n_index, n, mask) == LMML_OK);
     for (int t = 0; t < n_tables; t++) {
         memset(counts, 55, sizeof counts);
@@ -351,10 +352,21 @@ static void test_decode(int64_t n)
         CHECK(DECODE(f64, wanted, K, NULL, n - 1, f64) == LMML_ERR_INDEX);
         free(f64), free(f32), free(codes);
     }
+    const int t = 0;
+    /* the first samples in their order: nothing is written beyond them */
+    double *part = allocate((size_t)n * sizeof *part);
+    for (int64_t i = 0; i < n; i++) part[i] = 77;
+    for (int64_t k = 0; k < n_index; k++) index[k] = k;
+    CHECK(DECODE(f64, wanted, 1, index, n_index, part) == LMML_OK);
+    int same = 1;
+    for (int64_t i = 0; i < n; i++)
+        same = same && part[i] == (i < n_index ? standardised(&x, wanted[0], i) : 77);
+    CHECK(same);
+    free(part);
+
     double f64[K];
     float f32[K];
     uint8_t codes[K];
-    const int t = 0;
     index[0] = n;
     CHECK(DECODE(f64, wanted, K, index, 1, f64) == LMML_ERR_INDEX);
     CHECK(DECODE(f32, wanted, K, index, 1, f32) == LMML_ERR_INDEX);
@@ -428,6 +440,22 @@ static void test_scores(void)
     CHECK(lmml_scores_above(MANY, g, NULL, 0, NULL, none, 1, found, found_score) == 10);
     CHECK(lmml_scores_above(MANY, g, NULL, 0, one, none, 1, found, found_score) == 10);
     for (int k = 0; k < 10; k++) CHECK(found[k] == 97 * (k + 1) && found_score[k] == found[k]);
+
+    /* every place in turn, for any number of SNPs */
+    int n_wrong = 0;
+    for (int64_t p = 1; p <= 200; p++)
+        for (int64_t j = 0; j < p; j++) {
+            for (int64_t i = 0; i < p; i++) g[i] = i == j ? -7 : 0.5;
+            none[j] = 1;
+            lmml_largest_score(p, g, NULL, none, &all, &others);
+            none[j] = 0;
+            n_wrong += all != 7 || others != (p > 1 ? 0.5 : 0);
+            lmml_largest_score(p, g, one, none, &all, &others);
+            n_wrong += all != 7 || others != 7;
+            n_wrong += lmml_scores_above(p, g, NULL, 0, NULL, none, 7, found, found_score) != 1;
+            n_wrong += found[0] != j || found_score[0] != 7;
+        }
+    CHECK(n_wrong == 0);
 }
 
 /* ---- duplicates ------------------------------------------------------------------------------ */

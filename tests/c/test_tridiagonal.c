@@ -176,6 +176,27 @@ static void fake_dpotrs(char *uplo, void *n, void *nrhs, double *a, void *lda, d
     write_integer(info, 0);
 }
 
+/* A + delta I - V'Y - Y'V in the upper triangle, of any number of rows of V and Y. */
+static void test_symmetric_difference(void)
+{
+    enum { C = 3 };
+    double A[N * N], V[C * N], Y[C * N], out[N * N];
+    for (int i = 0; i < N * N; i++) A[i] = uniform();
+    for (int i = 0; i < C * N; i++) V[i] = uniform(), Y[i] = uniform();
+    for (int table = 0; table < n_tables; table++)
+        for (int c = 0; c <= C; c++) {
+            for (int i = 0; i < N * N; i++) out[i] = 77;
+            lmml_symmetric_difference(tables[table], N, c, A, V, Y, 0.25, out);
+            for (int i = 0; i < N; i++)
+                for (int j = 0; j < N; j++) {
+                    double value = A[i * N + j] + (i == j ? 0.25 : 0);
+                    for (int k = 0; k < c; k++)
+                        value -= V[k * N + i] * Y[k * N + j] + Y[k * N + i] * V[k * N + j];
+                    CHECK(j < i ? out[i * N + j] == 77 : fabs(out[i * N + j] - value) < 1e-14);
+                }
+        }
+}
+
 /* H (0 0; 0 (H'A H)_22^-1) H' of a positive definite A and a random reflector H = I - t v v'. */
 static void test_projected(const lmml_lapack *lapack)
 {
@@ -204,6 +225,7 @@ static void test_projected(const lmml_lapack *lapack)
         for (int i = 0; i < 2 * N; i++) before[i] = X[i] = uniform();
         const lmml_projected P = {N, 1, L, v, &t};
         CHECK(lmml_projected_solve(tables[table], lapack, &P, 2, X) == LMML_OK);
+        CHECK(lmml_projected_solve(tables[table], lapack, &P, 0, X) == LMML_OK);
         for (int row = 0; row < 2; row++) {
             const double *x = X + row * N;
             double first = 0, rest[N];
@@ -298,6 +320,7 @@ static void test_lapack(void)
 
 void test_tridiagonal(void)
 {
+    test_symmetric_difference();
     for (int t = 0; t < n_tables; t++) test_profile(tables[t]);
     test_reflectors();
     test_lapack();

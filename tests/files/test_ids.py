@@ -102,6 +102,9 @@ class TestMatchSamples:
     def test_repeated_in_the_table(self):
         with pytest.raises(SampleMatchError, match=r"found FID 'f' IID 'a' more than once"):
             match_samples(ids(("f", "a")), ids(("f", "a"), ("f", "a")), "t")
+        several = ids(("f", "c"), ("f", "a"), ("f", "b"), ("f", "b"), ("f", "a"))
+        with pytest.raises(SampleMatchError, match=r"found FID 'f' IID 'a' more than once"):
+            match_samples(ids(("f", "c")), several, "t")
 
     def test_nothing_matches(self):
         with pytest.raises(SampleMatchError) as caught:

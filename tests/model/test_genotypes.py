@@ -286,13 +286,16 @@ def test_a_subset_has_the_bits_of_a_repacked_array():
         check_against_oracle(chosen, D[first][second], v)
 
 
-def test_a_mask_and_its_index_choose_the_same_and_ids_follow():
+@pytest.mark.parametrize("unit", [1.0, 0.3])  # packed, dense
+def test_a_mask_and_its_index_choose_the_same_and_ids_follow(unit):
     rng = np.random.default_rng(12)
-    D = random_dosages(rng, 20, 6)
-    genotypes = from_array(D, samples=sample_table(20))
+    D = unit * random_dosages(rng, 20, 6)
+    genotypes = from_array(D, samples=sample_table(20), variants=variant_table(6))
+    assert genotypes.variants.equals(variant_table(6))
     mask = rng.random(20) < 0.5
     by_mask, by_index = genotypes.subset(mask), genotypes.subset(np.flatnonzero(mask))
     assert by_mask.samples.equals(by_index.samples)
+    assert by_mask.variants.equals(variant_table(6))
     assert by_mask.samples["IID"].to_list() == [f"s{i}" for i in np.flatnonzero(mask)]
     assert_array_equal(by_mask.mean, by_index.mean)
     assert genotypes.subset([3, 1]).samples["IID"].to_list() == ["s3", "s1"]

@@ -15,7 +15,11 @@ from problems import (
 )
 
 import lmmlasso_fast as ll
+from lmmlasso_fast.covariates import as_design
 from lmmlasso_fast.errors import DataWarning
+from lmmlasso_fast.path import PathOptions
+from lmmlasso_fast.path_solver import PathSolver
+from lmmlasso_fast.problem import Problem
 
 pytestmark = pytest.mark.promise("no-wrong-answer")
 
@@ -341,10 +345,11 @@ def test_linearly_transformed_covariates(problem, path):
     assert_allclose(null.design.matrix @ other.gammas, problem.C @ path.gammas, atol=1e-8)
 
 
-def test_penalty_factors_in_other_units(problem, path):
+@pytest.mark.parametrize("unit", [2.0, 4.0])
+def test_penalty_factors_in_other_units(problem, path, unit):
     """alpha times pi is what counts, SNP by SNP."""
-    other = fitted(problem, penalty_factors=np.full(70, 4.0))
-    scaled_equal(path, other, 4.0, 1e-9)
+    other = fitted(problem, penalty_factors=np.full(70, unit))
+    scaled_equal(path, other, unit, 1e-9)
 
 
 def test_unpenalised_snps_are_covariates(problem):
@@ -373,3 +378,42 @@ def test_unpenalised_snps_that_are_collinear_are_named_and_zero(problem):
     assert not coefs[[20, 21]].any()
     assert coefs[6].all()
     assert path.converged.all()
+
+
+# ---- until so many are active ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_active", [0, 1, 2, 3, 5, 8, 13, 21, 34])
+def test_the_alpha_with_so_many_active_snps(problem, n_active):
+    """A grid of five leaps over most numbers; what comes from between is a solution like others."""
+    options = PathOptions(n_alphas=5, tol=1e-12)
+    whole = Problem(problem.genotypes, problem.y, problem.null, problem.null.design, options, 1)
+    grid = options.grid(whole.alpha_max)
+    found = list(PathSolver(whole, options).until(n_active, grid))
+    alphas = np.array([alpha for alpha, _ in found])
+    counts = [len(solution.support) for _, solution in found]
+    assert counts[-1] == n_active
+    assert max(counts[:-1], default=-1) < n_active
+    assert_array_equal(alphas[:-1], grid[: len(alphas) - 1])
+    assert (np.diff(alphas) < 0).all()
+    direct = ll.lasso_path(problem.genotypes, problem.y, problem.null, alphas=alphas, tol=1e-12)
+    for k, (_, solution) in enumerate(found):
+        beta = np.zeros(70)
+        beta[solution.support] = np.ldexp(solution.beta, whole.exponent)
+        assert_allclose(beta, direct.coefs[:, [k]].toarray()[:, 0], atol=1e-9)
+        assert abs(solution.gap - direct.dual_gaps[k]) <= 1e-12
+        assert solution.n_passes >= 1
+
+
+def test_no_alpha_with_so_many_active_snps():
+    """Two orthogonal SNPs that enter together: the last alpha with fewer."""
+    signs = np.array([[1.0, 1.0], [1.0, -1.0]])
+    a, b, c = np.kron(signs, np.kron(signs, signs))[1:4]
+    genotypes = from_array(np.column_stack([a, b, c]) + 1)
+    y = a + b + c / 8
+    options = PathOptions(n_alphas=5)
+    whole = Problem(genotypes, y, None, as_design(None, 8), options, 1)
+    grid = options.grid(whole.alpha_max)
+    for n_active, expected in ((1, [0]), (2, [0, 2]), (3, [0, 2, 3])):
+        found = PathSolver(whole, options).until(n_active, grid)
+        assert [len(solution.support) for _, solution in found] == expected

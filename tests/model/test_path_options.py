@@ -28,7 +28,7 @@ from lmmlasso_fast.errors import (
     PhenotypeError,
     SampleMatchError,
 )
-from lmmlasso_fast.path import LassoPath
+from lmmlasso_fast.path import LassoPath, PathOptions, interpolation
 
 pytestmark = pytest.mark.promise("options")
 
@@ -66,6 +66,13 @@ def test_the_default_grid_is_even_on_the_log_scale(problem, path):
     wider = fit(problem, eps=1e-3, n_alphas=4)
     assert_allclose(wider.alphas / wider.alpha_max, [1, 0.1, 0.01, 1e-3], rtol=1e-12)
     assert fit(problem, n_alphas=1).n_active.tolist() == [0]
+
+
+def test_fractions_are_of_the_datas_own_alpha_max():
+    options = PathOptions(fractions=np.array([1.0, 0.5, 0.1]))
+    assert_array_equal(options.grid(4.0), [4.0, 2.0, 0.4])
+    with pytest.raises(GenotypeError, match="no SNP is left"):
+        options.grid(0.0)
 
 
 def test_given_alphas_are_sorted_and_each_gets_its_solution(problem, path):
@@ -216,6 +223,21 @@ def test_tol_is_what_converged_means(problem, tol):
     certify(path, problem.X, problem.y)
 
 
+def test_what_the_first_pass_certifies_is_not_solved_again(problem):
+    easy = fit(problem, n_alphas=6, eps=0.05)
+    assert easy.dual_gaps.max() < 1e-12
+    assert_array_equal(easy.n_passes, 1)
+
+
+def test_no_tol_excuses_a_snp_that_was_left_out():
+    """The stopping rule has two parts, and a far jump leaves out more than a loose gap notices."""
+    problem = mixed_problem(20, n=120, p=900)
+    alphas = np.array([0.9, 0.01]) * fit(problem, n_alphas=1).alpha_max
+    loose, tight = fit(problem, alphas=alphas, tol=0.9), fit(problem, alphas=alphas)
+    assert loose.n_passes[1] > 1
+    assert_allclose(loose.coefs.toarray(), tight.coefs.toarray(), rtol=1e-9, atol=1e-12)
+
+
 # ---- penalty factors -------------------------------------------------------------------------
 
 
@@ -291,6 +313,7 @@ def test_all_snps_in_the_span_of_the_covariates_is_an_error():
 def test_at_is_exact_on_the_grid_and_linear_between(path):
     coefs = path.coefs.toarray()
     for k, alpha in enumerate(path.alphas):
+        assert interpolation(path.alphas, alpha, path.alpha_max) == {k: 1.0}
         coef, gamma, dual = path.at(alpha)
         assert_array_equal(coef, coefs[:, k])
         assert_array_equal(gamma, path.gammas[:, k])

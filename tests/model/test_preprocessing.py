@@ -122,6 +122,8 @@ class TestBoxCox:
         transform = transform_phenotype(skewed, "boxcox")[1]
         with pytest.raises(PhenotypeError, match=r"expected phenotypes above -?0, .*found -1"):
             transform.forward([1.0, -1.0])
+        with pytest.raises(PhenotypeError, match=r"expected phenotypes above -?0, .*found 0;"):
+            transform.forward([1.0, 0.0])
 
 
 class TestRint:
@@ -183,6 +185,7 @@ class TestRefused:
     ("method", "y"),
     [
         ("none", [1.7e308, -1.7e308, 1.7e308, 1.7e308]),
+        ("none", [1.7e308, -1.7e308, -1.7e308, 0.0]),  # the mean is finite
         ("boxcox", [5e-324, 0.0, 0.0, 0.0]),
         ("boxcox", [1e16, 1e16 + 2]),
     ],

@@ -13,12 +13,16 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import polars as pl
 import pytest
 from joblib import delayed, parallel_config
 from threadpoolctl import threadpool_info, threadpool_limits
 
+import lmmlasso_fast as ll
 from lmmlasso_fast import parallel
 from lmmlasso_fast.errors import InputError, LMMLassoError
+from lmmlasso_fast.kinship import cross_kinship
+from lmmlasso_fast.norms import in_blocks
 from lmmlasso_fast.parallel import Stopped, as_n_jobs, each, poll
 
 pytestmark = pytest.mark.promise("threads")
@@ -230,6 +234,35 @@ def test_poll_does_nothing_outside():
     poll()
     list(each(power, 2, range(3), n_jobs=1))
     poll()
+
+
+TRIO = {
+    "FID": ["f"] * 3,
+    "IID": ["a", "b", "c"],
+    "FATHER": ["0", "0", "a"],
+    "MOTHER": ["0", "0", "b"],
+}
+
+
+def _stopped():
+    raise Stopped
+
+
+@pytest.mark.parametrize(
+    ("module", "step"),
+    [
+        ("relationship", ll.kinship),
+        ("kinship", lambda genotypes: cross_kinship(genotypes, genotypes, ll.kinship(genotypes))),
+        ("norms", lambda _: in_blocks(lambda some: None, 10, 4, 1)),
+        ("pedigree", lambda _: ll.pedigree_kinship(pl.DataFrame(TRIO))),
+    ],
+)
+def test_long_steps_ask_whether_to_go_on(module, step, monkeypatch):
+    genotypes = ll.Genotypes.from_array(np.array([[0, 1, 2], [1, 0, 0], [2, 2, 1], [1, 2, 0]]))
+    step(genotypes)
+    monkeypatch.setattr(sys.modules[f"lmmlasso_fast.{module}"], "poll", _stopped)
+    with pytest.raises(Stopped):
+        step(genotypes)
 
 
 # ---- the number of workers -----------------------------------------------------------------------

@@ -1,0 +1,153 @@
+"""Mutants put to the tests, each in a copy of the source.
+
+    python tests/soak/mutant_copies.py src/lmml_finish.c lmmlasso_fast/path.py --sample 100
+
+says of every mutant what killed it, or that it survived. Mutants of C meet the C tests; those of
+Python, and what the C tests let pass, the Python tests of `mutants.TESTS`. The source itself is
+never changed.
+"""
+
+import argparse
+import os
+import queue
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from mutants import ROOT, TESTS, Mutant, sample_of
+
+SECONDS = 400  # what takes longer hangs
+MEMORY = 8 << 30  # a mutant that asks for more fails
+
+
+class Copy:
+    """A copy of the source in which one mutant at a time is tested."""
+
+    def __init__(self, folder: Path):
+        from lmmlasso_fast import _core
+
+        self.folder = folder
+        without = shutil.ignore_patterns("__pycache__", "*.so")
+        shutil.copytree(ROOT / "lmmlasso_fast", folder / "lmmlasso_fast", ignore=without)
+        self._compiled = Path(shutil.copy(_core.__file__, folder / "lmmlasso_fast"))
+        # an editable installation would come before the copy
+        (folder / "sitecustomize.py").write_text(
+            "import sys\nsys.meta_path[:] = "
+            "[f for f in sys.meta_path if 'ScikitBuild' not in type(f).__name__]\n"
+        )
+
+    def _run(self, *command, seconds: int, cwd: Path | None = None, **variables: str) -> int:
+        """The exit code; 124 after so many seconds."""
+        environment = os.environ | variables
+        environment |= {"PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1", "CI": "1"}
+        environment["HYPOTHESIS_STORAGE_DIRECTORY"] = str(self.folder / "hypothesis")
+        with (self.folder / "log").open("w") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=cwd or self.folder,
+                env=environment,
+                start_new_session=True,
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)),
+            )
+            try:
+                return process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                return 124
+
+    def _build(self, *targets: str) -> int:
+        build = self.folder / "build"
+        if not build.exists():
+            import cython_cmake
+
+            shutil.copytree(ROOT / "src", self.folder / "src")
+            shutil.copytree(ROOT / "tests/c", self.folder / "tests/c")
+            shutil.copy(ROOT / "CMakeLists.txt", self.folder)
+            modules = Path(cython_cmake.__file__).parent / "cmake"
+            options = (f"-DCMAKE_MODULE_PATH={modules}", "-DLMMLASSO_C_TESTS=ON")
+            python = f"-DPython_EXECUTABLE={sys.executable}"
+            code = self._run("cmake", "-S.", "-Bbuild", *options, python, seconds=SECONDS)
+            assert code == 0, (self.folder / "log").read_text()
+        return self._run("cmake", "--build", str(build), "--target", *targets, seconds=SECONDS)
+
+    def _pytest(self, names: str) -> int:
+        modules = [f"tests/test_{name}.py" for name in names.split()]
+        options = ("-x", "-q", "-p", "no:cacheprovider", f"--basetemp={self.folder / 'tmp'}")
+        python = (sys.executable, "-m", "pytest", *options)
+        return self._run(*python, *modules, cwd=ROOT, seconds=SECONDS)
+
+    def fate(self, file: str, source: bytes) -> str:
+        """What happens to a file of this content: "survived", or "invalid", or what killed it."""
+        place = self.folder / file
+        in_c = file.endswith(".c")
+        if in_c and not (self.folder / "build").exists():
+            assert self._build("test_core", "test_faults") == 0
+        original = place.read_bytes()
+        try:
+            place.write_bytes(source)
+            return (in_c and self._fate_in_c()) or (
+                "pytest" if self._pytest(TESTS[file]) else "survived"
+            )
+        finally:
+            place.write_bytes(original)
+
+    def _fate_in_c(self) -> str | None:
+        if self._build("test_core", "test_faults"):
+            return "invalid"
+        build = self.folder / "build"
+        for name, small in (("test_core", "1"), ("test_faults", "1"), ("test_core", "")):
+            variables = {"LMML_TEST_SMALL": small} if small else {}
+            if self._run(str(build / name), seconds=SECONDS // 4, **variables):
+                return name
+        assert self._build("_core") == 0, (self.folder / "log").read_text()
+        shutil.copy(next(build.glob("_core.*.so")), self._compiled)
+        return None
+
+
+def fates(mutants: list[Mutant], jobs: int = 1) -> Iterator[tuple[Mutant, str]]:
+    """Test mutants in copies of their own, `jobs` at a time."""
+    with tempfile.TemporaryDirectory(prefix="mutants") as folder:
+        copies = queue.SimpleQueue()
+        for k in range(jobs):
+            copies.put(Copy(Path(folder) / str(k)))
+
+        def fate(mutant: Mutant) -> tuple[Mutant, str]:
+            copy = copies.get()
+            try:
+                source = (ROOT / mutant.file).read_bytes()
+                return mutant, copy.fate(mutant.file, mutant.applied(source))
+            finally:
+                copies.put(copy)
+
+        with ThreadPoolExecutor(jobs) as pool:
+            yield from pool.map(fate, mutants)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", nargs="*", default=list(TESTS))
+    parser.add_argument("--sample", type=int, default=10**9, help="mutants of each file")
+    parser.add_argument("--jobs", type=int, default=1)
+    given = parser.parse_args()
+    sample = [m for file in given.files for m in sample_of(file, given.sample)]
+    counts = Counter()
+    for mutant, fate in fates(sample, given.jobs):
+        counts[mutant.file, fate] += 1
+        print(f"{fate}\t{mutant}", flush=True)
+    for (file, fate), count in sorted(counts.items()):
+        print(f"{file}\t{fate}\t{count}")
+
+
+if __name__ == "__main__":
+    main()
