@@ -376,7 +376,8 @@ def _written_by(path: str) -> dict[str, str]:
     try:
         files = json.loads(Path(path).read_text(encoding="utf-8"))["files"]
         return {str(suffix): str(command) for suffix, command in files.items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):  # none, or not ours
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        # none, or not ours
         return {}
 
 

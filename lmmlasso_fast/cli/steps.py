@@ -113,9 +113,9 @@ def _read(path: Path) -> dict:
         if content["format"] != _FORMAT:
             raise ValueError(content["format"])
         for known in content["steps"].values():
-            known["belongs_to"].items(), known["files"].items(), int(known["exit_code"])
+            known["belongs_to"].items(), known["files"].items(), known["exit_code"].bit_length()
         return content["steps"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise failure(
             InputError,
             str(path),

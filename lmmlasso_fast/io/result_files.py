@@ -257,7 +257,9 @@ def _numbers(text, column):
 def _read_json(path) -> dict:
     text = read_text(path, TableError)
     try:
-        content = json.loads(text.data, parse_constant=_finite, parse_float=_finite)
+        content = json.loads(
+            text.data, parse_constant=_finite, parse_float=_finite, parse_int=_whole
+        )
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
@@ -281,3 +283,8 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(text)
     return number
+
+
+def _whole(text: str) -> int:
+    _finite(text)  # or it could not be computed with
+    return int(text)
