@@ -137,7 +137,7 @@ class Transform(Result):
                 and (exponent is None or isfinite(exponent))
                 and (table is None or _is_table(*table))
             )
-        except (KeyError, TypeError, ValueError) as problem:
+        except (KeyError, TypeError, ValueError, OverflowError) as problem:
             raise ModelError(_malformed(f"{type(problem).__name__} {problem}")) from problem
         if not valid:
             raise ModelError(_malformed("entries that contradict each other or are not finite"))

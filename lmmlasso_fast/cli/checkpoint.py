@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -145,7 +146,10 @@ def _is_fold(result: dict) -> bool:
 
 
 def _are_numbers(values) -> bool:
-    return isinstance(values, list) and all(type(value) in (int, float) for value in values)
+    # the journal refuses floats that are not finite; a whole number may be beyond them
+    return isinstance(values, list) and all(
+        type(value) in (int, float) and abs(value) <= sys.float_info.max for value in values
+    )
 
 
 def open_journal(

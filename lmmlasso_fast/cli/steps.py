@@ -123,7 +123,7 @@ def _read(path: Path) -> dict:
             if type(known["exit_code"]) is not int:
                 raise TypeError(known["exit_code"])
         return content["steps"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise failure(
             InputError,
             str(path),

@@ -1,6 +1,7 @@
 """What fields of the JSON result files must hold, so that whoever reads them need not ask."""
 
 import os
+import sys
 from collections.abc import Callable, Iterable
 
 from lmmlasso_fast.errors import TableError
@@ -8,7 +9,8 @@ from lmmlasso_fast.io.text import failure
 
 
 def _is_number(value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and abs(value) <= sys.float_info.max  # a whole number may be beyond
 
 
 def _is_number_or_null(value) -> bool:

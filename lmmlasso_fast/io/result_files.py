@@ -289,7 +289,7 @@ def finite_json(data: str | bytes):
 
 
 def _whole(text: str) -> int:
-    _finite(text)
+    _finite(text)  # or it could not be computed with
     return int(text)
 
 

@@ -90,7 +90,11 @@ def test_files_of_an_earlier_run_that_this_one_does_not_write_are_removed(small,
     assert run_json(tmp_path / "P")["files"]["scan.tsv"] == "scan"
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"files": 3}', '{"files": {"x": []}}'])
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"files": 3}', '{"files": {"x": []}}', "[" * 5000],
+    ids=["nothing", "a list", "no files", "a number", "a list for a file", "lists in lists"],
+)
 def test_an_earlier_record_that_says_nothing(small, tmp_path, content):
     (tmp_path / "P.run.json").write_text(content)
     (tmp_path / "P.null.json").write_text("mine")

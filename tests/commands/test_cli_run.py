@@ -236,9 +236,22 @@ def test_not_converged_is_remembered(small, tmp_path):
     assert "fit: done before" in err
 
 
-@pytest.mark.parametrize("content", ["", "{}", '{"format": "other"}', "[1]", "null"])
+STEP = '{"belongs_to": {}, "files": {}, "exit_code": %s}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{}", '{"format": "other"}', "[1]", "null", "lists in lists"]
+    + [
+        f'{{"format": "FORMAT", "steps": {{"null": {STEP % code}}}}}'
+        for code in ("Infinity", '"0"')
+    ],
+)
 def test_damaged_record(small, begun, content):
-    Path(f"{begun}.steps.json").write_text(content)
+    record = Path(f"{begun}.steps.json")
+    written = json.loads(record.read_text())["format"]
+    content = "[" * 5000 if content == "lists in lists" else content
+    record.write_text(content.replace("FORMAT", written))
     _, err = resume(small, begun, code=3)
     assert "P.steps.json: no record of finished steps: expected the JSON" in err
     lmmlasso("run", *small.base, "--steps", "null", "--out", begun)  # anew

@@ -342,6 +342,14 @@ def test_files_of_long_names_are_removed(tmp_path, monkeypatch, prefix, suffix):
     assert os.listdir(tmp_path) == []
 
 
+def test_a_system_that_does_not_number_its_boots(tmp_path, monkeypatch):
+    def refused(path):
+        raise PermissionError(path)
+
+    monkeypatch.setattr(os, "readlink", refused)
+    assert atomic._numbering.__wrapped__() is None
+
+
 def test_nothing_is_removed_where_processes_are_not_known(tmp_path, monkeypatch):
     monkeypatch.setattr(atomic, "_numbering", lambda: None)
     with atomic_write(tmp_path / "P.a"):

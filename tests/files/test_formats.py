@@ -5,6 +5,7 @@ import shutil
 import struct
 import subprocess
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -286,6 +287,29 @@ def test_pgen_files_that_do_not_belong_together(files, tmp_path):
             ll.read_pgen(files / "dos", **options)
 
 
+def test_dosages_of_a_damaged_pgen_are_refused_by_name(tmp_path, monkeypatch):
+    """Pgenlib hands over what the file holds; here a reader that found 3 copies of an allele."""
+
+    class Reader(nullcontext):
+        def __init__(self, *arguments, **options):
+            super().__init__()
+
+        def __enter__(self):
+            return self
+
+        def read_dosages_list(self, rows, values):
+            values[:] = 3
+
+    monkeypatch.setattr(
+        "lmmlasso_fast.io.pgen.optional", lambda *names: SimpleNamespace(PgenReader=Reader)
+    )
+    (tmp_path / "x.psam").write_text("#IID\na\nb\n")
+    (tmp_path / "x.pvar").write_text("#CHROM POS ID REF ALT\n1 1 v A C\n".replace(" ", "\t"))
+    (tmp_path / "x.pgen").touch()
+    with pytest.raises(GenotypeError, match=r"x\.pgen: dosages: expected .* 0 to 2.* found 3.0"):
+        ll.read_pgen(tmp_path / "x")
+
+
 def test_psam_and_pvar_headers(tmp_path):
     path = tmp_path / "x"
     path.write_text("##meta\n#IID SID SEX\na 0 1\r\n007 0 2\n")
@@ -395,6 +419,9 @@ def test_vcf_without_what_is_asked_for_is_refused(tmp_path):
         ll.read_vcf(path, dosage="DS")
     write_vcf(path, ["0/1:0.9 0/0:2.5"], fields="GT:DS")
     with pytest.raises(GenotypeError, match=r"x.vcf: dosages: .* found 2.5 at SNP 0, sample 1"):
+        ll.read_vcf(path, dosage="DS")
+    write_vcf(path, ["0.5,1 0.25,0.5"], fields="DS")
+    with pytest.raises(GenotypeError, match=r"expected one DS per sample at 1:1, found 2"):
         ll.read_vcf(path, dosage="DS")
     write_vcf(path, ["1.5 0.25"], fields="DS")
     assert_array_equal(ll.read_vcf(path, dosage="DS").dosages([0])[:, 0], [1.5, 0.25])
@@ -527,6 +554,42 @@ def test_samples_of_a_bgen_with_one_or_three_chromosomes(tmp_path):
         ll.read_bgen(tmp_path / "three")
 
 
+@pytest.mark.parametrize("name", ["x.vcf", "x.bgen"])
+def test_variants_in_blocks_are_those_in_one_piece(tmp_path, monkeypatch, name):
+    """Seven variants of four samples, with blocks of all, of three and of one."""
+    D = np.random.default_rng(8).integers(0, 3, (7, 4)).astype(np.float64)
+    D[4, 2] = 0.5  # from here on no longer whole
+    path = tmp_path / name
+    if name == "x.vcf":
+        pytest.importorskip("cyvcf2")
+        write_vcf(path, [" ".join(map(str, row)) for row in D], fields="DS")
+    else:
+        bgen = pytest.importorskip("bgen")
+        with bgen.BgenWriter(path, 4, list("abcd")) as writer:
+            for j, d in enumerate(D):
+                P = np.column_stack([np.maximum(1 - d, 0), 1 - np.abs(d - 1), np.maximum(d - 1, 0)])
+                writer.add_variant(f"v{j}", f"v{j}", "1", j + 1, ["A", "C"], P)
+    for block in (28, 12, 4):
+        monkeypatch.setattr("lmmlasso_fast.io.collect.BLOCK_VALUES", block)
+        genotypes = ll.read_vcf(path, dosage="DS") if name == "x.vcf" else ll.read_bgen(path)
+        assert genotypes.variants["ID"].to_list() == [f"v{j}" for j in range(7)]
+        assert_allclose(genotypes.dosages(np.arange(7)).T, D, atol=1 / 255)
+
+
+def test_a_bgen_with_fewer_variants_than_it_says_is_refused(tmp_path):
+    bgen = pytest.importorskip("bgen")
+    path = tmp_path / "x.bgen"
+    with bgen.BgenWriter(path, 2, ["a", "b"]) as writer:
+        for j in range(3):
+            writer.add_variant(f"v{j}", f"v{j}", "1", j + 1, ["A", "C"], np.eye(3)[:2])
+    content = bytearray(path.read_bytes())
+    assert struct.unpack_from("<I", content, 8) == (3,)
+    struct.pack_into("<I", content, 8, 4)
+    path.write_bytes(content)
+    with pytest.raises(GenotypeError, match=r"x\.bgen: .*4 variants"):
+        ll.read_bgen(path)
+
+
 # ---- what happens to bytes ---------------------------------------------------------------------
 
 
@@ -574,7 +637,7 @@ def bimbam(tmp_path):
     (tmp_path / "x.txt").write_text("\n".join(lines) + "\r\n\n")
     (tmp_path / "x.gz").write_bytes(gzip.compress((tmp_path / "x.txt").read_bytes()))
     (tmp_path / "x.fam").write_text("".join(f"f i{i} 0 0 1 {i}\n" for i in range(12)))
-    (tmp_path / "x.map").write_text("rs1, 500, 3\nrs0 NA X 0\nother,1,1\n")
+    (tmp_path / "x.map").write_text("rs1, 500, 3\nrs0 NA X 0\n \t\nother,1,1\n")
     return SimpleNamespace(D=D, folder=tmp_path)
 
 

@@ -80,3 +80,17 @@ def test_damaged_json(tmp_path, content):
     path.write_text(content)
     files = ResultFiles(tmp_path / "P")
     refused(lambda _: files.null, path, TableError, expected="the JSON", found="something else")
+
+
+def test_a_log_that_cannot_be_read(tmp_path):
+    assert ResultFiles(tmp_path / "P").log is None
+    path = tmp_path / "P.log"
+    path.mkdir()
+    files = ResultFiles(tmp_path / "P")
+    refused(
+        lambda _: files.log,
+        path,
+        TableError,
+        expected="what lmmlasso wrote",
+        found="Is a directory",
+    )

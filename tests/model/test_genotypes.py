@@ -11,6 +11,7 @@ from scipy import sparse
 import lmmlasso_fast.packed
 from lmmlasso_fast import _core
 from lmmlasso_fast.dense import DenseGenotypes
+from lmmlasso_fast.dosage import DosageGenotypes
 from lmmlasso_fast.errors import DataWarning, GenotypeError, LMMLassoError
 from lmmlasso_fast.genotypes import REASONS
 from lmmlasso_fast.packed import PackedGenotypes, pack
@@ -108,7 +109,7 @@ def test_dosages_in_other_numbers_are_dense_and_scale_free():
     assert np.isnan(moved.frequency).all()
 
 
-@pytest.mark.parametrize("make", [from_array, dense])
+@pytest.mark.parametrize("make", [from_array, dense, DosageGenotypes.from_dosages])
 def test_gradient_of_other_shapes_is_refused(make):
     genotypes = make(random_dosages(np.random.default_rng(4), 12, 5))
     for v in (np.zeros(11), np.zeros((11, 2)), np.zeros((12, 2, 2))):

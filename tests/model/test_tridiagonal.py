@@ -458,6 +458,14 @@ def test_signatures_that_are_not_understood_are_refused(signature):
     assert repr(signature) in str(error.value)
 
 
+def test_functions_that_disagree_on_integers_are_refused(monkeypatch):
+    widths = {"dsytrd": 4, "dpotrf": 8, "dpotrs": 4}
+    module = sys.modules["lmmlasso_fast.lapack"]
+    monkeypatch.setattr(module, "integer_bytes", lambda name, signature: widths[name])
+    with pytest.raises(LMMLassoError, match=r"SciPy's LAPACK mixes integers of \[4, 8\] bytes"):
+        lapack.__wrapped__()
+
+
 def test_no_rows_to_solve_for_and_a_matrix_that_is_not_positive_definite():
     table, A = lapack(), np.eye(3)
     table.solve(A, np.zeros((1, 3)), np.zeros((1, 1)), np.empty((0, 3)))

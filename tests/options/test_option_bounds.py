@@ -11,6 +11,10 @@ for module in ("sklearn", "matplotlib", "cyvcf2", "bgen", "pgenlib"):
 
 from hypothesis import HealthCheck, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
+from test_options_matter import AREAS  # noqa: E402
+
+import lmmlasso_fast as ll  # noqa: E402
+from lmmlasso_fast.errors import InputError, LMMLassoError  # noqa: E402
 from options.enumeration import (  # noqa: E402
     Case,
     Refuses,
@@ -21,10 +25,6 @@ from options.enumeration import (  # noqa: E402
     returned,
 )
 from options.problem import small_problem  # noqa: E402
-from test_options_matter import AREAS  # noqa: E402
-
-import lmmlasso_fast as ll  # noqa: E402
-from lmmlasso_fast.errors import InputError, LMMLassoError  # noqa: E402
 
 pytestmark = pytest.mark.promise("options")
 

@@ -1,6 +1,8 @@
 """What is shipped and what describes it agree: versions, requirements, commands, files."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import distribution, entry_points
 from pathlib import Path
@@ -99,6 +101,20 @@ def test_the_wheel_has_no_sources():
     assert len(extension) == 1
     assert "lmmlasso_fast/py.typed" in names
     assert f"lmmlasso_fast-{_VERSION}.dist-info/licenses/LICENSE" in names
+
+
+def test_without_the_compiled_module_it_is_said_how_to_get_it():
+    """As in the source folder, which has none; here it cannot be imported."""
+    program = "import sys; sys.modules['lmmlasso_fast._core'] = None; import lmmlasso_fast"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "ImportError: lmmlasso_fast was found without its compiled module" in done.stderr
+    assert "run from another folder, or install for development" in done.stderr
+
+
+def test_names_are_listed_before_they_are_imported():
+    assert set(lmmlasso_fast.__all__) <= set(dir(lmmlasso_fast))
+    assert dir(lmmlasso_fast) == sorted(dir(lmmlasso_fast))
 
 
 def test_pipelines_are_in_no_default_extra():
