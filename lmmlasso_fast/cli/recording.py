@@ -87,7 +87,7 @@ class Run:
         self.require_names()
         try:
             # "a": what is there may be the log of a run that still goes on
-            self._log = open(  # noqa: SIM115 (closed in finish)
+            self._log = open(  # noqa: SIM115 (closed in release)
                 f"{out}.log", "a", encoding="utf-8", errors="backslashreplace"
             )
             unlocked = self._take_log()
@@ -262,15 +262,16 @@ class Run:
         self.say(f"warning: {message}")
 
     def finish(self, options: dict, code: int, state: str) -> None:
-        """Write P.run.json and the log's last line, whatever happened before."""
+        """Write P.run.json and the log's last line, whatever happened before.
+
+        Once more, if something fails after that.
+        """
         seconds = time.perf_counter() - self._start
         full = None
         try:
             self._write_log(f"end: {_visible(state)} (exit code {code}, {seconds:.1f} s)")
         except OutputError as error:
             full = error
-        with suppress(OSError):  # closing writes what could not be written once more
-            self._log.close()
         write_json(
             {
                 "program": "lmmlasso",
@@ -322,14 +323,14 @@ class Run:
         except OutputError:
             self._log.close()
             raise
-        self._lock = os.dup(self._log.fileno())  # the log is closed before all is done
         if os.path.isfile(f"{self.out}.log"):  # a device cannot be cut
             self._log.truncate(0)
         return unlocked
 
     def release(self) -> None:
         """Let other runs have this --out."""
-        os.close(self._lock)
+        with suppress(OSError):  # closing writes what could not be written once more
+            self._log.close()
 
     def _most_samples(self) -> int:
         """Return the samples analysed, of several phenotypes those of the one that has most."""
@@ -410,7 +411,9 @@ def _exit_code(
             then()
         except (InputError, OutputError) as error:
             code = EXIT_OUTPUT
-            click.echo(f"error: {error}", err=True)
+            state = _complain(run, str(error))
+            with suppress(OutputError):
+                run.finish(options, code, state)
     return code
 
 
@@ -450,6 +453,8 @@ def _sigterm_raises():
 
 def _written_by(path: str) -> dict[str, str]:
     """Return what an earlier P.run.json says of P's files: {suffix: subcommand}."""
+    if not os.path.isfile(path):  # a device might never end
+        return {}
     try:
         files = json.loads(Path(path).read_text(encoding="utf-8"))["files"]
         return {str(suffix): str(command) for suffix, command in files.items()}
