@@ -90,12 +90,12 @@ class Run:
             self._log = open(  # noqa: SIM115 (closed in release)
                 f"{out}.log", "a", encoding="utf-8", errors="backslashreplace"
             )
-            unlocked = self._take_log()
         except OSError as error:
             raise OutputError(
                 f"{out}.log: cannot be written: {error.strerror}; --out is the prefix of the "
                 "result files and its folder must exist"
             ) from error
+        unlocked = self._take_log()
         remove_stale(out)
         self._written_by = _written_by(f"{out}.run.json")
         self._write_log(f"lmmlasso {lmmlasso_fast.__version__} ({_core.kernels_name()} kernels)")
