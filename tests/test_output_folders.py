@@ -3,12 +3,9 @@
 import errno
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 import pytest
 from cli_files import interrupt, lmmlasso, log, process, results, run_json
@@ -73,39 +70,23 @@ def test_a_read_only_file_system(small, disk, command):
     }
 
 
-NOBODY = """
-import os, sys
-from lmmlasso_fast.cli import main
-import polars, scipy.linalg, scipy.optimize, scipy.sparse, scipy.special, joblib
-for name in main.commands:
-    main.commands[name]
-os.setgroups([])
-os.setgid(65534)
-os.setuid(65534)
-main(prog_name="lmmlasso")
-"""
-
-
-@pytest.fixture
-def public():
-    """A folder that everybody may read; what pytest makes is for this user alone."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o755)
-        yield Path(folder)
-
-
-def test_a_folder_of_somebody_else(small, public):
+def test_a_folder_of_somebody_else(small, out):
     """Where the log may be written and nothing else, the error names a result."""
+    without = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
     if os.geteuid():
-        pytest.skip("NOT TESTED here, becoming another user needs root")
-    for name in ("g.bed", "g.bim", "g.fam", "y.tsv"):
-        shutil.copy(small.folder / name, public)
-    out = public / "out"
-    out.mkdir()
-    base = ["--bfile", public / "g", "--pheno", public / "y.tsv", "--out", out / "P"]
+        without = []
+        out.chmod(0o555)
+    else:
+        try:
+            subprocess.run([*without, "true"], check=True, capture_output=True)
+            os.chown(out, 65534, 65534)
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"NOT TESTED here, root cannot give up its rights: {error}")
 
     def run():
-        command = [sys.executable, "-c", NOBODY, "fit", *map(str, base), "--n-alphas", "5"]
+        program = "from lmmlasso_fast.cli import main; main(prog_name='lmmlasso')"
+        command = [*without, sys.executable, "-c", program]
+        command += map(str, arguments(small, "fit", out / "P"))
         ended = subprocess.run(command, capture_output=True, text=True)
         assert ended.returncode == 5, ended.stderr
         assert "Traceback" not in ended.stderr
@@ -113,10 +94,14 @@ def test_a_folder_of_somebody_else(small, public):
 
     assert "P.log: cannot be written: Permission denied" in run()
     assert list(out.iterdir()) == []
+    out.chmod(0o755)
     (out / "P.log").touch()
     (out / "P.log").chmod(0o666)
     (out / "P.coef.tsv").write_text("old")
+    if os.geteuid():
+        out.chmod(0o555)
     err = run()
+    out.chmod(0o755)
     assert re.search(r"error: \S+/P\.\S+\.tsv: cannot be written: .*Permission denied", err)
     assert re.search(r"error: \S+/P\.run\.json: cannot be written: .*Permission denied", err)
     assert {path.name for path in out.iterdir()} == {"P.log", "P.coef.tsv"}
@@ -134,7 +119,7 @@ def test_no_folder(small, out, command, place):
     assert sorted(path.name for path in out.iterdir()) == before
 
 
-@pytest.mark.parametrize("command", FLAGS)
+@pytest.mark.parametrize("command", ["cv"])
 def test_out_that_is_a_folder(small, out, command):
     """P may be a folder: the results are beside it."""
     (out / "P").mkdir()
@@ -144,7 +129,7 @@ def test_out_that_is_a_folder(small, out, command):
     assert lmmlasso(*arguments(small, command, f"{out / 'P'}/"), code=2)
 
 
-@pytest.mark.parametrize("command", FLAGS)
+@pytest.mark.parametrize("command", ["cv", "run"])
 def test_another_file_system(small, out, disk, command):
     """The same bytes as elsewhere."""
     lmmlasso(*arguments(small, command, out / "P"))
@@ -153,7 +138,7 @@ def test_another_file_system(small, out, disk, command):
     assert temporaries(disk) == []
 
 
-@pytest.mark.parametrize("command", FLAGS)
+@pytest.mark.parametrize("command", ["stability", "run"])
 def test_results_that_are_links(small, out, disk, command):
     """To a file elsewhere, to none, and to themselves: the first two stay links."""
     lmmlasso(*arguments(small, command, out / "Q"))
@@ -177,7 +162,7 @@ def test_results_that_are_links(small, out, disk, command):
 # --- two runs -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", FLAGS)
+@pytest.mark.parametrize("command", ["fit", "stability", "run"])
 def test_a_second_run_is_refused(small, out, command):
     """While a first one, of whatever command, has this --out; nothing of its files changes."""
     first = process(*small_long(small, out / "P"))
@@ -207,7 +192,7 @@ def small_long(small, out):
     return ["fit", *small.base, "--out", out, "--n-alphas", 400_000, "--eps", 1e-3]
 
 
-@pytest.mark.parametrize("command", ["fit", "cv", "stability"])
+@pytest.mark.parametrize("command", ["fit", "stability"])
 def test_at_the_same_time(small, out, command, tally):
     """Of three runs that begin together one at least ends well, and its files are whole."""
     lmmlasso(*arguments(small, command, out / "Q"))
