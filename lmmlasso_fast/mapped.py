@@ -48,7 +48,13 @@ def map_file(
         now = os.fstat(file).st_size
         if size is not None and now != size:
             raise _resized(path, size, now)
-        array = open_map()
+        try:
+            array = open_map()
+        except ValueError:  # longer than the file
+            now = os.fstat(file).st_size
+            if size is None or now == size:
+                raise
+            raise _resized(path, size, now) from None
         watch = _core.watch(array, file)
     except BaseException:
         os.close(file)

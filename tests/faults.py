@@ -52,9 +52,8 @@ class Faults:
         return function
 
 def child(job):
-    errors = real_open(job["stderr"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-    os.dup2(errors, 2)
-    os.dup2(errors, 1)
+    os.dup2(job["errors"], 2)  # a pipe: a limit of file sizes is for files
+    os.dup2(job["errors"], 1)
     sys.argv = ["lmmlasso", *job["arguments"]]
     if "prelude" in job:
         exec(job["prelude"], {"folder": job["folder"]})
@@ -75,10 +74,10 @@ def child(job):
     sys.stderr.flush()
     os._exit(code)
 
-real_open = os.open
 for line in sys.stdin:
     job = json.loads(line)
     read, job["answers"] = os.pipe()
+    err, job["errors"] = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
@@ -89,13 +88,14 @@ for line in sys.stdin:
         finally:
             os._exit(99)
     os.close(job["answers"])
+    os.close(job["errors"])
     if "kill_after" in job:
         time.sleep(job["kill_after"])
         os.kill(pid, signal.SIGKILL)
-    with open(read) as answers:
-        seen = answers.read()
-    _, status, usage = os.wait4(pid, 0)
-    answer = {"code": os.waitstatus_to_exitcode(status), "seen": json.loads(seen or "[]")}
+    with open(err, errors="backslashreplace") as errors, open(read) as answers:
+        answer = {"err": errors.read(), "seen": json.loads(answers.read() or "[]")}
+    _, status = os.waitpid(pid, 0)
+    answer["code"] = os.waitstatus_to_exitcode(status)
     print("answer " + json.dumps(answer), flush=True)
 """
 
@@ -112,8 +112,7 @@ class Ended:
 class Forks:
     """Runs command lines, each in a process forked from one that has imported everything."""
 
-    def __init__(self, folder: Path):
-        self._stderr = folder / "stderr.txt"
+    def __init__(self):
         self._process = subprocess.Popen(
             [sys.executable, "-c", _FORKS],
             stdin=subprocess.PIPE,
@@ -142,12 +141,11 @@ class Forks:
             What is executed before, with `folder`.
         """
         job |= {"arguments": [str(part) for part in arguments], "folder": str(folder)}
-        job |= {"stderr": str(self._stderr)}
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
         for line in self._process.stdout:
             if line.startswith("answer "):  # an editable installation may print what it rebuilds
-                return Ended(err=self._stderr.read_text(), **json.loads(line[len("answer ") :]))
+                return Ended(**json.loads(line[len("answer ") :]))
         raise AssertionError(f"the forking process ended: {self._process.wait()}")
 
     def close(self) -> None:
@@ -157,9 +155,9 @@ class Forks:
 
 
 @contextmanager
-def forks(folder: Path):
-    """Yield a `Forks` that has its files in the folder."""
-    process = Forks(folder)
+def forks():
+    """Yield a `Forks`, and end it."""
+    process = Forks()
     try:
         yield process
     finally:

@@ -91,15 +91,15 @@ class Run:
         self.require_names()
         try:
             # "a": what is there may be the log of a run that still goes on
-            self._log = open(  # noqa: SIM115 (closed in finish)
+            self._log = open(  # noqa: SIM115 (closed in release)
                 f"{out}.log", "a", encoding="utf-8", errors="backslashreplace"
             )
-            unlocked = self._take_log()
         except OSError as error:
             raise OutputError(
                 f"{out}.log: cannot be written: {error.strerror}; --out is the prefix of the "
                 "result files and its folder must exist"
             ) from error
+        unlocked = self._take_log()
         remove_stale(out)
         self._written_by = _written_by(f"{out}.run.json")
         self._write_log(f"lmmlasso {lmmlasso_fast.__version__} ({_core.kernels_name()} kernels)")
@@ -274,6 +274,7 @@ class Run:
 
         Inputs that `fingerprints` has not read yet are not read now: this is what an interrupt
         waits for.
+        Once more, if something fails after that.
         """
         seconds = time.perf_counter() - self._start
         full = None
@@ -281,8 +282,6 @@ class Run:
             self._write_log(f"end: {_visible(state)} (exit code {code}, {seconds:.1f} s)")
         except OutputError as error:
             full = error
-        with suppress(OSError):  # closing writes what could not be written once more
-            self._log.close()
         write_json(
             {
                 "program": "lmmlasso",
@@ -337,14 +336,14 @@ class Run:
         except OutputError:
             self._log.close()
             raise
-        self._lock = os.dup(self._log.fileno())  # the log is closed before all is done
         if os.path.isfile(f"{self.out}.log"):  # a device cannot be cut
             self._log.truncate(0)
         return unlocked
 
     def release(self) -> None:
         """Let other runs have this --out."""
-        os.close(self._lock)
+        with suppress(OSError):  # closing writes what could not be written once more
+            self._log.close()
 
     def _most_samples(self) -> int:
         """Return the samples analysed, of several phenotypes those of the one that has most."""
@@ -415,7 +414,7 @@ def execute(
         if usage is not None:
             raise usage
         if then is not None and code in (EXIT_OK, EXIT_NOT_CONVERGED):
-            code = _call(then, code)
+            code = _call(then, run, options, code)
     sys.exit(code)
 
 
@@ -443,16 +442,18 @@ def _record(run: Run | None, options: dict, code: int, state: str, message: str)
     return code
 
 
-def _call(then: Callable[[], None], code: int) -> int:
-    """Do what follows the record; return the exit code."""
+def _call(then: Callable[[], None], run: Run, options: dict, code: int) -> int:
+    """Do what follows the record, of which a failure is recorded too; return the exit code."""
     try:
         then()
     except (InputError, OutputError) as error:
-        click.echo(f"error: {error}", err=True)
-        return EXIT_OUTPUT
+        return _record(run, options, EXIT_OUTPUT, str(error), str(error))
     except KeyboardInterrupt as error:
-        code, message = stopped_by(error)
-        click.echo(f"error: {message}; the result files are there, the report is not", err=True)
+        code, state = stopped_by(error)
+        with suppress(KeyboardInterrupt), held():
+            code = _record(
+                run, options, code, state, f"{state}; the result files are there, the report is not"
+            )
     return code
 
 

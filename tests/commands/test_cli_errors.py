@@ -685,6 +685,7 @@ def test_names_with_that_of_a_phenotype(files):
     with pytest.raises(OutputError, match="File name too long; --out is the prefix of names"):
         run.require_names("Y" * 250 + ".")
     run.finish({}, 0, "ok")
+    run.release()
 
 
 @posix

@@ -202,11 +202,18 @@ def test_what_is_in_memory_does_not_depend_on_the_file(files):
     assert np.array_equal(genotypes.gradient(np.ones(N // 2)), before)
 
 
-def test_changed_between_the_size_and_the_map(files, monkeypatch):
+@pytest.mark.parametrize("after_the_second_look", [False, True])
+def test_changed_between_the_size_and_the_map(files, monkeypatch, after_the_second_look):
     """The .bed is cut after its size was looked at."""
     from lmmlasso_fast.io import plink
 
     def late(path, open_map, size=None):
+        def open_cut():
+            cut(path)
+            return open_map()
+
+        if after_the_second_look:
+            return map_file(path, open_cut, size)
         cut(path)
         return map_file(path, open_map, size)
 

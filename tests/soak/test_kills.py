@@ -37,7 +37,7 @@ def setting(tmp_path_factory):
     y = simulated.dosages[:, 7] + np.random.default_rng(3).standard_normal(40)
     ids = {name: simulated.samples[name].to_list() for name in ("FID", "IID")}
     write_table(folder / "y.tsv", **ids, Y=y)
-    with forks(folder) as process:
+    with forks() as process:
         yield Setting(folder, process)
 
 
