@@ -273,8 +273,7 @@ class Run:
         """Write P.run.json and the log's last line, whatever happened before.
 
         Inputs that `fingerprints` has not read yet are not read now: this is what an interrupt
-        waits for.
-        Once more, if something fails after that.
+        waits for. It may be called once more, if something fails afterwards.
         """
         seconds = time.perf_counter() - self._start
         full = None
