@@ -22,6 +22,8 @@ from lmmlasso_fast.working_set import WorkingSet
 WHITENED = "whitened"
 #: A correlation with the phenotype below this is rounding.
 _ROUNDING = 1e-12
+#: Penalty factors neither 0 nor infinite are within these: products with alpha must be numbers.
+_SMALLEST, _LARGEST = 1e-50, 1e50
 #: SNPs looked at together.
 _BLOCK = 16
 
@@ -152,6 +154,13 @@ def as_penalty_factors(genotypes, factors) -> np.ndarray:
         j = int(np.flatnonzero(~(factors >= 0))[0])
         raise InputError(
             f"penalty_factors: expected numbers from 0 to infinity, found {factors[j]} for SNP {j}"
+        )
+    odd = (factors > 0) & (factors < np.inf) & ((factors < _SMALLEST) | (factors > _LARGEST))
+    if odd.any():
+        j = int(odd.argmax())
+        raise InputError(
+            f"penalty_factors: expected 0, infinity or numbers from {_SMALLEST:g} to "
+            f"{_LARGEST:g}, found {factors[j]:g} for SNP {j}; 0 is unpenalised, infinity left out"
         )
     factors[~genotypes.included] = np.inf
     return factors
