@@ -180,7 +180,8 @@ def _with_unpenalised(C, genotypes, snps):
         )
     if C.shape[1] + len(kept) >= len(C):
         raise InputError(
-            f"penalty_factors: {len(kept)} unpenalised SNPs and {C.shape[1]} covariates leave no "
-            f"degree of freedom for {len(C)} samples"
+            "penalty_factors: expected fewer unpenalised SNPs, found that "
+            f"{len(kept)} and {C.shape[1]} covariates leave no degree of freedom for "
+            f"{len(C)} samples; penalise some of them"
         )
     return np.column_stack([C, both[:, keep]]), kept

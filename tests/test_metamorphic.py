@@ -26,7 +26,7 @@ pytestmark = pytest.mark.promise("no-wrong-answer", "peers")
 N_NEW = 4
 #: Of fits and predictions, relative to the phenotype: what gaps of `TOL` and roots leave open.
 ACCURACY, TOL = 2e-5, 1e-11
-EXAMPLES = settings(max_examples=max(10, settings.default.max_examples // 10))
+EXAMPLES = settings(max_examples=settings.default.max_examples // 10)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def analysed(data, *, l1_ratio=1.0):
     names = path.design.names[1:]
     C_new = C_new[:, [int(name[len("covariate") :]) - 1 for name in names]]
     predicted = [
-        model.predict_in_order(new, alpha, covariates=C_new, **given) for alpha in path.alphas
+        model.predict_in_order(new, alpha=alpha, covariates=C_new, **given) for alpha in path.alphas
     ]
     assert path.converged.all()
     assert cv.converged.all()
@@ -290,10 +290,13 @@ def stability(data):
 
 
 @EXAMPLES
-@given(SEEDS, st.sampled_from(["given", "own", "none"]), st.booleans())
-def test_stability_selection(seed, kind, packed):
-    """The subsamples are the seed's: what does not change the samples changes no selection."""
-    data = drawn(seed, 40, 25, kind, packed, odd=False, log_delta=0.0)
+@given(SEEDS, st.sampled_from(["given", "own", "none"]))
+def test_stability_selection(seed, kind):
+    """The subsamples are the seed's: what does not change the samples changes no selection.
+
+    Not on whole dosages, among which a subsample has duplicates: one of them is chosen by place.
+    """
+    data = drawn(seed, 40, 25, kind, packed=False, odd=False, log_delta=0.0)
     rng = np.random.default_rng(seed)
     order, flip = rng.permutation(25), rng.random(25) < 0.5
     one = stability(data)
