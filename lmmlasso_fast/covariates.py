@@ -13,6 +13,8 @@ from lmmlasso_fast.errors import CovariateError, DataWarning, PhenotypeError
 _COLLINEAR = 1e-8
 #: What is left of a phenotype below this share of its length is rounding.
 _EXPLAINED = 1e-12
+#: The largest number of a column is within these: effects and squares must be numbers too.
+_SMALLEST, _LARGEST = 1e-140, 1e140
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ def as_design(covariates, n: int, *, intercept: bool = True, names=None) -> Desi
     Raises
     ------
     CovariateError
-        Wrong shape, not finite, or no degree of freedom left (n - c < 1).
+        Wrong shape, not finite, of a size whose squares are no numbers, or no degree of freedom
+        left (n - c < 1).
 
     Warns
     -----
@@ -91,6 +94,14 @@ def as_design(covariates, n: int, *, intercept: bool = True, names=None) -> Desi
         raise CovariateError(
             f"covariates: expected finite numbers, found {given[i, j]} in row {i + 1}, column "
             f"{j + 1}; drop the sample or fill the value in"
+        )
+    largest = np.abs(given).max(axis=0, initial=0.0)
+    odd = (largest > 0) & ~((largest >= _SMALLEST) & (largest <= _LARGEST))
+    if odd.any():
+        j = int(odd.argmax())
+        raise CovariateError(
+            f"covariates: expected columns of zeros or with a largest number from {_SMALLEST:g} to "
+            f"{_LARGEST:g}, found {largest[j]:g} in column {j + 1}; give it in another unit"
         )
     labels = [f"covariate{j + 1}" for j in range(given.shape[1])] if names is None else list(names)
     if len(labels) != given.shape[1]:
@@ -164,6 +175,7 @@ def without_fixed_effects(C: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.
     rest = rest - Q @ second
     if not np.linalg.norm(rest) > _EXPLAINED * np.linalg.norm(y):
         raise PhenotypeError(
-            "phenotype: the covariates explain it completely; nothing is left to model"
+            "phenotype: expected something left to model, found that the covariates explain it "
+            "completely; give fewer covariates"
         )
     return np.linalg.solve(R, first + second), rest

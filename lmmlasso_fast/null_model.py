@@ -243,12 +243,7 @@ def fit_null_on_grid(
 ) -> NullModel:
     """`fit_null` on arguments that were checked before; says nothing about a flat likelihood."""
     # Scaling y by a power of two is exact and keeps its squares away from over- and underflow.
-    exponent = int(np.frexp(np.abs(y).max())[1])
-    if abs(exponent) > _LARGEST_EXPONENT:  # the variances are reported in squared units of y
-        raise PhenotypeError(
-            "phenotype: expected numbers whose squares are neither infinite nor zero, found "
-            f"{float(np.abs(y).max())!r} as the largest; give it in another unit"
-        )
+    exponent = _exponent_of(y)
     least_squares, rest = without_fixed_effects(design.matrix, np.ldexp(y, -exponent))
     with blas_cap(blas_threads_for(K.n_samples, n_threads)):
         lowest = float(grid[0]) if log_delta is None else min(log_delta, float(grid[0]))
@@ -289,13 +284,31 @@ def fit_null_on_grid(
     )
 
 
+def _exponent_of(y: np.ndarray) -> int:
+    """Return that of the largest number to base 2; variances are in squared units of y.
+
+    Raises
+    ------
+    PhenotypeError
+        Squares of numbers of that size are zero or infinite.
+    """
+    largest = float(np.abs(y).max())
+    exponent = int(np.frexp(largest)[1])
+    if abs(exponent) > _LARGEST_EXPONENT:
+        raise PhenotypeError(
+            "phenotype: expected numbers whose squares are neither infinite nor zero, found "
+            f"{largest!r} as the largest; give it in another unit"
+        )
+    return exponent
+
+
 def as_phenotype(y, n: int | None = None) -> np.ndarray:
     """Return y as float64, shape (n,).
 
     Raises
     ------
     PhenotypeError
-        Wrong shape, not numeric, not finite, or constant.
+        Wrong shape, not numeric, not finite, constant, or of a size whose squares are no numbers.
     """
     y = as_numbers(y, "phenotype", PhenotypeError)
     if y.ndim != 1 or (n is not None and len(y) != n):
@@ -316,6 +329,7 @@ def as_phenotype(y, n: int | None = None) -> np.ndarray:
             f"phenotype: expected at least two values, found only {float(y[0])!r}; take samples "
             "among which it differs, or another phenotype"
         )
+    _exponent_of(y)
     return y
 
 
@@ -360,7 +374,8 @@ class _Likelihood:
         found = self.basis.profile(self.rows, delta)
         if not (found.rss > 0).all():
             raise PhenotypeError(
-                "phenotype: the covariates explain it completely; nothing is left to model"
+                "phenotype: expected something left to model, found that the covariates explain it "
+                "completely; give fewer covariates"
             )
         return found
 

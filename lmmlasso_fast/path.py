@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _MOST_ALPHAS = 1_000_000
 #: Of alpha_max; far below what any solution shows.
 _SMALLEST_SHARE = 1e-100
+#: Beyond these products of alpha, penalty factors and samples would not be numbers.
+_LARGEST_ALPHA, _SMALLEST_EPS, _SMALLEST_RATIO = 1e240, 1e-50, 1e-20
 
 
 @dataclass(frozen=True)
@@ -306,14 +308,16 @@ class PathOptions:
         require_integer("gram_limit", self.gram_limit, 0)
         if self.max_active is not None:
             require_integer("max_active", self.max_active, 0)
-        if not (is_number(self.eps) and 0 < self.eps < 1):
-            raise InputError(f"eps: expected a number in (0, 1), found {self.eps!r}")
+        if not (is_number(self.eps) and _SMALLEST_EPS <= self.eps < 1):
+            raise InputError(
+                f"eps: expected a number in (0, 1), from {_SMALLEST_EPS:g} on, found {self.eps!r}"
+            )
         if not (is_number(self.tol) and 0 <= self.tol < np.inf):
             raise InputError(f"tol: expected a finite number of at least 0, found {self.tol!r}")
-        if not (is_number(self.l1_ratio) and 0 < self.l1_ratio <= 1):
+        if not (is_number(self.l1_ratio) and _SMALLEST_RATIO <= self.l1_ratio <= 1):
             raise InputError(
-                "l1_ratio: expected a number in (0, 1] (0 would be BLUP: no path), found "
-                f"{self.l1_ratio!r}"
+                f"l1_ratio: expected a number in (0, 1], from {_SMALLEST_RATIO:g} on (0 would be "
+                f"BLUP: no path), found {self.l1_ratio!r}"
             )
         if self.alphas is not None:
             object.__setattr__(self, "alphas", as_grid(self.alphas))
@@ -350,8 +354,9 @@ class PathOptions:
 def no_snp_can_enter() -> GenotypeError:
     """The error where alpha_max is 0."""
     return GenotypeError(
-        "no SNP is left that could enter the model: none is offered, or all lie in the span of the "
-        "covariates; relax the filters, or give fewer covariates"
+        "SNPs: expected some to choose from, found that no SNP is left that could enter the model: "
+        "none is offered, or all lie in the span of the covariates; relax the filters, or give "
+        "fewer covariates"
     )
 
 
@@ -360,8 +365,11 @@ def as_grid(alphas) -> np.ndarray:
     grid = np.atleast_1d(as_numbers(alphas, "alphas", InputError))
     if grid.ndim != 1 or len(grid) == 0:
         raise InputError(f"alphas: expected a list of numbers, found shape {grid.shape}")
-    if not ((grid > 0) & np.isfinite(grid)).all():
-        raise InputError(f"alphas: expected positive finite numbers, found {float(grid.min())!r}")
+    wrong = grid[~((grid > 0) & (grid <= _LARGEST_ALPHA))]
+    if len(wrong):
+        raise InputError(
+            f"alphas: expected positive numbers up to {_LARGEST_ALPHA:g}, found {float(wrong[0])!r}"
+        )
     return np.sort(grid)[::-1].copy()
 
 

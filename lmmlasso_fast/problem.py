@@ -22,6 +22,8 @@ from lmmlasso_fast.working_set import WorkingSet
 WHITENED = "whitened"
 #: A correlation with the phenotype below this is rounding.
 _ROUNDING = 1e-12
+#: Penalty factors neither 0 nor infinite are within these: products with alpha must be numbers.
+_SMALLEST, _LARGEST = 1e-50, 1e50
 #: SNPs looked at together.
 _BLOCK = 16
 
@@ -154,6 +156,13 @@ def as_penalty_factors(genotypes, factors) -> np.ndarray:
         raise InputError(
             f"penalty_factors: expected numbers from 0 to infinity, found {factors[j]} for SNP {j}"
         )
+    odd = (factors > 0) & (factors < np.inf) & ((factors < _SMALLEST) | (factors > _LARGEST))
+    if odd.any():
+        j = int(odd.argmax())
+        raise InputError(
+            f"penalty_factors: expected 0, infinity or numbers from {_SMALLEST:g} to "
+            f"{_LARGEST:g}, found {factors[j]:g} for SNP {j}; 0 is unpenalised, infinity left out"
+        )
     factors[~genotypes.included] = np.inf
     return factors
 
@@ -172,7 +181,8 @@ def _with_unpenalised(C, genotypes, snps):
         )
     if C.shape[1] + len(kept) >= len(C):
         raise InputError(
-            f"penalty_factors: {len(kept)} unpenalised SNPs and {C.shape[1]} covariates leave no "
-            f"degree of freedom for {len(C)} samples"
+            "penalty_factors: expected fewer unpenalised SNPs, found that "
+            f"{len(kept)} and {C.shape[1]} covariates leave no degree of freedom for "
+            f"{len(C)} samples; penalise some of them"
         )
     return np.column_stack([C, both[:, keep]]), kept

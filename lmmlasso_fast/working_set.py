@@ -15,6 +15,9 @@ from lmmlasso_fast.whitening import Precision
 _BLOCK = 1024
 #: Sweeps of the residual fallback, in all and between two looks at signals.
 _MAX_SWEEPS, _SWEEPS_PER_CALL = 1000, 10
+#: Exact solutions on the active SNPs at most, each followed by descent where another SNP violates
+#: optimality, and the share by which rounding may.
+_MAX_FINISHES, _OPTIMAL = 20, 1 + 1e-9
 
 
 class WorkingSet:
@@ -126,13 +129,22 @@ class WorkingSet:
             return betas, exact.astype(bool), V
         m = len(alphas)
         betas, V = np.empty((m, len(self.index))), np.empty((m, len(self.Py)))
+        exact = np.zeros(m, dtype=bool)
         for k in range(m):
             threshold = alphas[k] * penalty.l1 * weight
             ridge = None if penalty.l2 == 0 else alphas[k] * penalty.l2 * weight
-            self._descend(threshold, ridge, cd_tols[k])
+            for _ in range(_MAX_FINISHES):
+                self._descend(threshold, ridge, cd_tols[k])
+                finished = self._finish(penalty, weight, alphas[k], cd_tols[k])
+                V[k] = self.Py - self._combine(self.beta)
+                if not finished:
+                    break
+                score = np.abs(self._X[: len(self.index)] @ V[k])
+                exact[k] = (score[self.beta == 0] <= threshold[self.beta == 0] * _OPTIMAL).all()
+                if exact[k]:
+                    break
             betas[k] = self.beta
-            V[k] = self.Py - self._combine(self.beta)
-        return betas, np.zeros(m, dtype=bool), V
+        return betas, exact, V
 
     def _descend(self, threshold: np.ndarray, ridge: np.ndarray | None, cd_tol: float) -> None:
         """Coordinate descent that updates the residual."""
@@ -154,6 +166,36 @@ class WorkingSet:
             )
             if n_sweeps < _SWEEPS_PER_CALL:
                 break
+
+    def _finish(self, penalty: Penalty, weight: np.ndarray, alpha: float, cd_tol: float) -> bool:
+        """Solve among the active SNPs by their own Gram matrix; whether that was exact.
+
+        Descent alone takes for ever where SNPs are duplicates. The matrix is no larger than the
+        rows that are kept anyway.
+        """
+        active = np.flatnonzero(self.beta)
+        if len(active) > self._X.shape[1]:
+            return False
+        X, Z, beta = self._X[active], self._Z[active], self.beta[active]
+        with blas_cap(self._blas_threads):
+            gram = X @ Z.T
+        gram = (gram + gram.T) / 2
+        _, exact, _ = _core.GramSolver().solve(
+            gram,
+            self._c[active],
+            Z,
+            weight[active],
+            penalty.l1,
+            penalty.l2,
+            np.array([alpha]),
+            np.array([cd_tol]),
+            0.0,
+            self.yPy,
+            self.Py,
+            beta,
+        )
+        self.beta[active] = beta
+        return bool(exact[0])
 
     def _combine(self, weights: np.ndarray) -> np.ndarray:
         """Return the sum over the working set of weights_j P x_j."""
