@@ -16,6 +16,6 @@ PROMISES = {
     "hostile": "No file is unpickled; ids stay text; sizes are checked before memory is taken; "
     "Dask listens on loopback unless asked.",
     "peers": "The numbers are those of slow references, other programs and published formulas.",
-    "statistics": "Estimates are unbiased, p-values uniform, and error control keeps its bounds.",
+    "statistics": "REML is unbiased, p-values are uniform, and error control keeps its bounds.",
     "options": "Every public option changes something, and is refused outside its bounds.",
 }

@@ -1,7 +1,7 @@
 """Random datasets through GEMMA and PLINK: null models, scans, kinship, counts and scores.
 
-Both write five to seven digits, and that is the tolerance here; tests/model/test_association.py
-has the whole of GEMMA on the mouse data.
+Both write five to seven digits, and that is the tolerance here; test_association.py has the
+whole of GEMMA on the mouse data.
 """
 
 import shutil
