@@ -16,7 +16,7 @@ from lmmlasso_fast.errors import (
     KinshipError,
     PhenotypeError,
 )
-from lmmlasso_fast.null_model import _Likelihood
+from lmmlasso_fast.null_model import _Likelihood, _minimise
 
 pytestmark = pytest.mark.promise("peers")
 
@@ -124,6 +124,27 @@ def test_all_noise_and_no_noise_end_at_the_boundary():
         assert (null.log_delta, null.at_boundary, null.h2_se) == (end, True, None)
         assert_allclose(null.h2, h2)
         check(null, pheno, K, C)
+
+
+class Cubic:
+    """x^3 / 3 + 2 x^2, or its mirror image: minima at 0 and beyond -6, a maximum at -4."""
+
+    def __init__(self, sign):
+        self.sign = sign
+
+    def profile(self, x):
+        x = self.sign * x
+        return x**3 / 3 + 2 * x**2, self.sign * x * (x + 4)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_end_of_the_grid_against_the_minimum_inside(sign):
+    """Values at the end and inside are compared, not those of its neighbours."""
+    for low, expected in ((-7.0, (-7.0, True)), (-5.0, (0.0, False)), (-3.0, (0.0, False))):
+        grid = np.sort(sign * np.linspace(low, 3.0, 5))
+        found, at_boundary, _ = _minimise(Cubic(sign), grid, *Cubic(sign).profile(grid))
+        assert_allclose(found, sign * expected[0], atol=1e-6)
+        assert at_boundary == expected[1]
 
 
 @pytest.mark.parametrize("method", ["ml", "reml"])
