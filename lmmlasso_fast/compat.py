@@ -24,7 +24,7 @@ from lmmlasso_fast.dense import DenseGenotypes
 from lmmlasso_fast.errors import GenotypeError, InputError, KinshipError, PhenotypeError
 from lmmlasso_fast.kinship import Kinship
 from lmmlasso_fast.null_model import NullModel, fit_null
-from lmmlasso_fast.path import lasso_path
+from lmmlasso_fast.path import LARGEST_ALPHA, lasso_path
 
 #: Duality gap of the weights, relative to 1/2 ||W y||^2.
 _TOL = 1e-10
@@ -89,8 +89,11 @@ def train(
     y = _phenotype(y, "y")
     K = _raw_kinship(K, len(y), "K")
     X = _matrix(X, "X", GenotypeError, rows=len(y))
-    if not (is_number(mu) and 0 < mu / len(y) < np.inf):
-        raise InputError(f"mu: expected a positive number, found {mu!r}; choose another penalty")
+    if not (is_number(mu) and 0 < mu / len(y) <= LARGEST_ALPHA):
+        raise InputError(
+            f"mu: expected a positive number up to {LARGEST_ALPHA * len(y):g}, found {mu!r}; choose "
+            "another penalty"
+        )
     null = _fit_null(y, K, numintervals, ldeltamin, ldeltamax, debug)
     path = lasso_path(DenseGenotypes(X, standardize=False), y, null, alphas=[mu / len(y)], tol=_TOL)
     weights = path.coefs[:, [0]].toarray().ravel()

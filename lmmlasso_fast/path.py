@@ -32,10 +32,9 @@ if TYPE_CHECKING:
 
 #: More than any path needs, which memory holds.
 _MOST_ALPHAS = 1_000_000
-#: Of alpha_max; far below what any solution shows.
-_SMALLEST_SHARE = 1e-100
 #: Beyond these products of alpha, penalty factors and samples would not be numbers.
-_LARGEST_ALPHA, _SMALLEST_EPS, _SMALLEST_RATIO = 1e240, 1e-50, 1e-20
+LARGEST_ALPHA = 1e240
+_SMALLEST_SHARE, _SMALLEST_RATIO = 1e-50, 1e-20
 
 
 @dataclass(frozen=True)
@@ -308,9 +307,9 @@ class PathOptions:
         require_integer("gram_limit", self.gram_limit, 0)
         if self.max_active is not None:
             require_integer("max_active", self.max_active, 0)
-        if not (is_number(self.eps) and _SMALLEST_EPS <= self.eps < 1):
+        if not (is_number(self.eps) and _SMALLEST_SHARE <= self.eps < 1):
             raise InputError(
-                f"eps: expected a number in (0, 1), from {_SMALLEST_EPS:g} on, found {self.eps!r}"
+                f"eps: expected a number in (0, 1), from {_SMALLEST_SHARE:g} on, found {self.eps!r}"
             )
         if not (is_number(self.tol) and 0 <= self.tol < np.inf):
             raise InputError(f"tol: expected a finite number of at least 0, found {self.tol!r}")
@@ -365,10 +364,10 @@ def as_grid(alphas) -> np.ndarray:
     grid = np.atleast_1d(as_numbers(alphas, "alphas", InputError))
     if grid.ndim != 1 or len(grid) == 0:
         raise InputError(f"alphas: expected a list of numbers, found shape {grid.shape}")
-    wrong = grid[~((grid > 0) & (grid <= _LARGEST_ALPHA))]
+    wrong = grid[~((grid > 0) & (grid <= LARGEST_ALPHA))]
     if len(wrong):
         raise InputError(
-            f"alphas: expected positive numbers up to {_LARGEST_ALPHA:g}, found {float(wrong[0])!r}"
+            f"alphas: expected positive numbers up to {LARGEST_ALPHA:g}, found {float(wrong[0])!r}"
         )
     return np.sort(grid)[::-1].copy()
 

@@ -11,7 +11,7 @@ for module in ("sklearn", "matplotlib", "cyvcf2", "bgen", "pgenlib"):
 
 from hypothesis import HealthCheck, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
-from test_options_matter import AREAS  # noqa: E402
+from options.test_options_matter import AREAS  # noqa: E402
 
 import lmmlasso_fast as ll  # noqa: E402
 from lmmlasso_fast.errors import InputError, LMMLassoError  # noqa: E402
@@ -143,7 +143,7 @@ _TINY = 5e-324
 #: {option: (accepted, refused)}; of `lasso_path` unless another function is named.
 BOUNDS = {
     "n_alphas": ((1, 2), (0, -1, 10**6 + 1)),
-    "eps": ((1e-99, _DOWN), (0, -0.0, 1, -_TINY, 1e-101)),
+    "eps": ((1e-50, _DOWN), (0, -0.0, 1, -_TINY, 9e-51)),
     "tol": ((0, -0.0, 1e308), (-_TINY, np.inf)),
     "l1_ratio": ((1e-3, 1, _DOWN), (0, -0.0, _UP)),
     "max_iter": ((1,), (0,)),
