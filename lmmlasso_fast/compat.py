@@ -91,8 +91,8 @@ def train(
     X = _matrix(X, "X", GenotypeError, rows=len(y))
     if not (is_number(mu) and 0 < mu / len(y) <= LARGEST_ALPHA):
         raise InputError(
-            f"mu: expected a positive number up to {LARGEST_ALPHA * len(y):g}, found {mu!r}; choose "
-            "another penalty"
+            f"mu: expected a positive number up to {LARGEST_ALPHA * len(y):g}, found {mu!r}; "
+            "choose another penalty"
         )
     null = _fit_null(y, K, numintervals, ldeltamin, ldeltamax, debug)
     path = lasso_path(DenseGenotypes(X, standardize=False), y, null, alphas=[mu / len(y)], tol=_TOL)

@@ -11,7 +11,6 @@ for module in ("sklearn", "matplotlib", "cyvcf2", "bgen", "pgenlib"):
 
 from hypothesis import HealthCheck, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
-from options.test_options_matter import AREAS  # noqa: E402
 
 import lmmlasso_fast as ll  # noqa: E402
 from lmmlasso_fast.errors import InputError, LMMLassoError  # noqa: E402
@@ -25,6 +24,7 @@ from options.enumeration import (  # noqa: E402
     returned,
 )
 from options.problem import small_problem  # noqa: E402
+from options.test_options_matter import AREAS  # noqa: E402
 
 pytestmark = pytest.mark.promise("options")
 
