@@ -82,7 +82,9 @@ class Copy:
         return self._run("cmake", "--build", str(build), "--target", *targets, seconds=SECONDS)
 
     def _pytest(self, names: str) -> int:
-        modules = [f"tests/test_{name}.py" for name in names.split()]
+        modules = [
+            str(path) for name in names.split() for path in ROOT.glob(f"tests/*/test_{name}.py")
+        ]
         options = ("-x", "-q", "-p", "no:cacheprovider", f"--basetemp={self.folder / 'tmp'}")
         python = (sys.executable, "-m", "pytest", *options)
         return self._run(*python, *modules, cwd=ROOT, seconds=SECONDS)

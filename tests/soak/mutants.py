@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-#: The files that are mutated, with their tests: tests/test_NAME.py.
+#: The files that are mutated, with their tests: test_NAME.py of some folder.
 TESTS = {
     "lmmlasso_fast/certificate.py": "certificate path_options path",
     "lmmlasso_fast/checks.py": "path_options folds kinship stability",
