@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 #: Beyond these products of alpha, penalty factors and samples would not be numbers.
-_LARGEST_ALPHA, _SMALLEST_EPS, _SMALLEST_RATIO = 1e240, 1e-50, 1e-20
+_LARGEST_ALPHA, _SMALLEST_EPS, _SMALLEST_RATIO = 1e280, 1e-20, 1e-10
 
 
 @dataclass(frozen=True)
