@@ -13,8 +13,8 @@ from lmmlasso_fast.errors import CovariateError, DataWarning, PhenotypeError
 _COLLINEAR = 1e-8
 #: What is left of a phenotype below this share of its length is rounding.
 _EXPLAINED = 1e-12
-#: The largest number of a column is within these: effects and squares must be numbers too.
-_SMALLEST, _LARGEST = 1e-140, 1e140
+#: The largest number of a column is within these: effects and products must be numbers too.
+_SMALLEST, _LARGEST = 1e-50, 1e50
 
 
 @dataclass(frozen=True)

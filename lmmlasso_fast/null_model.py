@@ -30,8 +30,10 @@ _MOST_INTERVALS = 1_000_000
 _ROOT_TOL, _EPS = 1e-13, float(np.finfo(np.float64).eps)
 #: A profile that varies by less than this (in log-likelihood) does not identify delta.
 _FLAT = 1e-6
-#: Of the largest phenotype, to base 2.
+#: Of the largest phenotype, to base 2, where variances are wanted.
 _LARGEST_EXPONENT = 505
+#: The largest phenotype is within these anyway: penalties and effects must be numbers too.
+_SMALLEST, _LARGEST = 1e-250, 1e250
 #: A second local optimum this close in log-likelihood is inside the 95 % interval (3.84 / 2); the
 #: far end of the interval, where the profile only levels off, seldom is.
 _RIVAL = 1.92
@@ -243,7 +245,7 @@ def fit_null_on_grid(
 ) -> NullModel:
     """`fit_null` on arguments that were checked before; says nothing about a flat likelihood."""
     # Scaling y by a power of two is exact and keeps its squares away from over- and underflow.
-    exponent = _exponent_of(y)
+    exponent = exponent_of(y)
     least_squares, rest = without_fixed_effects(design.matrix, np.ldexp(y, -exponent))
     with blas_cap(blas_threads_for(K.n_samples, n_threads)):
         lowest = float(grid[0]) if log_delta is None else min(log_delta, float(grid[0]))
@@ -284,7 +286,7 @@ def fit_null_on_grid(
     )
 
 
-def _exponent_of(y: np.ndarray) -> int:
+def exponent_of(y: np.ndarray) -> int:
     """Return that of the largest number to base 2; variances are in squared units of y.
 
     Raises
@@ -308,7 +310,8 @@ def as_phenotype(y, n: int | None = None) -> np.ndarray:
     Raises
     ------
     PhenotypeError
-        Wrong shape, not numeric, not finite, constant, or of a size whose squares are no numbers.
+        Wrong shape, not numeric, not finite, constant, or of a size whose products with penalties
+        are no numbers.
     """
     y = as_numbers(y, "phenotype", PhenotypeError)
     if y.ndim != 1 or (n is not None and len(y) != n):
@@ -329,7 +332,12 @@ def as_phenotype(y, n: int | None = None) -> np.ndarray:
             f"phenotype: expected at least two values, found only {float(y[0])!r}; take samples "
             "among which it differs, or another phenotype"
         )
-    _exponent_of(y)
+    largest = float(np.abs(y).max())
+    if not _SMALLEST <= largest <= _LARGEST:
+        raise PhenotypeError(
+            f"phenotype: expected a largest number from {_SMALLEST:g} to {_LARGEST:g}, found "
+            f"{largest!r}; give it in another unit"
+        )
     return y
 
 

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 #: More than any path needs, which memory holds.
 _MOST_ALPHAS = 1_000_000
 #: Beyond these products of alpha, penalty factors and samples would not be numbers.
-LARGEST_ALPHA = 1e240
-_SMALLEST_SHARE, _SMALLEST_RATIO = 1e-50, 1e-20
+LARGEST_ALPHA = 1e280
+_SMALLEST_SHARE, _SMALLEST_RATIO = 1e-20, 1e-10
 
 
 @dataclass(frozen=True)
@@ -207,16 +207,16 @@ def lasso_path(
         The penalties, used in decreasing order. Default: `n_alphas` values, evenly spaced on the
         log scale, from alpha_max down to `eps` alpha_max.
     n_alphas : int, default 100
-    eps : float, default 0.01
+    eps : float in [1e-20, 1), default 0.01
     max_active : int, optional
         The path ends with the last alpha before more SNPs than this are active.
     tol : float, default 1e-6
         Duality gap, relative to the null deviance, at which an alpha counts as converged.
-    l1_ratio : float in (0, 1], default 1
+    l1_ratio : float in [1e-10, 1], default 1
         Share of the l1 penalty (glmnet's alpha).
     penalty_factors : array_like, shape (p,), or "whitened", optional
-        pi_j >= 0; 0 = unpenalised (fitted as a covariate, its effect reported in `coefs`),
-        infinity = left out. Default 1: the published scale. "whitened": the length ||M W x_j||
+        pi_j from 1e-20 to 1e20; 0 = unpenalised (fitted as a covariate, its effect reported in
+        `coefs`), infinity = left out. Default 1: the published scale. "whitened": the length ||M W x_j||
         divided by its mean over the SNPs, so that all have the same length where the Lasso sees
         them; infinity in the span of the covariates. It ranks causal SNPs better (see Notes).
     covariates : array_like, shape (n, k), optional

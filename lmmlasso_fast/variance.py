@@ -10,7 +10,7 @@ from lmmlasso_fast.checks import as_numbers
 from lmmlasso_fast.display import Result, draw
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.genotypes import Genotypes
-from lmmlasso_fast.null_model import as_phenotype
+from lmmlasso_fast.null_model import as_phenotype, exponent_of
 from lmmlasso_fast.path import LassoPath
 
 if TYPE_CHECKING:
@@ -70,9 +70,10 @@ def variance_split(path: LassoPath, genotypes: Genotypes, y: ArrayLike) -> Varia
     Raises
     ------
     PhenotypeError
-        Another number of samples than the path has.
+        Another number of samples than the path has, or a size at which variances are no numbers.
     """
     y = as_phenotype(y, path.n_samples)
+    exponent_of(y)  # raises where a variance would be no number
     effects = path.coefs.tocsr()
     rows = np.flatnonzero(np.diff(effects.indptr))
     snp_part = genotypes.columns(rows) @ effects[rows].toarray()

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import reference as ref
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 from problems import covariance, dense, from_array
 
@@ -252,7 +252,6 @@ def check(spec):
     return "converged" if path.converged.all() else "not converged"
 
 
-@settings(max_examples=settings.default.max_examples)
 @given(PROBLEMS)
 def test_every_solution_is_what_it_says_it_is(spec):
     event(check(spec))
@@ -289,3 +288,64 @@ def test_duplicates_do_not_keep_the_residual_fallback_from_its_tolerance():
         "l1_ratio": 0.5, "tol": 1e-12, "gram_limit": 0,
     }  # fmt: skip
     assert check(spec) == "converged"
+
+
+# ---- sizes that floating point cannot hold ------------------------------------------------------
+
+SIZES = st.one_of(
+    st.just(1.0), st.integers(-150, 150).map(lambda e: 10.0**e),
+    st.sampled_from([1e-320, 1e-308, 1e-300, 1e-200, 1e-154, 1e154, 1e200, 1e300, 1e307]),
+)  # fmt: skip
+EXTREMES = st.dictionaries(
+    st.sampled_from(
+        ["y", "one y", "shift", "X", "one X", "K", "one K", "C", "alpha", "factor", "eps", "l1"]
+    ),
+    SIZES,
+    min_size=1,
+    max_size=2,
+)
+
+
+def everything(size, log_delta, plain):
+    """All numbers of an analysis of data some of which are of an odd size."""
+    rng = np.random.default_rng(len(size))
+    n, p = 14, 9
+    X, C, B = (rng.standard_normal((n, k)) for k in (p, 2, n + 2))
+    y, K = X[:, 0] + rng.standard_normal(n), B @ B.T
+    with np.errstate(over="ignore", under="ignore"):
+        y = y * size.get("y", 1.0) + size.get("shift", 0.0)
+        X, C, K = X * size.get("X", 1.0), C * size.get("C", 1.0), K * size.get("K", 1.0)
+    y[0], X[0, 0] = size.get("one y", y[0]), size.get("one X", X[0, 0])
+    K[0, 0] = size.get("one K", K[0, 0])
+    factors = np.ones(p)
+    factors[2] = size.get("factor", 1.0)
+    genotypes, design, null, own = dense(X), {"covariates": C}, None, {}
+    if not plain:
+        null, design, own = ll.fit_null(y, K, C, log_delta=log_delta), {}, {"kinship": K}
+        yield [null.delta, null.sigma_g2, null.sigma_e2, null.h2, null.log_likelihood, *null.gamma]
+    path = ll.lasso_path(
+        genotypes, y, null, n_alphas=4, eps=min(size.get("eps", 0.1), 0.5),
+        alphas=[size["alpha"]] if "alpha" in size else None,
+        l1_ratio=min(size.get("l1", 1.0), 1.0), penalty_factors=factors, **design,
+    )  # fmt: skip
+    yield [*path.alphas, *path.mus, *path.dual_gaps, *path.coefs.data, path.alpha_max]
+    yield from (path.gammas, path.dual)
+    model = ll.build_model(path, genotypes)
+    yield model.predict_in_order(genotypes, covariates=C, **own).total
+    for exact in (False, True)[: 1 + (null is not None)]:
+        scan = ll.association_scan(genotypes, y, null, exact=exact, **design)
+        yield from (part[scan.tested] for part in (scan.beta, scan.se, scan.log10p))
+    yield ll.variance_split(path, genotypes, y).total
+
+
+@given(EXTREMES, st.sampled_from([None, None, 0.0, -40.0, 40.0]), st.booleans())
+def test_extreme_sizes_give_numbers_or_a_named_error(size, log_delta, plain):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        try:
+            for numbers in everything(size, log_delta, plain):
+                assert not np.isnan(numbers).any()
+                assert np.isfinite(numbers).all()
+        except LMMLassoError as error:
+            assert "expected" in str(error)  # noqa: PT017 (no error is as good)

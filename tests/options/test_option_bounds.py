@@ -143,7 +143,7 @@ _TINY = 5e-324
 #: {option: (accepted, refused)}; of `lasso_path` unless another function is named.
 BOUNDS = {
     "n_alphas": ((1, 2), (0, -1, 10**6 + 1)),
-    "eps": ((1e-50, _DOWN), (0, -0.0, 1, -_TINY, 9e-51)),
+    "eps": ((1e-20, _DOWN), (0, -0.0, 1, -_TINY, 9e-21)),
     "tol": ((0, -0.0, 1e308), (-_TINY, np.inf)),
     "l1_ratio": ((1e-3, 1, _DOWN), (0, -0.0, _UP)),
     "max_iter": ((1,), (0,)),
