@@ -1,7 +1,9 @@
 """The report's first section: what was analysed, what was dropped, what is certified."""
 
+from lmmlasso_fast.errors import TableError
 from lmmlasso_fast.io.result_fields import check_fields
 from lmmlasso_fast.io.result_files import ResultFiles
+from lmmlasso_fast.io.text import failure
 
 #: What the log says before it says these is about reading.
 _AFTER_READING = ("estimated:", "null model", "kinship:", "scan", "path:", "wrote ", "end:")
@@ -18,7 +20,7 @@ def run_card(files: ResultFiles) -> list[dict]:
         ("SNPs offered to the model", null.get("n_variants", counts.get("variants")), None),
         *_excluded(files),
         ("Exact duplicates", None if files.duplicates is None else len(files.duplicates), None),
-        *_heritability(null),
+        *_heritability(files),
         ("Kinship", null.get("kinship", {}).get("estimator"), _kinship_note(null)),
         ("Covariates", ", ".join(null["covariates"]) if "covariates" in null else None, None),
         ("Transformation", null.get("transform", {}).get("method"), None),
@@ -43,7 +45,8 @@ def _excluded(files: ResultFiles) -> list[tuple]:
     return [("SNPs not offered", len(files.excluded), note or None)]
 
 
-def _heritability(null: dict) -> list[tuple]:
+def _heritability(files: ResultFiles) -> list[tuple]:
+    null = files.null or {}
     if "h2" in null:
         se = null.get("h2_se")
         note = "no standard error" if se is None else f"standard error {se:.4f}"
@@ -52,9 +55,18 @@ def _heritability(null: dict) -> list[tuple]:
             ("log δ", null.get("log_delta"), "δ: variance of noise over that of kinship"),
         ]
     parts = null.get("chromosomes") or []
-    values = [part["h2"] for part in parts if part.get("h2") is not None]
-    if not values:
+    if not parts:
         return []
+    values = [part.get("h2") for part in parts]
+    if None in values:
+        raise failure(
+            TableError,
+            str(files.file("null.json")),
+            "field 'chromosomes'",
+            expected="h2 for each",
+            found="none for one",
+            advice="run the command that made the file again",
+        )
     return [
         (
             "h² of the null models",
