@@ -25,13 +25,14 @@ real = {name: getattr(os, name) for name in ("write", "replace", "unlink", "fsyn
 class Faults:
     def __init__(self, job):
         self.kill_at, self.half = job.get("kill_at"), job.get("half", False)
+        self.kill_before = job.get("kill_before")
         self.folder, self.seen = job["folder"], []
         for name in real:
             setattr(os, name, self.counted(name))
         sys.addaudithook(self.opened)
 
     def reach(self, what):
-        if len(self.seen) == self.kill_at:
+        if len(self.seen) == self.kill_at or what == self.kill_before:
             os.kill(os.getpid(), signal.SIGKILL)
         self.seen.append(what)
 
@@ -63,7 +64,7 @@ def child(job):
         os.setgroups([])
         os.setgid(job["user"])
         os.setuid(job["user"])
-    faults = Faults(job) if "kill_at" in job else None
+    faults = Faults(job) if job.keys() & {"kill_at", "kill_before"} else None
     code = 0
     try:
         cli.main(prog_name="lmmlasso")
@@ -131,6 +132,8 @@ class Forks:
         kill_at : int, optional
             Kill it before the operation of this number (of those that `seen` lists); `half`: a
             record of a journal is then half in its file. -1 only counts.
+        kill_before : str, optional
+            Kill it before the first operation of this name.
         kill_after : float, optional
             Kill it after so many seconds.
         limit : int, optional

@@ -17,7 +17,10 @@ def read_triangle(path: str, n: int) -> np.ndarray:
     try:
         n_found = require_regular(path)
         if n_found == n_bytes:
-            return np.fromfile(path, dtype=GRM_DTYPE)
+            values = np.fromfile(path, dtype=GRM_DTYPE)
+            if values.nbytes == n_bytes:
+                return values
+            n_found = values.nbytes  # cut short since
     except OSError as problem:
         raise failure(
             KinshipError,

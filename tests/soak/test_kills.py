@@ -100,15 +100,21 @@ def results(folder):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_at_every_operation(setting, command, size, tally):
-    """Killed before the k-th operation for k = 0, 1, 2, ..., and in the midst of every record."""
+    """Killed before the k-th operation for k = 0, 1, 2, ..., and in the midst of every record.
+
+    In the second case once more, when the run that goes on has written the other records.
+    """
     seen = setting.undisturbed(command).seen
     points = [(k, False) for k in range(len(seen))]
-    points += [(k, True) for k, what in enumerate(seen) if what == "write"]
+    # the first record last, which few points include: others follow it when the run goes on
+    points += [(k, True) for k, what in enumerate(seen) if what == "write"][::-1]
     chosen = np.unique(np.linspace(0, len(points) - 1, size(2, len(points))).astype(int))
     for number in chosen:
         k, half = points[number]
         setting.fresh()
         setting.killed(command, kill_at=k, half=half)
+        if half:
+            setting.killed(command, "--resume", kill_before="replace")
         setting.resume(command)
     tally(cases=len(chosen), **{f"operations_of_{command}": len(seen)})
 
