@@ -171,6 +171,8 @@ static void test_units(int kind, double ridge)
             lmml_factor_init(&factor);
             CHECK(lmml_finish(tables[t], &d->lasso, &options, &factor, beta[k], q, &info) == 0);
             CHECK(info.exact && violation(d, beta[k], q) <= 1e-9);
+            CHECK(lmml_finish(tables[t], &d->lasso, &options, &factor, beta[k], q, &info) == 0);
+            CHECK(info.exact && info.n_events == 0); /* there is nothing left to do */
             lmml_factor_free(&factor);
         }
         for (int64_t j = 0; j < one.w; j++) CHECK(beta[1][j] == beta[0][j] * of_y / of_x);

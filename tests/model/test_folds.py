@@ -24,7 +24,7 @@ from sklearn.model_selection import (
 
 import lmmlasso_fast as ll
 from lmmlasso_fast.errors import InputError, KinshipError
-from lmmlasso_fast.folds import kinship_groups, make_folds
+from lmmlasso_fast.folds import _whole_groups, kinship_groups, make_folds
 
 pytestmark = pytest.mark.promise("peers")
 
@@ -123,6 +123,16 @@ def test_whole_groups_to_the_smallest_fold(groups, data, seed):
     assert max(expected) - min(expected) <= max(sizes)
     again = make_folds(len(groups), n_folds, groups=groups, n_repeats=2, seed=seed)
     assert same(folds, again)
+
+
+def test_groups_of_one_size_keep_the_order_that_was_drawn():
+    """Which no other way to sort may change."""
+    rng = np.random.default_rng(5)
+    order, folds = rng.permutation(300), rng.permutation(7)
+    expected = np.empty(300, dtype=int)
+    expected[order] = folds[np.arange(300) % 7]
+    found = _whole_groups(np.repeat(np.arange(300), 2), 7, np.random.default_rng(5))
+    assert_array_equal(found, np.repeat(expected, 2))
 
 
 @pytest.mark.parametrize(

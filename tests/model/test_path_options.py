@@ -199,8 +199,9 @@ def test_inputs_stay_untouched(make):
 
 
 def test_what_did_not_converge_is_flagged_with_its_gap(problem):
-    with pytest.warns(ConvergenceWarning, match=r"of 3 alphas did not reach .* 1e-06; the worst"):
+    with pytest.warns(ConvergenceWarning, match=r"of 3 alphas did not reach .* 1e-06; the worst") as warned:
         bad = fit(problem, alphas=np.array([0.9, 0.02, 0.01]) * fit(problem).alpha_max, max_iter=1)
+    assert warned[0].filename == __file__
     assert not bad.converged.all()
     assert (bad.dual_gaps[~bad.converged] > 1e-6).all()
     certify(bad, problem.X, problem.y, tol=1.0)
@@ -239,6 +240,16 @@ def test_no_tol_excuses_a_snp_that_was_left_out():
 
 
 # ---- penalty factors -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", [np.nan, -1.0, -np.inf])
+def test_the_first_bad_factor_is_named(problem, bad):
+    pi = np.ones(150)
+    pi[3] = bad
+    for others in ([], [7]):
+        pi[others] = -2.0
+        with pytest.raises(InputError, match=f"infinity, found {bad} for SNP 3$"):
+            fit(problem, penalty_factors=pi)
 
 
 def test_infinite_factors_leave_snps_out(problem):
