@@ -6,7 +6,13 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from lmmlasso_fast.errors import GenotypeError
-from lmmlasso_fast.genotypes import _CODE, Genotypes, as_sample_index, inverse_or_zero
+from lmmlasso_fast.genotypes import (
+    _CODE,
+    Genotypes,
+    as_sample_index,
+    inverse_or_zero,
+    rows_of,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -175,7 +181,7 @@ class DenseGenotypes(Genotypes):
         reasons[(reasons == _CODE["monomorphic"]) | (reasons == _CODE["all_missing"])] = 0
         return DenseGenotypes(
             self._X[chosen],
-            None if self._samples is None else self._samples[chosen],
+            None if self._samples is None else rows_of(self._samples, chosen),
             self._variants,
             standardize=self._standardize,
             reasons=reasons,

@@ -10,7 +10,13 @@ from numpy.typing import ArrayLike, DTypeLike
 from lmmlasso_fast import _core
 from lmmlasso_fast.dense import as_matrix
 from lmmlasso_fast.errors import GenotypeError
-from lmmlasso_fast.genotypes import _CODE, Genotypes, as_sample_index, inverse_or_zero
+from lmmlasso_fast.genotypes import (
+    _CODE,
+    Genotypes,
+    as_sample_index,
+    inverse_or_zero,
+    rows_of,
+)
 from lmmlasso_fast.parallel import poll
 from lmmlasso_fast.threads import over_ranges, steps
 
@@ -248,7 +254,7 @@ class DosageGenotypes(Genotypes):
         return DosageGenotypes(
             self._codes,
             chosen if self._index is None else self._index[chosen],
-            None if self._samples is None else self._samples[chosen],
+            None if self._samples is None else rows_of(self._samples, chosen),
             self._variants,
             reasons,
         )

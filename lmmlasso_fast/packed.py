@@ -9,7 +9,13 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from lmmlasso_fast import _core
 from lmmlasso_fast.errors import PlinkFormatError
-from lmmlasso_fast.genotypes import _CODE, Genotypes, as_sample_index, inverse_or_zero
+from lmmlasso_fast.genotypes import (
+    _CODE,
+    Genotypes,
+    as_sample_index,
+    inverse_or_zero,
+    rows_of,
+)
 from lmmlasso_fast.parallel import poll
 from lmmlasso_fast.threads import over_ranges, steps
 
@@ -180,7 +186,7 @@ class PackedGenotypes(Genotypes):
         # these two depend on the samples and are found again
         reasons[(reasons == _CODE["monomorphic"]) | (reasons == _CODE["all_missing"])] = 0
         index = self._index[chosen]
-        samples = None if self._samples is None else self._samples[chosen]
+        samples = None if self._samples is None else rows_of(self._samples, chosen)
         compressed = _compress(self._data, self._n_file, index)
         if compressed is None:
             return PackedGenotypes(

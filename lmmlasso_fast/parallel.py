@@ -19,7 +19,7 @@ from pickle import PickleBuffer
 
 from lmmlasso_fast.checks import is_integer
 from lmmlasso_fast.errors import InputError, LMMLassoError
-from lmmlasso_fast.threads import blas_cap
+from lmmlasso_fast.threads import blas_cap, that_fit
 
 #: How often in a row workers may die without one task having ended in between.
 _ATTEMPTS = 4
@@ -116,6 +116,7 @@ def each(
     stops = ()
     if getattr(backend, "supports_sharedmem", False):
         stops = (*(_stops() or ()), stop)
+        n_jobs = that_fit(n_jobs)
     call = _Call(function, stops)
     failures = 0
     try:

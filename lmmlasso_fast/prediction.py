@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from lmmlasso_fast.covariates import as_numbers
 from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import CovariateError, KinshipError, ModelError
-from lmmlasso_fast.genotypes import Genotypes
+from lmmlasso_fast.genotypes import Genotypes, rows_of
 from lmmlasso_fast.kinship import Kinship
 from lmmlasso_fast.path import LassoPath, interpolate, interpolation
 from lmmlasso_fast.preprocessing import Transform
@@ -348,7 +348,7 @@ def build_model(
     from polars import Series
 
     return Model(
-        variants=genotypes.variants[offered].with_columns(Series("ROW", offered)),
+        variants=rows_of(genotypes.variants, offered).with_columns(Series("ROW", offered)),
         mean=genotypes.mean[offered],
         sd=genotypes.sd[offered],
         alphas=alphas,

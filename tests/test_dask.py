@@ -313,6 +313,45 @@ def test_the_scheduler_gone_during_the_run(lonely):
         within(60, all_but_a_worker, lonely, slow, 1, range(8), close_scheduler)
 
 
+def test_workers_stopped_for_a_while(client):
+    """Nothing is lost, nor done twice: they go on where they were."""
+    pids = list(client.run(os.getpid).values())
+
+    def stop(client):
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        threading.Timer(1.0, lambda: [os.kill(pid, signal.SIGCONT) for pid in pids]).start()
+
+    try:
+        results = within(60, all_but_a_worker, client, slow, 3, range(12), stop)
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    assert {task: result for task, (_, result) in results.items()} == {k: 3 * k for k in range(12)}
+
+
+def no_memory(_, task):
+    if task == 2:
+        raise MemoryError("for 8 GB")
+    return task
+
+
+def test_a_task_without_memory(client):
+    with pytest.raises(MemoryError, match="for 8 GB"):
+        within(60, all_of, no_memory, None, range(6))
+
+
+def close_client(client):
+    client.close()
+
+
+def test_the_client_closed_during_the_run():
+    with start(1) as cluster, distributed.Client(cluster) as client:
+        message = "connection to Dask's scheduler is lost; start another client"
+        with pytest.raises(LMMLassoError, match=message):
+            within(60, all_but_a_worker, client, slow, 1, range(8), close_client)
+
+
 # ---- the rest of the contract --------------------------------------------------------------------
 
 
