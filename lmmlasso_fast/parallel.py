@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from multiprocessing import parent_process
 from pickle import PickleBuffer
 
@@ -152,7 +152,9 @@ class _Call:
         before = _stops()
         _of_this_thread.stops = self._stops
         try:
-            with blas_cap(1):  # in another process it has to be set there
+            # in another process it has to be set there; here the region's ends with the region, and
+            # not with what a thread that nobody waits for is still at
+            with nullcontext() if self._stops else blas_cap(1):
                 shared = shared.content() if isinstance(shared, _Parcel) else shared
                 return task, self._function(shared, task)
         finally:

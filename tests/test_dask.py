@@ -1,6 +1,7 @@
 """The same bits from a Dask cluster: what is sent once, workers that die, no run without end."""
 
 import os
+import re
 import signal
 import threading
 import time
@@ -83,6 +84,21 @@ def all_of(function, shared, tasks):
 
 def kill_a_worker(client):
     os.kill(min(client.run(os.getpid).values()), signal.SIGKILL)
+
+
+# ---- who may reach it ---------------------------------------------------------------------------
+
+
+@pytest.mark.promise("hostile")
+def test_only_this_machine_unless_asked(client):
+    """The package starts no server of its own; that of its pages listens on loopback."""
+    info = client.scheduler_info()
+    addresses = [info["address"], *info["workers"]]
+    assert len(addresses) == 3
+    assert all(address.startswith("tcp://127.0.0.1:") for address in addresses)
+    package = Path(ll.__file__).parent
+    started = re.compile(r"\b(LocalCluster|Scheduler|Nanny|SSHCluster|socket|HTTPServer)\(")
+    assert not [path for path in package.rglob("*.py") if started.search(path.read_text())]
 
 
 # ---- the same bits -------------------------------------------------------------------------------
