@@ -13,6 +13,7 @@ from lmmlasso_fast.genotypes import (
     as_snp_index,
     as_vectors,
     inverse_or_zero,
+    rows_of,
 )
 from lmmlasso_fast.mapped import reads
 
@@ -194,7 +195,7 @@ class DenseGenotypes(Genotypes):
         reasons[(reasons == _CODE["monomorphic"]) | (reasons == _CODE["all_missing"])] = 0
         return DenseGenotypes(
             self._X[chosen],
-            None if self._samples is None else self._samples[chosen],
+            None if self._samples is None else rows_of(self._samples, chosen),
             self._variants,
             standardize=self._standardize,
             reasons=reasons,

@@ -17,6 +17,7 @@ from lmmlasso_fast.genotypes import (
     as_snp_index,
     as_vectors,
     inverse_or_zero,
+    rows_of,
 )
 from lmmlasso_fast.mapped import map_file, reads, unchanged
 from lmmlasso_fast.parallel import poll
@@ -256,7 +257,7 @@ class DosageGenotypes(Genotypes):
         return DosageGenotypes(
             self._codes,
             chosen if self._index is None else self._index[chosen],
-            None if self._samples is None else self._samples[chosen],
+            None if self._samples is None else rows_of(self._samples, chosen),
             self._variants,
             reasons,
         )

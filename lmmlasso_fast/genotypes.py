@@ -319,6 +319,17 @@ class Genotypes(ABC):
         return DenseGenotypes(X, samples=samples, variants=variants)
 
 
+def rows_of(table: "pl.DataFrame", rows: np.ndarray) -> "pl.DataFrame":
+    """Return some rows of a table.
+
+    Column by column: for all at a time Polars takes its threads, which the child of a fork does not
+    have, and waits for them for ever.
+    """
+    import polars as pl
+
+    return pl.DataFrame([column.gather(rows) for column in table.iter_columns()])
+
+
 def as_sample_index(samples, n_samples: int) -> np.ndarray:
     """Return an int64 index of distinct samples from an integer index or a boolean mask.
 

@@ -10,7 +10,7 @@ from lmmlasso_fast import _core
 from lmmlasso_fast.checks import as_numbers, is_number
 from lmmlasso_fast.display import Result, draw
 from lmmlasso_fast.errors import InputError, KinshipError
-from lmmlasso_fast.genotypes import Genotypes, as_sample_index, why_excluded
+from lmmlasso_fast.genotypes import Genotypes, as_sample_index, rows_of, why_excluded
 from lmmlasso_fast.lazy import computed_once
 from lmmlasso_fast.parallel import poll
 from lmmlasso_fast.relationship import ESTIMATORS, SnpSums, sum_over
@@ -173,7 +173,7 @@ class Kinship(Result):
                 f"kinship: the chosen {len(index)} samples have mean diagonal {scale!r}; "
                 "expected a positive one"
             )
-        samples = None if self.samples is None else self.samples[index]
+        samples = None if self.samples is None else rows_of(self.samples, index)
         part = _core.square_subset(self.matrix, index, scale)
         return Kinship(_frozen(part), samples, self.estimator, self.n_variants, self.scale * scale)
 

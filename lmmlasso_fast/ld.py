@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from lmmlasso_fast.checks import MOST_ROWS, as_indices, as_numbers, is_number, require_integer
 from lmmlasso_fast.display import Result, name_snps
 from lmmlasso_fast.errors import InputError
-from lmmlasso_fast.genotypes import Genotypes
+from lmmlasso_fast.genotypes import Genotypes, rows_of
 from lmmlasso_fast.threads import blas_cap
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def _nearness(genotypes: Genotypes, snps: np.ndarray, window: int | None):
     """Return a function of k and others: which of them are on k's chromosome and near it."""
     if window is None or len(snps) == 0:
         return lambda k, others: np.ones(len(others), dtype=bool)
-    table = genotypes.variants[snps]
+    table = rows_of(genotypes.variants, snps)
     _, chromosome = np.unique(table["CHROM"].to_numpy().astype(str), return_inverse=True)
     position = table["POS"].to_numpy().astype(np.int64)  # differences of unsigned ones wrap around
     unknown = position <= 0

@@ -100,9 +100,8 @@ def kinship_loco(
 
 def offered_by_chromosome(genotypes: Genotypes) -> tuple[list[str], list[np.ndarray]]:
     """Return the names of the chromosomes with offered SNPs, by first occurrence, and these."""
-    import polars as pl
-
     offered = np.flatnonzero(genotypes.included)
-    table = pl.DataFrame({"name": genotypes.variants["CHROM"][offered], "snp": offered})
-    groups = table.group_by("name", maintain_order=True).agg("snp")
-    return groups["name"].to_list(), [snps.to_numpy() for snps in groups["snp"]]
+    groups: dict[str, list[int]] = {}
+    for name, snp in zip(genotypes.variants["CHROM"].gather(offered), offered, strict=True):
+        groups.setdefault(name, []).append(snp)
+    return list(groups), [np.array(snps) for snps in groups.values()]

@@ -16,6 +16,7 @@ from lmmlasso_fast.genotypes import (
     as_snp_index,
     as_vectors,
     inverse_or_zero,
+    rows_of,
 )
 from lmmlasso_fast.mapped import map_file, reads, unchanged
 from lmmlasso_fast.parallel import poll
@@ -188,7 +189,7 @@ class PackedGenotypes(Genotypes):
         # these two depend on the samples and are found again
         reasons[(reasons == _CODE["monomorphic"]) | (reasons == _CODE["all_missing"])] = 0
         index = self._index[chosen]
-        samples = None if self._samples is None else self._samples[chosen]
+        samples = None if self._samples is None else rows_of(self._samples, chosen)
         compressed = _compress(self._data, self._n_file, index)
         if compressed is None:
             return PackedGenotypes(

@@ -13,13 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from multiprocessing import parent_process
 from pickle import PickleBuffer
 
 from lmmlasso_fast.checks import is_integer
 from lmmlasso_fast.errors import InputError, LMMLassoError
-from lmmlasso_fast.threads import blas_cap
+from lmmlasso_fast.threads import blas_cap, that_fit
 
 #: How often in a row workers may die without one task having ended in between.
 _ATTEMPTS = 4
@@ -116,6 +116,7 @@ def each(
     stops = ()
     if getattr(backend, "supports_sharedmem", False):
         stops = (*(_stops() or ()), stop)
+        n_jobs = that_fit(n_jobs)
     call = _Call(function, stops)
     failures = 0
     try:
@@ -151,7 +152,9 @@ class _Call:
         before = _stops()
         _of_this_thread.stops = self._stops
         try:
-            with blas_cap(1):  # in another process it has to be set there
+            # in another process it has to be set there; here the region's ends with the region, and
+            # not with what a thread that nobody waits for is still at
+            with nullcontext() if self._stops else blas_cap(1):
                 shared = shared.content() if isinstance(shared, _Parcel) else shared
                 return task, self._function(shared, task)
         finally:

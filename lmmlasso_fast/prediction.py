@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from lmmlasso_fast.checks import as_numbers, is_number
 from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import CovariateError, InputError, KinshipError, ModelError
-from lmmlasso_fast.genotypes import Genotypes
+from lmmlasso_fast.genotypes import Genotypes, rows_of
 from lmmlasso_fast.kinship import Kinship
 from lmmlasso_fast.path import LassoPath, as_grid, interpolate, interpolation
 from lmmlasso_fast.preprocessing import Transform
@@ -352,7 +352,7 @@ def build_model(
     from polars import Series
 
     return Model(
-        variants=genotypes.variants[offered].with_columns(Series("ROW", offered)),
+        variants=rows_of(genotypes.variants, offered).with_columns(Series("ROW", offered)),
         mean=genotypes.mean[offered],
         sd=genotypes.sd[offered],
         alphas=alphas,

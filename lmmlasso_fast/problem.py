@@ -117,7 +117,7 @@ def check_same_samples(genotypes: Genotypes, kinship) -> None:
     """Raise SampleMatchError unless both have the same ids in the same order (if both have ids)."""
     if not genotypes.has_sample_ids or kinship.samples is None:
         return
-    same = genotypes.samples.select("FID", "IID").equals(kinship.samples.select("FID", "IID"))
+    same = all(genotypes.samples[name].equals(kinship.samples[name]) for name in ("FID", "IID"))
     if not same:
         ids = genotypes.samples.select("FID", "IID").rows()
         others = kinship.samples.select("FID", "IID").rows()

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 from lmmlasso_fast.checks import require_integer
 from lmmlasso_fast.signals import held
@@ -13,6 +14,9 @@ from lmmlasso_fast.signals import held
 #: Below this many samples LAPACK gains nothing from a second thread on a busy machine, and one
 #: thread gives the same bits everywhere.
 SINGLE_THREAD_BELOW = 3000
+#: Address space for the first buffer of OpenBLAS, and for that, the stack and the work of a thread.
+_BLAS_BUFFER = 1 << 26
+_BYTES_OF_THREAD = 1 << 28
 #: What one call of C goes through: 0.2 s of a slow disk.
 _STEP_BYTES = 1 << 25
 
@@ -45,6 +49,30 @@ def as_n_threads(n_threads: int | None) -> int:
         return available_threads()
     require_integer("n_threads", n_threads, 1)
     return int(n_threads)
+
+
+def that_fit(n_threads: int) -> int:
+    """Return how many of the threads a limit on the address space (ulimit -v) has room for.
+
+    OpenBLAS ends the process, without an error that Python sees, where it finds none for the buffer
+    of a thread.
+    """
+    free = None if n_threads == 1 else _free_address_space()
+    return n_threads if free is None else max(1, min(n_threads, free // _BYTES_OF_THREAD))
+
+
+def _free_address_space() -> int | None:
+    """Bytes that the process may still map; None where there is no limit, or none is known."""
+    try:
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if limit == resource.RLIM_INFINITY:
+            return None
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except (ImportError, OSError):  # Windows, macOS
+        return None
+    return limit - pages * resource.getpagesize()
 
 
 def blas_threads_for(n_samples: int, n_threads: int | None = None) -> int:
@@ -123,6 +151,12 @@ def _find_libraries() -> bool:
         return False
     from threadpoolctl import ThreadpoolController
 
+    free = _free_address_space()
+    if free is not None and free < _BLAS_BUFFER:
+        raise MemoryError(
+            f"BLAS needs {_BLAS_BUFFER >> 20} MB of address space, found {max(free, 0) >> 20} MB "
+            "below the limit (ulimit -v)"
+        )
     _controller = ThreadpoolController()
     _scipy_found = scipy_loaded
     return True
@@ -195,7 +229,8 @@ def for_each(function: Callable[[int], None], n: int, n_threads: int) -> None:
 def _side_by_side(work: Callable[[int, threading.Event], None], n_threads: int) -> None:
     """Call `work(k, stop)` for k in range(n_threads), each in a thread, the first in this one.
 
-    `stop` is set by the first exception, or Ctrl-C, which is raised here when all have ended.
+    `stop` is set by the first exception, or Ctrl-C, which is raised here when all have ended. Where
+    there is no room for so many threads, this one does what is left.
     """
     stop = threading.Event()
     errors: list[BaseException] = []
@@ -207,11 +242,13 @@ def _side_by_side(work: Callable[[int, threading.Event], None], n_threads: int) 
             errors.append(error)
             stop.set()
 
-    workers = [threading.Thread(target=run, args=(k,)) for k in range(1, n_threads)]
+    n_others = that_fit(n_threads) - 1
+    workers = [threading.Thread(target=run, args=(k,)) for k in range(1, n_others + 1)]
     try:
         for worker in workers:
             worker.start()
-        run(0)
+        for k in (0, *range(n_others + 1, n_threads)):
+            run(k)
         for worker in workers:
             worker.join()
     except BaseException:

@@ -39,6 +39,7 @@ EXIT_OK, EXIT_INPUT, EXIT_NOT_CONVERGED, EXIT_OUTPUT = 0, 3, 4, 5
 EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_TERMINATED = 70, 130, 143
 #: What is said of an input that is not what it was.
 _CHANGED = "changed while it was read"
+_MORE_MEMORY = "the estimate is above: allow more, or give fewer --threads, samples or SNPs"
 #: No command's file has a longer suffix.
 _LONGEST = "stability.checkpoint"
 
@@ -394,8 +395,10 @@ def execute(
                 kept = f"; {run.checkpoint} is kept, and the same command with --resume goes on "
                 kept += "from it"
         except MemoryError as error:
-            code, message = EXIT_INTERNAL, f"out of memory: {error}"
-        except Exception as error:
+            code, message = EXIT_INTERNAL, f"out of memory: {error}; {_MORE_MEMORY}"
+        except BaseException as error:  # Rust's panics are no Exception
+            if isinstance(error, SystemExit | GeneratorExit):
+                raise
             code = EXIT_INTERNAL
             message = f"internal error: {error!r}\n{traceback.format_exc()}"
         if message:

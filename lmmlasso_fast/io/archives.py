@@ -25,19 +25,13 @@ def save_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> No
 
 
 def starts_like_zip(path: str | os.PathLike) -> bool:
-<<<<<<< HEAD
-    """Whether a file could be an .npz; OSError if it is no regular file."""
-    require_regular(path)
-    with open(path, "rb") as file:
-        return file.read(4) == b"PK\x03\x04"
-=======
     """Whether a file could be an .npz; not one that cannot be read."""
     try:
+        require_regular(path)
         with open(path, "rb") as file:
             return file.read(4) == b"PK\x03\x04"
     except OSError:
         return False
->>>>>>> 792e0cf9874c6cf0bf5903f2e1222fb8a7505b6e
 
 
 def load_arrays(

@@ -199,7 +199,9 @@ def test_inputs_stay_untouched(make):
 
 
 def test_what_did_not_converge_is_flagged_with_its_gap(problem):
-    with pytest.warns(ConvergenceWarning, match=r"of 3 alphas did not reach .* 1e-06; the worst") as warned:
+    with pytest.warns(
+        ConvergenceWarning, match=r"of 3 alphas did not reach .* 1e-06; the worst"
+    ) as warned:
         bad = fit(problem, alphas=np.array([0.9, 0.02, 0.01]) * fit(problem).alpha_max, max_iter=1)
     assert warned[0].filename == __file__
     assert not bad.converged.all()

@@ -1,6 +1,7 @@
 """The same bits from a Dask cluster: what is sent once, workers that die, no run without end."""
 
 import os
+import re
 import signal
 import threading
 import time
@@ -86,6 +87,21 @@ def all_of(function, shared, tasks):
 
 def kill_a_worker(client):
     os.kill(min(client.run(os.getpid).values()), signal.SIGKILL)
+
+
+# ---- who may reach it ---------------------------------------------------------------------------
+
+
+@pytest.mark.promise("hostile")
+def test_only_this_machine_unless_asked(client):
+    """The package starts no server of its own; that of its pages listens on loopback."""
+    info = client.scheduler_info()
+    addresses = [info["address"], *info["workers"]]
+    assert len(addresses) == 3
+    assert all(address.startswith("tcp://127.0.0.1:") for address in addresses)
+    package = Path(ll.__file__).parent
+    started = re.compile(r"\b(LocalCluster|Scheduler|Nanny|SSHCluster|socket|HTTPServer)\(")
+    assert not [path for path in package.rglob("*.py") if started.search(path.read_text())]
 
 
 # ---- the same bits -------------------------------------------------------------------------------
@@ -314,6 +330,45 @@ def close_scheduler(client):
 def test_the_scheduler_gone_during_the_run(lonely):
     with pytest.raises(LMMLassoError, match="connection to Dask's scheduler is lost"):
         within(60, all_but_a_worker, lonely, slow, 1, range(8), close_scheduler)
+
+
+def test_workers_stopped_for_a_while(client):
+    """Nothing is lost, nor done twice: they go on where they were."""
+    pids = list(client.run(os.getpid).values())
+
+    def stop(client):
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        threading.Timer(1.0, lambda: [os.kill(pid, signal.SIGCONT) for pid in pids]).start()
+
+    try:
+        results = within(60, all_but_a_worker, client, slow, 3, range(12), stop)
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    assert {task: result for task, (_, result) in results.items()} == {k: 3 * k for k in range(12)}
+
+
+def no_memory(_, task):
+    if task == 2:
+        raise MemoryError("for 8 GB")
+    return task
+
+
+def test_a_task_without_memory(client):
+    with pytest.raises(MemoryError, match="for 8 GB"):
+        within(60, all_of, no_memory, None, range(6))
+
+
+def close_client(client):
+    client.close()
+
+
+def test_the_client_closed_during_the_run():
+    with start(1) as cluster, distributed.Client(cluster) as client:
+        message = "connection to Dask's scheduler is lost; start another client"
+        with pytest.raises(LMMLassoError, match=message):
+            within(60, all_but_a_worker, client, slow, 1, range(8), close_client)
 
 
 # ---- the rest of the contract --------------------------------------------------------------------

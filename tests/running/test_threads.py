@@ -205,3 +205,157 @@ def test_nothing_is_begun_after_an_error(n_threads):
     with pytest.raises(KeyError):
         threads.for_each(work, 10_000, n_threads)
     assert len(done) < 10_000
+
+
+# ---- forks ---------------------------------------------------------------------------------------
+
+FORK = """
+import faulthandler, multiprocessing, os, signal, sys, threading, warnings
+import numpy as np
+import lmmlasso_fast as ll
+from lmmlasso_fast import estimators, threads
+from threadpoolctl import threadpool_info
+
+warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
+rng = np.random.default_rng(0)
+genotypes = ll.read_plink(sys.argv[2])
+n = genotypes.n_samples
+X = genotypes.columns(np.arange(50))
+y = rng.standard_normal(n)
+model = ll.LMMLasso(alpha=0.3)
+
+def bits(_=None):
+    found = ll.cross_validate(genotypes, y, n_folds=3, n_alphas=8, eps=0.3, n_jobs=2)
+    K = ll.kinship(genotypes)
+    null = ll.fit_null(y[: n - 9], K.subset(np.arange(n - 9)))
+    part = genotypes.subset(np.arange(n - 9))
+    scan = ll.association_scan(part, y[: n - 9], null, n_threads=2)
+    loco = ll.association_scan_loco(genotypes, y, n_threads=2)
+    selected = ll.stability_selection(genotypes, y, n_active=3, n_replicates=4, n_jobs=2)
+    path = ll.lasso_path(genotypes, y, ll.fit_null(y, K), n_alphas=5)
+    predicted = ll.build_model(path, genotypes).predict_in_order(genotypes).total
+    fitted = model.fit(X, y)
+    results = found.predictions, scan.beta, loco.beta, selected.counts, predicted, fitted.coef_
+    return [array.tobytes() for array in (*results, fitted.predict(X))]
+
+def blas():
+    return {x["num_threads"] for x in threadpool_info() if x["user_api"] == "blas"}
+
+before, expected = blas(), bits()
+
+def in_child():
+    child = os.fork()
+    if child == 0:
+        faulthandler.dump_traceback_later(90)
+        signal.alarm(100)
+        os._exit(0 if blas() == before and bits() == expected and blas() == before else 3)
+    assert os.waitpid(child, 0)[1] == 0
+
+def idle():
+    in_child()
+
+def busy():
+    '''Another thread is within a region, and fits the same object.'''
+    inside, leave = threading.Event(), threading.Event()
+    def work():
+        with threads.blas_cap(1), estimators._one_at_a_time(model):
+            inside.set()
+            leave.wait(120)
+    worker = threading.Thread(target=work)
+    worker.start()
+    inside.wait(60)
+    in_child()
+    leave.set()
+    worker.join()
+    assert bits() == expected
+
+def locked():
+    '''Another thread holds the locks.'''
+    with threads._cap_lock, estimators._fitting_lock:
+        in_child()
+
+def pool():
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.map(bits, range(4)) == [expected] * 4
+
+signal.alarm(250)
+globals()[sys.argv[1]]()
+assert blas() == before
+"""
+
+
+@pytest.mark.promise("threads")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("case", ["idle", "busy", "locked", "pool"])
+def test_a_fork_computes_the_same_bits(small, case):
+    """After threads were used, and while they are."""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
+    program = [sys.executable, "-c", FORK, case, str(small.prefix)]
+    subprocess.run(program, check=True, env=environment, timeout=300)
+
+
+# ---- how many run --------------------------------------------------------------------------------
+
+RUNNING = """
+import os, sys, threading, time
+from pathlib import Path
+import numpy as np
+import lmmlasso_fast as ll
+
+rng = np.random.default_rng(0)
+genotypes = ll.Genotypes.from_array(rng.integers(0, 3, (300, 3000)))
+y = rng.standard_normal(300)
+K = ll.kinship(genotypes)
+null = ll.fit_null(y, K)
+n = int(sys.argv[2])
+calls = {
+    "cv": lambda: ll.cross_validate(genotypes, y, n_folds=4, n_alphas=20, n_jobs=n),
+    "stability": lambda: ll.stability_selection(
+        genotypes, y, K, n_active=5, n_replicates=8, n_jobs=n
+    ),
+    "scan": lambda: ll.association_scan(genotypes, y, null, exact=True, n_threads=n),
+    "kinship": lambda: [ll.kinship(genotypes, n_threads=n) for _ in range(4)],
+}
+over, found = threading.Event(), []
+
+def state(task):
+    try:
+        return (task / "stat").read_text().rsplit(") ", 1)[1][0]
+    except OSError:  # it has ended
+        return "X"
+
+def watch():
+    mine = str(threading.get_native_id())
+    while not over.is_set():
+        tasks = [task for task in Path("/proc/self/task").iterdir() if task.name != mine]
+        found.append(sum(state(task) == "R" for task in tasks))
+        time.sleep(0.001)
+
+call = calls[sys.argv[1]]
+call()
+watcher = threading.Thread(target=watch)
+watcher.start()
+call()
+over.set()
+watcher.join()
+print(max(found), sum(found) / len(found))
+"""
+
+
+@pytest.mark.promise("threads")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("call", ["cv", "stability", "scan", "kinship"])
+def test_no_more_threads_run_than_were_asked_for(call, n):
+    """Of all that the process has, those of two BLAS libraries included; one may take results."""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
+    run = subprocess.run(
+        [sys.executable, "-c", RUNNING, call, str(n)],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    most, mean = map(float, run.stdout.splitlines()[-1].split())
+    assert most <= n + 1
+    assert mean <= n + 0.2
