@@ -217,8 +217,9 @@ def lasso_path(
     penalty_factors : array_like, shape (p,), or "whitened", optional
         pi_j from 1e-20 to 1e20; 0 = unpenalised (fitted as a covariate, its effect reported in
         `coefs`), infinity = left out. Default 1: the published scale. "whitened": the length
-        ||M W x_j|| divided by its mean over the SNPs, so that all have the same length where the Lasso sees
-        them; infinity in the span of the covariates. It ranks causal SNPs better (see Notes).
+        ||M W x_j|| divided by its mean over the SNPs, so that all have the same length where the
+        Lasso sees them; infinity in the span of the covariates. It ranks causal SNPs better (see
+        Notes).
     covariates : array_like, shape (n, k), optional
         Only without a null model, which brings its own.
     covariate_names : sequence of str, optional
