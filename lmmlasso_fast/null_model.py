@@ -33,7 +33,7 @@ _FLAT = 1e-6
 #: Of the largest phenotype, to base 2, where variances are wanted.
 _LARGEST_EXPONENT = 505
 #: The largest phenotype is within these anyway: penalties and effects must be numbers too.
-_SMALLEST, _LARGEST = 1e-250, 1e250
+_SMALLEST, _LARGEST = 1e-220, 1e220
 #: A second local optimum this close in log-likelihood is inside the 95 % interval (3.84 / 2); the
 #: far end of the interval, where the profile only levels off, seldom is.
 _RIVAL = 1.92

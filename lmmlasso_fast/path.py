@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 #: More than any path needs, which memory holds.
 _MOST_ALPHAS = 1_000_000
 #: Beyond these products of alpha, penalty factors and samples would not be numbers.
-LARGEST_ALPHA = 1e280
+LARGEST_ALPHA = 1e265
 _SMALLEST_SHARE, _SMALLEST_RATIO = 1e-20, 1e-10
 
 
@@ -215,7 +215,7 @@ def lasso_path(
     l1_ratio : float in [1e-10, 1], default 1
         Share of the l1 penalty (glmnet's alpha).
     penalty_factors : array_like, shape (p,), or "whitened", optional
-        pi_j from 1e-20 to 1e20; 0 = unpenalised (fitted as a covariate, its effect reported in
+        pi_j from 1e-32 to 1e32; 0 = unpenalised (fitted as a covariate, its effect reported in
         `coefs`), infinity = left out. Default 1: the published scale. "whitened": the length
         ||M W x_j|| divided by its mean over the SNPs, so that all have the same length where the
         Lasso sees them; infinity in the span of the covariates. It ranks causal SNPs better (see

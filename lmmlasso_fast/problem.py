@@ -23,7 +23,7 @@ WHITENED = "whitened"
 #: A correlation with the phenotype below this is rounding.
 _ROUNDING = 1e-12
 #: Penalty factors neither 0 nor infinite are within these: products with alpha must be numbers.
-_SMALLEST, _LARGEST = 1e-20, 1e20
+_SMALLEST, _LARGEST = 1e-32, 1e32
 #: SNPs looked at together.
 _BLOCK = 16
 
