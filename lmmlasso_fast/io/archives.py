@@ -25,13 +25,10 @@ def save_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> No
 
 
 def starts_like_zip(path: str | os.PathLike) -> bool:
-    """Whether a file could be an .npz; not one that cannot be read."""
-    try:
-        require_regular(path)
-        with open(path, "rb") as file:
-            return file.read(4) == b"PK\x03\x04"
-    except OSError:
-        return False
+    """Whether a file could be an .npz; OSError if it cannot be read or is no regular file."""
+    require_regular(path)
+    with open(path, "rb") as file:
+        return file.read(4) == b"PK\x03\x04"
 
 
 def load_arrays(

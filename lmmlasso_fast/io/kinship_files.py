@@ -74,7 +74,11 @@ def read_kinship(path: str | os.PathLike, samples: "pl.DataFrame | None" = None)
             found="none",
             advice="check the name",
         )
-    if name.endswith(".npz") or starts_like_zip(name):
+    try:
+        zipped = name.endswith(".npz") or starts_like_zip(name)
+    except OSError:  # which the reader of texts says
+        zipped = False
+    if zipped:
         kinship = load_kinship(name)
         if kinship.samples is None and samples is not None:
             kinship = replace(kinship, samples=_check_samples(name, samples, len(kinship.matrix)))

@@ -99,7 +99,10 @@ def spread(values, n):
 def check_refused(ended, folder, straight):
     """Exit code 5 with a message that names a file; each file is the old one, or whole."""
     assert ended.code == 5, (ended.code, ended.err)
-    assert re.search(r"error: \S+: cannot be written: .*(File too large|No space left)", ended.err)
+    assert re.search(
+        r"error: \S+: cannot be written: .*(File too large|No space left|space for \d+ of)",
+        ended.err,
+    )
     assert "Traceback" not in ended.err
     assert "Exception ignored" not in ended.err
     assert temporaries(folder) == []
