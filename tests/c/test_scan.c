@@ -5,7 +5,7 @@
 
 #include "check.h"
 
-enum { M = 7, GRID = 9, SNPS = 40 };
+enum { SNPS = 40 };
 
 static void test_row_squares(void)
 {
@@ -24,72 +24,76 @@ static void test_row_squares(void)
 }
 
 /* x'V^-r y */
-static double product(const double *s, const double *x, const double *y, double delta, int r)
+static double product(int m, const double *s, const double *x, const double *y, double delta, int r)
 {
     double sum = 0;
-    for (int i = 0; i < M; i++) sum += x[i] * y[i] * pow(s[i] + delta, -r);
+    for (int i = 0; i < m; i++) sum += x[i] * y[i] * pow(s[i] + delta, -r);
     return sum;
 }
 
-static double objective(const double *s, const double *x, const double *y, double log_delta)
+static double objective(int m, const double *s, const double *x, const double *y, double log_delta)
 {
-    const double delta = exp(log_delta), xy = product(s, x, y, delta, 1);
-    const double xx = product(s, x, x, delta, 1);
+    const double delta = exp(log_delta), xy = product(m, s, x, y, delta, 1);
+    const double xx = product(m, s, x, x, delta, 1);
     double log_det = 0;
-    for (int i = 0; i < M; i++) log_det += log(s[i] + delta);
-    return (M - 1) * log(product(s, y, y, delta, 1) - xy * xy / xx) + log_det + log(xx);
+    for (int i = 0; i < m; i++) log_det += log(s[i] + delta);
+    return (m - 1) * log(product(m, s, y, y, delta, 1) - xy * xy / xx) + log_det + log(xx);
 }
 
-static void test_reml(void)
+/* m values, a grid of n_grid points from low on */
+static void test_reml(int m, int n_grid, double low)
 {
-    double *s = allocate(M * sizeof *s), *y = allocate(M * sizeof *y), grid[GRID];
-    double *Z = allocate(SNPS * M * sizeof *Z), *of_y = allocate(GRID * 4 * sizeof *of_y);
-    double *xx = allocate(SNPS * 2 * GRID * sizeof *xx),
-           *xy = allocate(SNPS * 2 * GRID * sizeof *xy);
+    double *s = allocate(m * sizeof *s), *y = allocate(m * sizeof *y),
+           *grid = allocate(n_grid * sizeof *grid);
+    double *Z = allocate(SNPS * m * sizeof *Z), *of_y = allocate(n_grid * 4 * sizeof *of_y);
+    double *xx = allocate(SNPS * 2 * n_grid * sizeof *xx),
+           *xy = allocate(SNPS * 2 * n_grid * sizeof *xy);
     double *found = allocate(SNPS * 4 * sizeof *found);
+    const double high = low + n_grid - 1;
     int n_inside = 0, n_at_an_end = 0;
-    for (int i = 0; i < M; i++) s[i] = i < 2 ? 0 : exp(2 * uniform());
-    for (int i = 0; i < M; i++) y[i] = uniform() * sqrt(s[i] + 0.3);
-    for (int i = 0; i < SNPS * M; i++) Z[i] = i < M ? 0 : uniform();
-    memcpy(Z + 2 * M, y, M * sizeof *y); /* a SNP that explains everything */
-    for (int g = 0; g < GRID; g++) {
-        const double delta = exp(grid[g] = g - 4.0);
-        for (int i = 0; i < M; i++) of_y[4 * g] += log(s[i] + delta);
-        for (int i = 0; i < M; i++) of_y[4 * g + 1] += 1 / (s[i] + delta);
+    for (int i = 0; i < m; i++) s[i] = i < 2 ? 0 : exp(2 * uniform());
+    for (int i = 0; i < m; i++) y[i] = uniform() * sqrt(s[i] + 0.3);
+    for (int i = 0; i < SNPS * m; i++) Z[i] = i < m ? 0 : uniform();
+    memcpy(Z + 2 * m, y, m * sizeof *y); /* a SNP that explains everything */
+    for (int g = 0; g < n_grid; g++) {
+        const double delta = exp(grid[g] = g + low);
+        for (int i = 0; i < m; i++) of_y[4 * g] += log(s[i] + delta);
+        for (int i = 0; i < m; i++) of_y[4 * g + 1] += 1 / (s[i] + delta);
         for (int r = 1; r < 3; r++) {
-            of_y[4 * g + 1 + r] = product(s, y, y, delta, r);
+            of_y[4 * g + 1 + r] = product(m, s, y, y, delta, r);
             for (int j = 0; j < SNPS; j++) {
-                xx[j * 2 * GRID + (r - 1) * GRID + g] = product(s, Z + j * M, Z + j * M, delta, r);
-                xy[j * 2 * GRID + (r - 1) * GRID + g] = product(s, Z + j * M, y, delta, r);
+                xx[j * 2 * n_grid + (r - 1) * n_grid + g] =
+                    product(m, s, Z + j * m, Z + j * m, delta, r);
+                xy[j * 2 * n_grid + (r - 1) * n_grid + g] = product(m, s, Z + j * m, y, delta, r);
             }
         }
     }
-    const lmml_reml model = {M, s, y, GRID, grid, of_y};
+    const lmml_reml model = {m, s, y, n_grid, grid, of_y};
     CHECK(lmml_reml_scan(&model, SNPS, Z, xx, xy, found) == LMML_OK);
     CHECK(isnan(found[0]) && found[1] == 0); /* x = 0 */
-    CHECK(found[8] >= -4 && found[8] <= 4 && found[11] > 0 && found[11] < 1e-13);
+    CHECK(found[8] >= low && found[8] <= high && found[11] > 0 && found[11] < 1e-13);
     for (int j = 1; j < SNPS; j++) {
-        const double *x = Z + j * M, *row = found + 4 * j, delta = exp(row[0]);
+        const double *x = Z + j * m, *row = found + 4 * j, delta = exp(row[0]);
         if (j == 2) continue;
-        const double left = product(s, y, y, delta, 1) - row[2] * row[2] / row[1];
-        CHECK(fabs(row[1] - product(s, x, x, delta, 1)) < 1e-12 * row[1]);
-        CHECK(fabs(row[2] - product(s, x, y, delta, 1)) < 1e-12);
+        const double left = product(m, s, y, y, delta, 1) - row[2] * row[2] / row[1];
+        CHECK(fabs(row[1] - product(m, s, x, x, delta, 1)) < 1e-12 * row[1]);
+        CHECK(fabs(row[2] - product(m, s, x, y, delta, 1)) < 1e-12);
         CHECK(fabs(row[3] - left) < 1e-12);
         double lowest = INFINITY;
-        for (int i = 0; i <= 8000; i++) {
-            const double value = objective(s, x, y, -4 + i / 1000.0);
+        for (int i = 0; i <= 1000 * (n_grid - 1); i++) {
+            const double value = objective(m, s, x, y, low + i / 1000.0);
             lowest = value < lowest ? value : lowest;
         }
-        CHECK(objective(s, x, y, row[0]) < lowest + 1e-9);
-        const int at_an_end = row[0] == -4 || row[0] == 4;
+        CHECK(objective(m, s, x, y, row[0]) < lowest + 1e-9);
+        const int at_an_end = row[0] == low || row[0] == high;
         n_at_an_end += at_an_end;
         n_inside += !at_an_end;
     }
     CHECK(n_inside > 3 && n_at_an_end > 3);
-    const lmml_reml tiny = {1, s, y, GRID, grid, of_y}, short_grid = {M, s, y, 1, grid, of_y};
+    const lmml_reml tiny = {1, s, y, n_grid, grid, of_y}, short_grid = {m, s, y, 1, grid, of_y};
     CHECK(lmml_reml_scan(&tiny, 1, Z, xx, xy, found) == LMML_ERR_ARGUMENT);
     CHECK(lmml_reml_scan(&short_grid, 1, Z, xx, xy, found) == LMML_ERR_ARGUMENT);
-    free(s), free(y), free(Z), free(of_y), free(xx), free(xy), free(found);
+    free(s), free(y), free(grid), free(Z), free(of_y), free(xx), free(xy), free(found);
 }
 
 static void test_p_values(void)
@@ -121,6 +125,9 @@ static void test_p_values(void)
 void test_scan(void)
 {
     test_row_squares();
-    test_reml();
+    test_reml(7, 9, -4);
+    test_reml(8, 9, -4);
+    test_reml(8, 3, -2);
+    test_reml(7, 2, -1);
     test_p_values();
 }
