@@ -107,26 +107,42 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.soak", description=__doc__)
     parser.add_argument("--out", type=Path, default=PAGE, help="the page to write (docs/soak.md)")
     parser.add_argument("--small", action="store_true", help="the suite's own small sizes")
+    parser.add_argument("--jobs", type=int, default=2, help="processes (2)")
     parser.add_argument("pytest", nargs="*", metavar="-- ARGUMENTS", help="more for pytest")
     given = parser.parse_args()
     started = time.monotonic()
+    size = [] if given.small else ["--full"]
+    outcomes, codes = [], []
     with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.xml"
-        size = [] if given.small else ["--full"]
-        code = subprocess.run(
-            [sys.executable, "-m", "pytest", f"--junitxml={report}", *size, *given.pytest], cwd=ROOT
-        ).returncode
-        outcomes = read(report)
+        coverage = Path(folder) / "coverage.json"
+        parts = {  # faults and limits of memory are no place to measure lines
+            "suite": ["--ignore=tests/soak", "--cov", f"--cov-report=json:{coverage}"],
+            "soak": ["tests/soak"],
+        }
+        for name, part in parts.items():
+            report = Path(folder) / f"{name}.xml"
+            # no source lines: CPython 3.11 may fail to parse them after a RecursionError
+            options = [f"--numprocesses={given.jobs}", "--tb=native", f"--junitxml={report}"]
+            command = [sys.executable, "-m", "pytest", *options, *size, *part, *given.pytest]
+            codes.append(subprocess.run(command, cwd=ROOT).returncode)
+            outcomes += read(report)
+        lines = json.loads(coverage.read_text())["totals"]
     changed = " with changes" if _git("status", "--porcelain", "--untracked-files=no") else ""
     head = {
         "date": datetime.date.today().isoformat(),
         "commit": _git("rev-parse", "--short", "HEAD") + changed,
         "machine": f"{os.cpu_count()} cores, {platform.machine()}; {_versions()}",
-        "arguments": json.dumps(sys.argv[1:]),
+        "arguments": " ".join(sys.argv[1:]) or "none",
         "minutes": f"{(time.monotonic() - started) / 60:.0f}",
+        "tests": ", ".join(
+            f"{sum(test.outcome == outcome for test in outcomes):,} {outcome}"
+            for outcome in ("passed", "failed", "skipped")
+        ),
+        "lines of Python covered": f"{lines['covered_lines']:,} of {lines['num_statements']:,}, "
+        f"{100 * lines['covered_lines'] / lines['num_statements']:.1f} %",
     }
     given.out.write_text(page(outcomes, head), encoding="utf-8")
-    return code
+    return max(codes)
 
 
 if __name__ == "__main__":
