@@ -75,6 +75,7 @@ def child(job):
     sys.stderr.flush()
     os._exit(code)
 
+print("ready", flush=True)
 for line in sys.stdin:
     job = json.loads(line)
     read, job["answers"] = os.pipe()
@@ -121,6 +122,7 @@ class Forks:
             text=True,
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
         )
+        self._answer("ready")  # or the imports would count in the time of the first run
 
     def run(self, *arguments, folder="/nowhere", **job) -> Ended:
         """Run a command line.
@@ -146,9 +148,13 @@ class Forks:
         job |= {"arguments": [str(part) for part in arguments], "folder": str(folder)}
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
+        return Ended(**json.loads(self._answer("answer ")))
+
+    def _answer(self, begins: str) -> str:
+        """Return what follows; an editable installation may print what it rebuilds before it."""
         for line in self._process.stdout:
-            if line.startswith("answer "):  # an editable installation may print what it rebuilds
-                return Ended(**json.loads(line[len("answer ") :]))
+            if line.startswith(begins):
+                return line.removeprefix(begins)
         raise AssertionError(f"the forking process ended: {self._process.wait()}")
 
     def close(self) -> None:
