@@ -31,9 +31,10 @@ def is_number(value) -> bool:
 
 def require_integer(name: str, value: Any, low: int, high: int | None = None) -> None:
     """Raise InputError unless it is an integer of at least `low`, and at most `high`."""
-    if not is_integer(value) or value < low or (high is not None and value > high):
-        limit = f"of at least {low}" if high is None else f"from {low} to {high}"
-        raise InputError(f"{name}: expected an integer {limit}, found {value!r}")
+    if not is_integer(value) or value < low:
+        raise InputError(f"{name}: expected an integer of at least {low}, found {value!r}")
+    if high is not None and value > high:
+        raise InputError(f"{name}: expected an integer of at most {high}, found {value!r}")
 
 
 def as_numbers(values, what: str, error: type[Exception]) -> np.ndarray:

@@ -115,9 +115,8 @@ class RefittedPath(Result):
         k : int
             Place in `fractions`; -1 is the last.
         """
-        n = len(self._paths)
-        if not is_integer(k) or not -n <= k < n:
-            raise InputError(f"k: expected an integer from {-n} to {n - 1}, found {k!r}")
+        if not is_integer(k):
+            raise InputError(f"k: expected an integer, found {k!r}")
         path = self._paths[k]
         alpha_entry = np.full(path.coefs.shape[0], np.nan)
         alpha_entry[path.coefs.indices] = path.alphas[0]

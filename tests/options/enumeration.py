@@ -299,6 +299,6 @@ def _problem_of_run(case, name, change, monkeypatch, capsys):
         return "nothing shows that it is used"
     if isinstance(change.on, Progress):
         calls = change.on.calls
-        if calls != sorted(calls) or calls[-1][0] != calls[-1][1]:
+        if not calls or calls != sorted(calls) or calls[-1][0] != calls[-1][1]:
             return f"called with {calls}"
     return None

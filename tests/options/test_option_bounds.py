@@ -38,8 +38,8 @@ ARRAYS = {
     *("alphas", "penalty_factors", "fractions", "score", "norms", "values", "a", "b"),
     *("recall", "false_positive_rate"),
 }
-#: Not options: names of files, and text that may be any.
-FREE = {"path", "prefix", "phenotype", "chromosome", "lead", "total"}
+#: Not options: names of files, text that may be any, places in a sequence (IndexError).
+FREE = {"path", "prefix", "phenotype", "chromosome", "lead", "total", "k"}
 #: The functions of the published script have no annotations.
 SCRIPT = {"mu", "numintervals", "ldeltamin", "ldeltamax", "ldelta", "n_reps", "f_subset", "seed"}
 #: What their messages call them.
