@@ -19,7 +19,8 @@ import time
 
 import numpy as np
 
-from lmmlasso_fast.checks import MOST_TIMES, as_numbers, is_integer, is_number, require_integer
+from lmmlasso_fast.checks import MOST_TIMES as _MOST_TIMES
+from lmmlasso_fast.checks import as_numbers, is_integer, is_number, require_integer
 from lmmlasso_fast.dense import DenseGenotypes
 from lmmlasso_fast.errors import GenotypeError, InputError, KinshipError, PhenotypeError
 from lmmlasso_fast.kinship import Kinship
@@ -199,9 +200,9 @@ def stability_selection(X, K, y, mu, n_reps, f_subset, *, seed=0, **kwargs):
     y = _phenotype(y, "y")
     K = _raw_kinship(K, len(y), "K").matrix
     X = _matrix(X, "X", GenotypeError, rows=len(y))
-    if not (is_integer(n_reps) and 1 <= n_reps <= MOST_TIMES):
+    if not (is_integer(n_reps) and 1 <= n_reps <= _MOST_TIMES):
         raise InputError(
-            f"n_reps: expected at least 1 and at most {MOST_TIMES}, found {n_reps!r}; ask for "
+            f"n_reps: expected at least 1 and at most {_MOST_TIMES}, found {n_reps!r}; ask for "
             "another number"
         )
     require_integer("seed", seed, 0)

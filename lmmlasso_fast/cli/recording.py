@@ -408,7 +408,7 @@ def execute(
         else:
             state = "ok" if code == EXIT_OK else "not converged"
         if run is not None and code not in (EXIT_INTERRUPTED, EXIT_TERMINATED):
-            with suppress(KeyboardInterrupt):
+            with suppress(KeyboardInterrupt, MemoryError):
                 run.fingerprints()
         # with the record written, an interrupt changes nothing but what follows it
         with suppress(KeyboardInterrupt), held():

@@ -220,8 +220,6 @@ def _plan(run: Run, flags: dict, analysed: Analysed, n_replicates: int) -> tuple
         seed=flags["seed"],
         covariates=analysed.covariates,
         covariate_names=analysed.covariate_names,
-        method=flags["method"],
-        log_delta=flags["log_delta"],
         options=PathOptions(
             flags["alphas"],
             flags["n_alphas"],
@@ -241,7 +239,8 @@ def _plan(run: Run, flags: dict, analysed: Analysed, n_replicates: int) -> tuple
         say_estimate(run, without_path, analysed.genotypes)
         run.leave_out(f"{analysed.prefix}null.json")
         return make(random_effect=False), cutoff
-    return make(K=fit_null_model(run, without_path, analysed).kinship), cutoff
+    K = fit_null_model(run, without_path, analysed).kinship
+    return make(K=K, method=flags["method"], log_delta=flags["log_delta"]), cutoff
 
 
 def _choose(flags: dict, n_offered: int) -> tuple[int, float]:

@@ -185,14 +185,23 @@ def _read_json(path: str):
     try:
         require_regular(path)
         return finite_json(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as problem:
+    except OSError as problem:
         raise failure(
             InputError,
             path,
             "the file cannot be read",
-            expected="JSON that lmmlasso wrote",
-            found=getattr(problem, "strerror", None) or str(problem),
+            expected="a readable file",
+            found=problem.strerror or str(problem),
             advice="give the --out of a run, and keep its files together",
+        ) from problem
+    except (ValueError, RecursionError) as problem:
+        raise failure(
+            TableError,
+            path,
+            "the file cannot be read",
+            expected="JSON that lmmlasso wrote",
+            found=str(problem)[:80],
+            advice="run the command that made it again",
         ) from problem
 
 

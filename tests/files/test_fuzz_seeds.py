@@ -12,7 +12,7 @@ from lmmlasso_fast.errors import TableError
 
 pytestmark = [pytest.mark.promise("any-bytes", "hostile")]
 
-SEEDS = sorted((Path(__file__).parent / "soak/fuzz/seeds").iterdir())
+SEEDS = sorted((Path(__file__).parents[1] / "soak/fuzz/seeds").iterdir())
 
 
 @pytest.fixture(autouse=True)

@@ -408,7 +408,7 @@ CASES = [
     ("multiqc", "a list for counts", record("run", lambda c: c.update(counts=[1])),
      ["field 'counts': expected an object", "type list"]),
     ("multiqc", "an h2_se of 400 digits", record("null", lambda c: c.update(h2_se=10**400)),
-     ["field 'h2_se': expected a number or null"], "R.null.json"),
+     ["expected JSON that lmmlasso wrote"], "R.null.json"),
     ("report", "an h2 of 400 digits", record("null", lambda c: c.update(h2=10**400)),
      ["expected the JSON that lmmlasso writes"]),
     ("report", "a number for the kinship", record("null", lambda c: c.update(kinship=1)),

@@ -158,7 +158,7 @@ def test_while_the_report_is_written(small, tmp_path, monkeypatch, number):
     arguments = ["run", *small.base, "--steps", "null", "--out", tmp_path / "P"]
     err = lmmlasso(*arguments, code=code)
     assert f"error: {state}; the result files are there, the report is not" in err
-    assert json.loads((tmp_path / "P.run.json").read_text())["exit"]["code"] == 0
+    assert json.loads((tmp_path / "P.run.json").read_text())["exit"]["code"] == code
 
 
 def test_while_a_command_is_imported(small, tmp_path, monkeypatch):

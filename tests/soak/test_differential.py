@@ -85,18 +85,17 @@ def whiten(problem):
 def solve(problem):
     """Adds our path; the certified gaps must be what the oracle finds.
 
-    As a rule solutions are exact to rounding, and their gaps say nothing. With residual updates and
-    a large tolerance, `loose`, they stop where the gap allows it.
+    As a rule solutions are exact to rounding, and their gaps say nothing. Those of a single pass,
+    `loose`, are what the gap allows.
     """
     whiten(problem)
-    tol = 1e-2 if problem.loose else 1e-6
-    options = {"penalty_factors": problem.factors, "l1_ratio": problem.l1_ratio, "tol": tol}
+    options = {"penalty_factors": problem.factors, "l1_ratio": problem.l1_ratio}
     if problem.loose:
-        options["gram_limit"] = 1
+        options["max_iter"] = 1
     if problem.null is None:
         options["covariates"] = problem.covariates
-    path = ll.lasso_path(
-        problem.genotypes, problem.y, problem.null, n_alphas=7, eps=0.03, **options
+    path = quietly(
+        ll.lasso_path, problem.genotypes, problem.y, problem.null, n_alphas=7, eps=0.03, **options
     )
     problem.alphas, problem.gaps = path.alphas, path.dual_gaps
     problem.beta = path.coefs.toarray()[problem.keep]
@@ -104,7 +103,8 @@ def solve(problem):
         more = problem.l1_ratio, problem.pi
         gap = ref.relative_gap(problem.beta[:, k], problem.A, problem.b, alpha, *more)
         assert abs(gap - path.dual_gaps[k]) <= 1e-6 * gap + ROUNDING, (problem.number, k)
-        assert gap <= tol * (1 + 1e-6) + ROUNDING, (problem.number, k)
+        if path.converged[k] or not problem.loose:
+            assert gap <= 1e-6 * (1 + 1e-6) + ROUNDING, (problem.number, k)
     return problem
 
 
@@ -147,7 +147,7 @@ class Comparison:
 
 
 def quietly(function, *arguments, **options):
-    """A peer that warns of its own convergence is judged by its coefficients all the same."""
+    """What warns of its own convergence is judged by its coefficients all the same."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return function(*arguments, **options)
@@ -156,7 +156,7 @@ def quietly(function, *arguments, **options):
 def test_scikit_learn_without_kinship(size, tally):
     """On the raw data where it can: its own intercept, nothing projected."""
     found = Comparison()
-    for number in range(size(10, 200)):
+    for number in range(size(60, 200)):
         problem = solve(random_problem(1000 + number, kinship=False))
         if len(problem.C.T) == 1 and problem.factors is None and problem.l1_ratio == 1:
             coefs = []
@@ -192,7 +192,7 @@ def by_scikit_learn(problem):
 
 def test_scikit_learn_on_whitened_data(size, tally):
     found = Comparison()
-    for number in range(size(10, 200)):
+    for number in range(size(60, 200)):
         problem = solve(random_problem(2000 + number, kinship=True))
         found.add(problem, by_scikit_learn(problem))
     found.tally(tally, "scikit-learn, whitened")
@@ -201,7 +201,7 @@ def test_scikit_learn_on_whitened_data(size, tally):
 def test_celer(size, tally):
     celer = pytest.importorskip("celer", reason="celer is not installed: pip install celer")
     found = Comparison()
-    for number in range(size(10, 200)):
+    for number in range(size(60, 200)):
         problem = random_problem(3000 + number)
         problem.l1_ratio = 1.0
         solve(problem)
@@ -239,7 +239,7 @@ def test_glmnet(size, tally, tmp_path):
     check = [rscript, "-e", "library(glmnet)"]
     if rscript is None or subprocess.run(check, capture_output=True).returncode:
         pytest.skip("glmnet is not installed: apt-get install r-cran-glmnet")
-    problems = [solve(random_problem(4000 + number)) for number in range(size(10, 200))]
+    problems = [solve(random_problem(4000 + number)) for number in range(size(60, 200))]
     with open(tmp_path / "problems", "wb") as file:
         for problem in problems:
             plain = problem.null is None
@@ -290,7 +290,7 @@ def published_null(y, K, low=-5.0, high=5.0, intervals=100):
 
 def test_published_formulas(size, tally):
     """Null model, rotated Lasso (by scikit-learn) and prediction, everything raw."""
-    n_problems, excess, worst = size(10, 200), -np.inf, dict.fromkeys(("ldelta", "predicted"), 0.0)
+    n_problems, excess, worst = size(60, 200), -np.inf, dict.fromkeys(("ldelta", "predicted"), 0.0)
     for number in range(n_problems):
         rng = np.random.default_rng(np.random.SeedSequence(18, spawn_key=(number,)))
         n, p, rank = (int(k) for k in rng.integers((40, 20, 5), (120, 200, 150)))
