@@ -441,6 +441,9 @@ def _record(run: Run | None, options: dict, code: int, state: str, message: str)
     except OutputError as error:
         click.echo(f"error: {error}", err=True)
         return code or EXIT_OUTPUT
+    except MemoryError:
+        click.echo(f"error: {run.out}.run.json: no memory is left to write it", err=True)
+        return EXIT_INTERNAL
     return code
 
 
