@@ -26,16 +26,14 @@ from lmmlasso_fast.simulation import write_plink
 from lmmlasso_fast.stability import make_plan, run_replicates, stability_selection
 
 distributed = pytest.importorskip("distributed")
+
+from clusters import all_but_a_worker, all_of, slow, start, within  # noqa: E402
+
 # what Dask has to do for the next Python is no fault of ours
 pytestmark = [
     pytest.mark.promise("same-bytes"),
     pytest.mark.filterwarnings("default::DeprecationWarning:(dask|distributed|tornado)"),
 ]
-
-
-def start(n_workers, **options):
-    options = {"threads_per_worker": 1, "dashboard_address": ":0"} | options
-    return distributed.LocalCluster(n_workers=n_workers, **options)
 
 
 @pytest.fixture(scope="module")
@@ -59,30 +57,6 @@ def problem(tmp_path_factory):
     dosages = np.where(np.isnan(problem.D), -1, problem.D).astype(np.int8)
     write_plink(prefix, dosages, sample_table(90), variant_table(150))
     return ll.read_plink(prefix), problem.y
-
-
-def within(seconds, function, *arguments):
-    """Return what the function returns under Dask; fail if it takes longer than that."""
-    results, errors = [], []
-
-    def run():
-        try:
-            with parallel_config("dask"):
-                results.append(function(*arguments))
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    assert not thread.is_alive(), "no end"
-    if errors:
-        raise errors[0]
-    return results[0]
-
-
-def all_of(function, shared, tasks):
-    return sorted(each(function, shared, tasks))
 
 
 def kill_a_worker(client):
@@ -222,23 +196,6 @@ def test_a_file_that_workers_do_not_see(client, tmp_path):
 
 
 # ---- workers that die ----------------------------------------------------------------------------
-
-
-def slow(shared, task):
-    time.sleep(0.1)
-    return os.getpid(), task * shared
-
-
-def all_but_a_worker(client, function, shared, tasks, kill):
-    """Run all tasks; after the first result something is killed."""
-    results = {}
-    with closing(each(function, shared, tasks)) as finished:
-        for task, result in finished:
-            if not results:
-                kill(client)
-            assert task not in results
-            results[task] = result
-    return results
 
 
 def test_a_worker_killed_during_the_run(client, problem, selected):

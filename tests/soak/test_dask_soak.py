@@ -10,7 +10,7 @@ import pytest
 
 distributed = pytest.importorskip("distributed")
 
-from test_dask import all_but_a_worker, all_of, slow, start, within  # noqa: E402
+from clusters import all_but_a_worker, all_of, slow, start, within  # noqa: E402
 
 from lmmlasso_fast import parallel  # noqa: E402
 from lmmlasso_fast.errors import LMMLassoError  # noqa: E402
