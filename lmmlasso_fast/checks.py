@@ -56,7 +56,8 @@ def as_numbers(values, what: str, error: type[Exception]) -> np.ndarray:
             numbers = np.array(np.ma.getdata(array), dtype=np.float64, order="C")
     except (TypeError, ValueError, ArithmeticError) as problem:
         raise error(f"{what}: expected real numbers, found {problem}") from problem
-    numbers[np.ma.getmaskarray(array)] = np.nan
+    if np.ma.is_masked(array):
+        numbers[np.ma.getmaskarray(array)] = np.nan
     return numbers
 
 

@@ -181,8 +181,8 @@ class Kinship(Result):
     def spectrum(self) -> Spectrum:
         """Eigendecomposition, computed once (see `lmmlasso_fast.decompose`)."""
         if self.estimator in _IN_FLOAT32:
-            return decompose(self.matrix, rounding=_FLOAT32_ROUNDING)
-        return decompose(self.matrix)
+            return decompose(self, rounding=_FLOAT32_ROUNDING)
+        return decompose(self)
 
     def require_semidefinite(self) -> None:
         """Raise and warn as `decompose` does, by whichever form `basis` takes."""

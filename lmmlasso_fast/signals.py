@@ -1,6 +1,7 @@
 """SIGINT and SIGTERM: moments at which they must not interrupt."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,15 +20,15 @@ def held() -> Iterator[None]:
 @contextmanager
 def _held(number: int) -> Iterator[None]:
     before = signal.getsignal(number)
+    here = threading.current_thread() is threading.main_thread()
+    if before is None or not here:  # set by C code, which could not be given its handler back
+        yield
+        return
     arrived = []
     try:
-        try:
-            signal.signal(number, lambda *arguments: arrived.append(arguments))
-        except ValueError:  # not the main thread
-            before = None
+        signal.signal(number, lambda *arguments: arrived.append(arguments))
         yield
     finally:
-        if before is not None:  # nor one that was not set from Python
-            signal.signal(number, before)
-            if arrived:
-                signal.raise_signal(number)
+        signal.signal(number, before)
+        if arrived:
+            signal.raise_signal(number)

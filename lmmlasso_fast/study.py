@@ -131,7 +131,7 @@ def make_study(
     if not random_effect and (method != "ml" or log_delta is not None):
         raise InputError(
             f"method, log_delta: expected none without a random effect, found {method!r} and "
-            f"{log_delta!r}; leave them out, or random_effect=False"
+            f"{log_delta!r}; leave them out"
         )
     design = as_design(covariates, len(y), intercept=intercept, names=covariate_names)
     if K is not None:

@@ -12,7 +12,7 @@ from lmmlasso_fast.parallel import each
 
 
 def start(n_workers, **options):
-    options = {"threads_per_worker": 1, "dashboard_address": ":0"} | options
+    options = {"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"} | options
     return distributed.LocalCluster(n_workers=n_workers, **options)
 
 

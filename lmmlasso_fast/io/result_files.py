@@ -27,7 +27,7 @@ _WHOLE = frozenset(
     )
 )
 #: Columns of numbers without NA, in every table.
-_COMPLETE = frozenset(("POS", "GENPOS", "INDEX", "BETA_STD"))
+_COMPLETE = frozenset(("POS", "GENPOS", "INDEX", "ALPHA", "N_ACTIVE", "BETA_STD"))
 
 
 def _table(name: str) -> property:

@@ -65,7 +65,7 @@ def test_files_are_read_once_and_may_be_absent(tmp_path):
         ("", None, "at least one line", "none"),
         ("ALPHA\tALPHA\n1\t2\n", 1, "names that differ", "'ALPHA', 'ALPHA'"),
         ("ALPHA\tSE\n1\t2\n1\n", 3, "2 separated by tabs", "1"),
-        ("ALPHA\n1\n\nx\n", 4, "a number or NA", "'x'"),
+        ("SE\n1\n\nx\n", 4, "a number or NA", "'x'"),
     ],
 )
 def test_damaged_tables(tmp_path, content, line, expected, found):

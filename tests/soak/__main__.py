@@ -74,6 +74,7 @@ def page(outcomes: list[Outcome], head: dict[str, str]) -> str:
             f"| {name} | {len(run)} | {sum(test.cases for test in run):,} "
             f"| {sum(test.failed for test in run)} | {len(of) - len(run)} |"
         )
+    lines += ["", *(f"* failed: {t.module} {t.name}" for t in outcomes if t.failed)]
     lines += ["", "| test | cases | failed | seconds | figures |", "|---|---|---|---|---|"]
     merged = defaultdict(list)
     for test in outcomes:
@@ -82,7 +83,10 @@ def page(outcomes: list[Outcome], head: dict[str, str]) -> str:
                 test
             )
     for (module, name), tests in sorted(merged.items()):
-        figures = {key: value for test in tests for key, value in test.figures.items()}
+        figures = {}
+        for test in tests:
+            case = f" [{test.name.partition('[')[2]}" if len(tests) > 1 and "[" in test.name else ""
+            figures |= {f"{key}{case}": value for key, value in test.figures.items()}
         lines.append(
             f"| {module}: {name.removeprefix('test_').replace('_', ' ')} "
             f"| {sum(test.cases for test in tests):,} | {sum(test.failed for test in tests)} "

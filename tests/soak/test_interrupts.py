@@ -303,7 +303,7 @@ def test_backends(problem, size, tally, backend, call):
     if backend == "dask":
         distributed = pytest.importorskip("distributed")
         cluster = distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=":0"
+            n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
         )
         client = distributed.Client(cluster)
     try:

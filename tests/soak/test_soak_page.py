@@ -24,5 +24,6 @@ def test_page(tmp_path, monkeypatch):
     assert "* date: a day" in text
     assert "| whole-files | 2 | 210 | 1 | 0 |" in text
     assert "| interrupts | 1 | 200 | 0 | 1 |" in text
-    assert "| test_x: kills | 210 | 1 | 5 | worst: 0.2 s |" in text
+    assert "| test_x: kills | 210 | 1 | 5 | worst [1]: 0.2 s |" in text
+    assert "* failed: tests.soak.test_x test_kills[2]" in text
     assert "test_it" not in text
