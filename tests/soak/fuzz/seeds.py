@@ -7,6 +7,7 @@ new_* reach code that nothing before them in the folder does.
 import gzip
 import json
 import os
+import sys
 import tempfile
 import zlib
 from pathlib import Path
@@ -226,6 +227,7 @@ def shortened(files: list[bytes]) -> list[bytes]:
 
 
 def main() -> None:
+    sys.argv[:] = ["lmmlasso"]  # records have it, and no path of this machine belongs there
     HERE.mkdir(exist_ok=True)
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
