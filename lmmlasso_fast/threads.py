@@ -77,9 +77,8 @@ def _free_address_space() -> int | None:
 
 def blas_threads_for(n_samples: int, n_threads: int | None = None) -> int:
     """Return the BLAS threads used for matrices of `n_samples`: fixed, so that bits are."""
-    if n_samples < SINGLE_THREAD_BELOW:
-        return 1
-    return as_n_threads(n_threads)
+    n_threads = as_n_threads(n_threads)
+    return 1 if n_samples < SINGLE_THREAD_BELOW else n_threads
 
 
 @contextmanager

@@ -406,3 +406,14 @@ def test_every_option_changes_something():
     assert null.log_delta != ll.fit_null(y, K, covariates, method="reml").log_delta
     assert null.log_delta != ll.fit_null(y, K, covariates, intercept=False).log_delta
     assert null.log_delta != ll.fit_null(y, K).log_delta
+
+
+@pytest.mark.parametrize("n_threads", [0, -1, True, "x", 1.5])
+def test_numbers_of_threads_are_checked_for_small_matrices_too(n_threads):
+    y = np.random.default_rng(0).standard_normal(12)
+    for function in (
+        lambda **o: ll.fit_null(y, np.eye(12), **o),
+        lambda **o: ll.decompose(np.eye(3), **o),
+    ):
+        with pytest.raises(InputError, match="n_threads"):
+            function(n_threads=n_threads)

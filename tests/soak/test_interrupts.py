@@ -175,6 +175,7 @@ def test_commands(fileset, tmp_path, size, tally, command, n_threads):
             code, err = end(child)
             assert code == 0, err
             assert results(folder / "P") == whole
+    assert len(stopped) >= size(0, moments // 2)
     took = [found.took for found in stopped]
     elsewhere = [found for found in stopped if not found.in_lapack]
     slow = [found for found in elsewhere if found.took > PROMISED]

@@ -72,13 +72,14 @@ class Setting:
         return self._known[command]
 
     def killed(self, command, *more, **when):
-        """Kill a run, unless it ends before; what it leaves is whole."""
+        """Kill a run, unless it ends before; what it leaves is whole. Whether it was killed."""
         ended = self.run(command, *more, **when)
         assert ended.code in (-9, 0), ended.err
         expected = self.undisturbed(command).files
         for name, content in results(self.out).items():
             if "checkpoint" not in name and not name.endswith("steps.json"):
                 assert content == expected[name], name
+        return ended.code == -9
 
     def resume(self, command):
         """A resumed run makes everything that an undisturbed one does, and nothing else."""
@@ -112,9 +113,9 @@ def test_at_every_operation(setting, command, size, tally):
     for number in chosen:
         k, half = points[number]
         setting.fresh()
-        setting.killed(command, kill_at=k, half=half)
+        assert setting.killed(command, kill_at=k, half=half), points[number]
         if half:
-            setting.killed(command, "--resume", kill_before="replace")
+            assert setting.killed(command, "--resume", kill_before="replace"), points[number]
         setting.resume(command)
     tally(cases=len(chosen), **{f"operations_of_{command}": len(seen)})
 
@@ -124,10 +125,11 @@ def test_at_random_moments(setting, command, size, tally):
     """Killed at any moment, and before any operation of the run that goes on."""
     seconds = setting.undisturbed(command).seconds
     rng = np.random.default_rng(len(command))
-    n = size(1, 67)
+    n, n_killed = size(1, 67), 0
     for _ in range(n):
         setting.fresh()
-        setting.killed(command, kill_after=rng.uniform(0, seconds))
-        setting.killed(command, "--resume", kill_at=int(rng.integers(40)))
+        n_killed += setting.killed(command, kill_after=rng.uniform(0, seconds))
+        n_killed += setting.killed(command, "--resume", kill_at=int(rng.integers(40)))
         setting.resume(command)
-    tally(cases=2 * n)
+    tally(cases=2 * n, **{f"killed_{command}": n_killed})
+    assert n_killed >= size(0, n)

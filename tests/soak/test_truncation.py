@@ -86,6 +86,7 @@ def test_at_random_moments(setting, change, tmp_path, size, tally):
         assert ended.code == 0, ended.err
         assert final(out) == expected
     tally(cases=n, **{f"ended_by_a_file_that_was_{change.replace(' ', '_')}": noticed})
+    assert noticed >= size(0, 1)
 
 
 def replace(path, content):
