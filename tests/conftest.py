@@ -84,6 +84,18 @@ def tridiagonal_form(monkeypatch):
     monkeypatch.setattr(module, "TRIDIAGONAL_FROM", 0)
 
 
+@pytest.fixture
+def two_threads():
+    """A process that allows BLAS two threads."""
+    from blas import blas_threads
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(2, user_api="blas"):
+        if blas_threads() != {2}:
+            pytest.skip("the BLAS of this NumPy lets nobody set its threads")
+        yield {2}
+
+
 @pytest.fixture(params=["generic", "avx2", "avx512", "amx"])
 def isa(request):
     """Runs a test with the kernels of every instruction set that this machine has."""

@@ -15,8 +15,8 @@ import joblib
 import numpy as np
 import polars as pl
 import pytest
+from blas import blas_threads
 from joblib import delayed, parallel_config
-from threadpoolctl import threadpool_info, threadpool_limits
 
 import lmmlasso_fast as ll
 from lmmlasso_fast import parallel
@@ -42,21 +42,6 @@ def _no_processes_are_left():
     from joblib.externals.loky import get_reusable_executor
 
     get_reusable_executor().shutdown(wait=True)
-
-
-def blas_threads():
-    return {
-        library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"
-    }
-
-
-@pytest.fixture
-def two_threads():
-    """A process that allows BLAS two threads."""
-    with threadpool_limits(2, user_api="blas"):
-        if blas_threads() != {2}:
-            pytest.skip("the BLAS of this NumPy lets nobody set its threads")
-        yield {2}
 
 
 # ---- each ----------------------------------------------------------------------------------------

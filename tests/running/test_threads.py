@@ -7,7 +7,8 @@ import threading
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info, threadpool_limits
+from blas import blas_threads
+from threadpoolctl import threadpool_limits
 
 import lmmlasso_fast as ll
 from lmmlasso_fast import threads, tridiagonal
@@ -15,21 +16,6 @@ from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.threads import blas_cap, one_ahead
 
 pytestmark = pytest.mark.promise("threads")
-
-
-def blas_threads():
-    return {
-        library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"
-    }
-
-
-@pytest.fixture
-def two_threads():
-    """A process that allows BLAS two threads."""
-    with threadpool_limits(2, user_api="blas"):
-        if blas_threads() != {2}:
-            pytest.skip("the BLAS of this NumPy lets nobody set its threads")
-        yield {2}
 
 
 def in_thread(function):
