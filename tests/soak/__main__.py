@@ -1,7 +1,8 @@
 """`python -m tests.soak`: the long programme, and its result as docs/soak.md.
 
-Runs the whole suite with `--full`, which gives the tests of this folder their full sizes (else
-they run small, as a part of the suite), and counts the cases of every promise.
+Runs the C core's tests and the whole suite with `--full`, which gives the tests of this folder
+their full sizes (else they run small, as a part of the suite), and counts the cases of every
+promise. Exit code 0: all passed, and enough lines of the package were run.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs/soak.md"
+#: Per cent of the lines of Python that must be run.
+LINES = 95
 sys.path.insert(0, str(ROOT / "tests"))
 
 from promises import PROMISES  # noqa: E402
@@ -62,17 +66,55 @@ def read(report: Path) -> list[Outcome]:
     return outcomes
 
 
-def page(outcomes: list[Outcome], head: dict[str, str]) -> str:
-    """The text of docs/soak.md."""
+def read_c(folder: Path) -> list[Outcome]:
+    """The C programs of the JUnit files that tests/c/run.sh wrote, which count their checks."""
+    outcomes = []
+    for report in sorted(folder.glob("*.xml")):
+        for case in ElementTree.parse(report).iter("testcase"):
+            said = case.findtext("system-out", "")
+            test = Outcome(
+                module="tests.soak.C core",
+                name=f"{case.get('name')}[{report.stem}]",
+                outcome="passed" if case.get("status") == "run" else "failed",
+                seconds=float(case.get("time")),
+                promises=["any-bytes"],
+                cases=sum(map(int, re.findall(r"^(\d+) (?:passed|inputs)", said, re.MULTILINE))),
+            )
+            test.failed = int(test.outcome == "failed" or not test.cases)
+            if places := re.search(r"^(\d+) places that return an error$", said, re.MULTILINE):
+                test.figures["places that return an error, each passed"] = places[1]
+            outcomes.append(test)
+    return outcomes
+
+
+def before(text: str) -> dict[str, int]:
+    """Cases of each promise that failed when they were tried first: "What these tests found"."""
+    counts, promise = defaultdict(int), ""
+    table = text.partition("| promise | found | before | after |\n")[2].partition("\n\n")[0]
+    for line in table.splitlines()[1:]:
+        name, _, failed, _ = (cell.strip() for cell in line.strip("|").split(" | "))
+        promise = name.replace(" ", "-") or promise
+        if promise not in PROMISES:
+            raise ValueError(f"docs/reliability.md: expected a promise, found {promise!r}")
+        if failed != "read":
+            counts[promise] += int(re.match(r"[\d,]+", failed)[0].replace(",", ""))
+    return counts
+
+
+def page(outcomes: list[Outcome], head: dict[str, str], found: dict[str, int]) -> str:
+    """The text of docs/soak.md; `found` are the cases that failed once."""
     lines = ["# The long programme", "", "Written by `python -m tests.soak`.", ""]
     lines += [f"* {name}: {value}" for name, value in head.items()]
-    lines += ["", "| promise | tests | cases | failed | skipped |", "|---|---|---|---|---|"]
+    lines += ["", "Failed at first: before what [these tests found](reliability.md) was mended."]
+    lines += ["", "| promise | command | tests | skipped | cases | failed at first | fail now |"]
+    lines.append("|---|---|---|---|---|---|---|")
     for name in PROMISES:
         of = [test for test in outcomes if name in test.promises]
         run = [test for test in of if test.outcome != "skipped"]
         lines.append(
-            f"| {name} | {len(run)} | {sum(test.cases for test in run):,} "
-            f"| {sum(test.failed for test in run)} | {len(of) - len(run)} |"
+            f"| {name} | `pytest -m {name.replace('-', '_')} --full` | {len(run)} "
+            f"| {len(of) - len(run)} | {sum(test.cases for test in run):,} "
+            f"| {found.get(name, 0):,} | {sum(test.failed for test in run)} |"
         )
     lines += ["", *(f"* failed: {t.module} {t.name}" for t in outcomes if t.failed)]
     lines += ["", "| test | cases | failed | seconds | figures |", "|---|---|---|---|---|"]
@@ -116,21 +158,26 @@ def main() -> int:
     given = parser.parse_args()
     started = time.monotonic()
     size = [] if given.small else ["--full"]
-    outcomes, codes = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        coverage = Path(folder) / "coverage.json"
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        codes = [subprocess.run([ROOT / "tests/c/run.sh", folder / "c"]).returncode]
+        outcomes = read_c(folder / "c")
         parts = {  # faults and limits of memory are no place to measure lines
-            "suite": ["--ignore=tests/soak", "--cov", f"--cov-report=json:{coverage}"],
+            "suite": ["--ignore=tests/soak", "--cov", f"--cov-report=json:{folder}/lines.json"],
             "soak": ["tests/soak"],
         }
         for name, part in parts.items():
-            report = Path(folder) / f"{name}.xml"
+            report = folder / f"{name}.xml"
             # no source lines: CPython 3.11 may fail to parse them after a RecursionError
             options = [f"--numprocesses={given.jobs}", "--tb=native", f"--junitxml={report}"]
             command = [sys.executable, "-m", "pytest", *options, *size, *part, *given.pytest]
             codes.append(subprocess.run(command, cwd=ROOT).returncode)
             outcomes += read(report)
-        lines = json.loads(coverage.read_text())["totals"]
+        lines = json.loads((folder / "lines.json").read_text())["totals"]
+    covered = 100 * lines["covered_lines"] / lines["num_statements"]
+    if covered < LINES:
+        print(f"FAILED: {covered:.1f} % of the lines were run, expected {LINES} %")
+        codes.append(1)
     changed = " with changes" if _git("status", "--porcelain", "--untracked-files=no") else ""
     head = {
         "date": datetime.date.today().isoformat(),
@@ -143,9 +190,10 @@ def main() -> int:
             for outcome in ("passed", "failed", "skipped")
         ),
         "lines of Python covered": f"{lines['covered_lines']:,} of {lines['num_statements']:,}, "
-        f"{100 * lines['covered_lines'] / lines['num_statements']:.1f} %",
+        f"{covered:.1f} %",
     }
-    given.out.write_text(page(outcomes, head), encoding="utf-8")
+    found = before((ROOT / "docs/reliability.md").read_text(encoding="utf-8"))
+    given.out.write_text(page(outcomes, head, found), encoding="utf-8")
     return max(codes)
 
 
