@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import MOST_ROWS, MOST_TIMES, is_integer, is_number, require_integer
+from lmmlasso_fast.checks import (
+    MOST_ROWS,
+    MOST_TIMES,
+    as_indices,
+    is_integer,
+    is_number,
+    require_integer,
+)
 from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.kinship import as_kinship
@@ -248,28 +255,14 @@ def _pairs(splitter, n_samples: int, y, groups) -> list:
 
 def _as_part(samples, n_samples: int, where: str) -> np.ndarray:
     """Return distinct samples, ascending, from an integer index or a boolean mask."""
-    try:
-        index = np.asarray(samples)
-    except ValueError as problem:
-        raise InputError(f"splitter: expected indices in {where}, found {problem}") from problem
-    if np.ma.is_masked(samples):
-        raise InputError(f"splitter: expected indices in {where}, found a masked array")
-    if index.dtype == bool and index.shape == (n_samples,):
-        return np.flatnonzero(index)
-    if index.shape == (0,):  # of whatever type: [] is one of floats
-        return np.empty(0, dtype=np.int64)
-    if index.ndim != 1 or index.dtype.kind not in "iu":
-        raise InputError(
-            f"splitter: expected indices or a mask of length {n_samples} in {where}, found "
-            f"{index.dtype} of shape {index.shape}; give the positions of samples, from 0"
-        )
+    index = as_indices(samples, f"splitter: {where}", InputError, mask_length=n_samples)
     outside = index[(index < 0) | (index >= n_samples)]
     if len(outside):
         raise InputError(
             f"splitter: expected indices from 0 to {n_samples - 1} in {where}, found {outside[0]}; "
             "is it meant for other samples?"
         )
-    index = np.sort(index.astype(np.int64))
+    index = np.sort(index)
     repeated = index[1:][index[1:] == index[:-1]]
     if len(repeated):
         raise InputError(

@@ -115,6 +115,10 @@ def results(prefix) -> dict[str, bytes]:
     return {suffix: content for suffix, content in found.items() if not suffix.endswith(RECORDS)}
 
 
+def null_of(prefix) -> dict:
+    return json.loads(Path(f"{prefix}.null.json").read_text())
+
+
 def run_json(prefix) -> dict:
     return json.loads(Path(f"{prefix}.run.json").read_text())
 
@@ -156,6 +160,19 @@ def decode(prefix) -> np.ndarray:
     """Dosages by the oracle, NaN for missing."""
     n, p = (len(Path(f"{prefix}.{end}").read_text().splitlines()) for end in ("fam", "bim"))
     return ref.decode_bed(Path(f"{prefix}.bed").read_bytes(), n, p)
+
+
+def ids_of(small) -> dict[str, list[str]]:
+    """The columns of ids of a table, for `write_table`."""
+    return {name: small.samples[name].to_list() for name in ("FID", "IID")}
+
+
+def tiny_fileset(folder: Path) -> None:
+    """40 samples, 60 SNPs and a phenotype: g.bed and y.tsv, for runs that are repeated often."""
+    simulated = simulate_genotypes(40, 60, seed=3)
+    write_plink(folder / "g", simulated.dosages, simulated.samples, simulated.variants)
+    y = simulated.dosages[:, 7] + np.random.default_rng(3).standard_normal(40)
+    write_table(folder / "y.tsv", **ids_of(simulated), Y=y)
 
 
 def small_fileset(folder: Path) -> SimpleNamespace:

@@ -13,10 +13,12 @@ import pytest
 from cli_files import (
     COLUMNS,
     CV_COLUMNS,
+    ids_of,
     interrupt,
     lmmlasso,
     log,
     n_records,
+    null_of,
     read,
     results,
     run_json,
@@ -81,14 +83,6 @@ def refused(*arguments, code=3):
 
 def chosen_alpha(err) -> str:
     return re.search(r"predictions and selection: alpha (\S+)", err)[1]
-
-
-def null_of(prefix):
-    return json.loads(Path(f"{prefix}.null.json").read_text())
-
-
-def ids_of(small):
-    return {name: small.samples[name].to_list() for name in ("FID", "IID")}
 
 
 # --- the tables ----------------------------------------------------------------------------------

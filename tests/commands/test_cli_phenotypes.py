@@ -1,13 +1,22 @@
 """The command line: several phenotypes in one call, and the kinship that they may share."""
 
-import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from cli_files import interrupt, lmmlasso, log, n_records, read, results, run_json, write_table
+from cli_files import (
+    ids_of,
+    interrupt,
+    lmmlasso,
+    log,
+    n_records,
+    null_of,
+    read,
+    results,
+    run_json,
+    write_table,
+)
 from numpy.testing import assert_allclose
 
 import lmmlasso_fast as ll
@@ -22,10 +31,6 @@ COMMANDS = {
     "cv": ["--folds", 3, "--n-alphas", 20],
     "stability": ["--replicates", 4, "--n-active", 4],
 }
-
-
-def ids_of(small):
-    return {name: small.samples[name].to_list() for name in ("FID", "IID")}
 
 
 def phenotypes_of(small):
@@ -175,10 +180,6 @@ def test_a_shared_kinship_is_computed_once(base, tmp_path, calls):
 
 
 # --- --kinship-samples all -----------------------------------------------------------------------
-
-
-def null_of(prefix):
-    return json.loads(Path(f"{prefix}.null.json").read_text())
 
 
 @pytest.mark.parametrize("keep", [False, True])

@@ -1,13 +1,11 @@
 """The command line: `lmmlasso scan`."""
 
-import json
 import re
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from cli_files import design, lmmlasso, log, process, read, results, run_json, write_table
+from cli_files import design, lmmlasso, log, null_of, process, read, results, run_json, write_table
 from numpy.testing import assert_allclose, assert_array_equal
 
 import lmmlasso_fast as ll
@@ -63,10 +61,6 @@ def refused(*arguments, code=2):
     err = lmmlasso("scan", *arguments, code=code)
     [message] = [line for line in err.splitlines() if line.startswith(("error: ", "Error: "))]
     return message
-
-
-def null_of(prefix):
-    return json.loads(Path(f"{prefix}.null.json").read_text())
 
 
 # --- the table -----------------------------------------------------------------------------------

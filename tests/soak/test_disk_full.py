@@ -9,11 +9,8 @@ import sys
 
 import numpy as np
 import pytest
-from cli_files import RECORDS, write_table
+from cli_files import RECORDS, tiny_fileset
 from faults import files_of, forks, temporaries
-
-from lmmlasso_fast.io.plink_write import write_plink
-from lmmlasso_fast.simulation import simulate_genotypes
 
 pytestmark = [
     pytest.mark.promise("whole-files"),
@@ -46,11 +43,7 @@ _RESUMED = ("cv", "stability", "run", "partial")
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory):
     folder = tmp_path_factory.mktemp("full")
-    simulated = simulate_genotypes(40, 60, seed=3)
-    write_plink(folder / "g", simulated.dosages, simulated.samples, simulated.variants)
-    y = simulated.dosages[:, 7] + np.random.default_rng(3).standard_normal(40)
-    ids = {name: simulated.samples[name].to_list() for name in ("FID", "IID")}
-    write_table(folder / "y.tsv", **ids, Y=y)
+    tiny_fileset(folder)
     with forks() as process:
         setting = Setting(folder, process)
         for name, out in (("fit", "done"), ("partial", "part")):
