@@ -69,6 +69,17 @@ def test_coefficients_twice_too_large():
     assert gaps[0] > 1
 
 
+@pytest.mark.parametrize("unit", [1e-9, 2.0**-20, 1e6])
+def test_units_do_not_matter(unit):
+    """However small the sum of squares that is left over."""
+    rng = np.random.default_rng(8)
+    X, y = rng.standard_normal((12, 9)), rng.standard_normal(12)
+    betas, alphas = 0.1 * rng.standard_normal((3, 9)), np.array([0.9, 0.2, 1e-3])
+    (gaps, _), _ = gaps_of(X, y, betas, alphas)
+    (scaled, _), _ = gaps_of(X, unit * y, unit * betas, unit * alphas)
+    assert_allclose(scaled, gaps, rtol=1e-9)
+
+
 def test_a_gap_is_never_negative():
     """At the solution rounding decides the sign of primal minus dual."""
     rng = np.random.default_rng(6)
