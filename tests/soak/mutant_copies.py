@@ -2,9 +2,9 @@
 
     python tests/soak/mutant_copies.py src/lmml_finish.c lmmlasso_fast/path.py --sample 100
 
-says of every mutant what killed it, or that it survived. Mutants of C meet the C tests; those of
-Python, and what the C tests let pass, the Python tests of `mutants.TESTS`. The source itself is
-never changed.
+says of every mutant what killed it, or that it survived. Mutants of C meet the C tests, plain and
+under sanitizers; those of Python, and what the C tests let pass, the Python tests of
+`mutants.TESTS`. The source itself is never changed.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from mutants import ROOT, TESTS, Mutant, sample_of
 
 SECONDS = 400  # what takes longer hangs
 MEMORY = 8 << 30  # a mutant that asks for more fails
+SANITIZERS = "address,undefined"
 
 
 class Copy:
@@ -43,7 +44,14 @@ class Copy:
             "[f for f in sys.meta_path if 'ScikitBuild' not in type(f).__name__]\n"
         )
 
-    def _run(self, *command, seconds: int, cwd: Path | None = None, **variables: str) -> int:
+    def _run(
+        self,
+        *command,
+        seconds: int,
+        cwd: Path | None = None,
+        limited: bool = True,
+        **variables: str,
+    ) -> int:
         """The exit code; 124 after so many seconds."""
         environment = os.environ | variables
         environment |= {"PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1", "CI": "1"}
@@ -57,7 +65,7 @@ class Copy:
                 cwd=cwd or self.folder,
                 env=environment,
                 start_new_session=True,
-                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)),
+                preexec_fn=limit_memory if limited else None,
             )
             try:
                 return process.wait(seconds)
@@ -66,20 +74,24 @@ class Copy:
                 process.wait()
                 return 124
 
-    def _build(self, *targets: str) -> int:
-        build = self.folder / "build"
-        if not build.exists():
-            import cython_cmake
-
+    def _build(self, *targets: str, sanitize: str = "") -> int:
+        build = self._folder_of(sanitize)
+        if not (self.folder / "src").exists():
             shutil.copytree(ROOT / "src", self.folder / "src")
             shutil.copytree(ROOT / "tests/c", self.folder / "tests/c")
             shutil.copy(ROOT / "CMakeLists.txt", self.folder)
+        if not build.exists():
+            import cython_cmake
+
             modules = Path(cython_cmake.__file__).parent / "cmake"
-            options = (f"-DCMAKE_MODULE_PATH={modules}", "-DLMMLASSO_C_TESTS=ON")
-            python = f"-DPython_EXECUTABLE={sys.executable}"
-            code = self._run("cmake", "-S.", "-Bbuild", *options, python, seconds=SECONDS)
+            options = [f"-DCMAKE_MODULE_PATH={modules}", "-DLMMLASSO_C_TESTS=ON"]
+            options += [f"-DLMMLASSO_SANITIZE={sanitize}", f"-DPython_EXECUTABLE={sys.executable}"]
+            code = self._run("cmake", "-S.", f"-B{build}", *options, seconds=SECONDS)
             assert code == 0, (self.folder / "log").read_text()
         return self._run("cmake", "--build", str(build), "--target", *targets, seconds=SECONDS)
+
+    def _folder_of(self, sanitize: str) -> Path:
+        return self.folder / f"build{'-' * bool(sanitize)}{sanitize}"
 
     def _pytest(self, names: str) -> int:
         modules = [
@@ -94,7 +106,8 @@ class Copy:
         place = self.folder / file
         in_c = file.endswith(".c")
         if in_c and not (self.folder / "build").exists():
-            assert self._build("test_core", "test_faults") == 0
+            for sanitize in ("", SANITIZERS):
+                assert self._build("test_core", "test_faults", sanitize=sanitize) == 0
         original = place.read_bytes()
         try:
             place.write_bytes(source)
@@ -105,16 +118,24 @@ class Copy:
             place.write_bytes(original)
 
     def _fate_in_c(self) -> str | None:
-        if self._build("test_core", "test_faults"):
-            return "invalid"
-        build = self.folder / "build"
-        for name, small in (("test_core", "1"), ("test_faults", "1"), ("test_core", "")):
-            variables = {"LMML_TEST_SMALL": small} if small else {}
-            if self._run(str(build / name), seconds=SECONDS // 4, **variables):
-                return name
+        for sanitize in ("", SANITIZERS):
+            if self._build("test_core", "test_faults", sanitize=sanitize):
+                return "invalid"
+            # quick ones first; the sanitizers reserve terabytes of addresses
+            whole = [] if sanitize else [("test_core", "")]
+            for name, small in [("test_core", "1"), ("test_faults", "1"), *whole]:
+                variables = {"LMML_TEST_SMALL": small} if small else {}
+                program = str(self._folder_of(sanitize) / name)
+                seconds, limited = SECONDS // 4, not sanitize
+                if self._run(program, seconds=seconds, limited=limited, **variables):
+                    return f"{name} {sanitize}".strip()
         assert self._build("_core") == 0, (self.folder / "log").read_text()
-        shutil.copy(next(build.glob("_core.*.so")), self._compiled)
+        shutil.copy(next((self.folder / "build").glob("_core.*.so")), self._compiled)
         return None
+
+
+def limit_memory() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
 def fates(mutants: list[Mutant], jobs: int = 1) -> Iterator[tuple[Mutant, str]]:
