@@ -158,6 +158,11 @@ class Kinship(Result):
                 f"kinship: expected a positive mean diagonal, found {scale!r}; without a random "
                 "effect pass no kinship (null=None is the plain Lasso)"
             )
+        if largest > _LARGEST * scale:
+            raise KinshipError(
+                "kinship: expected entries that floating point can divide by the mean diagonal, "
+                f"found {largest:g} and a mean diagonal of {scale:g}; this is no relationship matrix"
+            )
         return cls(_frozen(A / scale), samples, estimator, n_variants, scale)
 
     @property

@@ -277,6 +277,11 @@ def load_kinship(path: str | os.PathLike) -> "Kinship":
             "a matrix with the mean diagonal 1, and a positive scale",
             f"the mean diagonal {diagonal} and the scale {scale}",
         )
+    largest = float(np.abs(matrix).max())
+    if largest * scale == np.inf:  # products of Python's numbers do not warn
+        raise _damaged(
+            name, "a matrix that floating point holds times its scale", f"{largest} and {scale}"
+        )
     samples = None
     fid, iid = content["fid"], content["iid"]
     if fid.size or iid.size:

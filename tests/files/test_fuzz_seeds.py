@@ -10,7 +10,7 @@ from soak.fuzz.targets import TARGETS, Target
 
 from lmmlasso_fast.errors import TableError
 
-pytestmark = [pytest.mark.promise("any-bytes", "hostile")]
+pytestmark = pytest.mark.promise("any-bytes")
 
 SEEDS = sorted((Path(__file__).parents[1] / "soak/fuzz/seeds").iterdir())
 
