@@ -161,7 +161,7 @@ class Kinship(Result):
         if largest > _LARGEST * scale:
             raise KinshipError(
                 "kinship: expected entries that floating point can divide by the mean diagonal, "
-                f"found {largest:g} and a mean diagonal of {scale:g}; this is no relationship matrix"
+                f"found {largest:g} and a mean diagonal of {scale:g}; check the step that wrote it"
             )
         return cls(_frozen(A / scale), samples, estimator, n_variants, scale)
 
