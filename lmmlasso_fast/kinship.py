@@ -148,8 +148,8 @@ class Kinship(Result):
         if asymmetry.max() > _SYMMETRIC * largest:
             i, j = np.unravel_index(asymmetry.argmax(), A.shape)
             raise KinshipError(
-                f"kinship: expected a symmetric matrix, found {A[i, j]!r} in row {i + 1}, column "
-                f"{j + 1} and {A[j, i]!r} in row {j + 1}, column {i + 1}"
+                f"kinship: expected a symmetric matrix, found {float(A[i, j])!r} in row {i + 1}, "
+                f"column {j + 1} and {float(A[j, i])!r} in row {j + 1}, column {i + 1}"
             )
         A = (A + A.T) / 2
         scale = float(np.mean(np.diag(A)))

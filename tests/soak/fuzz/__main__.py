@@ -68,8 +68,7 @@ def main() -> None:
     instrument(atheris)
     check, cases = import_module("soak.fuzz.check"), import_module("soak.fuzz.cases")
     mutate = import_module("soak.fuzz.mutate").mutate
-    usual = [name for name, target in targets.items() if not target.crashes]
-    wanted = given.targets.split(",") if given.targets else usual
+    wanted = given.targets.split(",") if given.targets else list(targets)
     wanted = [name for name in wanted if find_spec(targets[name].needs)]
     found = given.found.resolve()
     found.mkdir(exist_ok=True)
@@ -108,6 +107,8 @@ def main() -> None:
                 "soak.fuzz",
                 f"-max_total_time={given.seconds}",
                 f"-runs={given.runs}",
+                # what is compared holds addresses, and would be tried in cases
+                f"-use_cmp={int(given.runs < 0)}",
                 f"-seed={given.seed}",
                 "-timeout=30",
                 "-rss_limit_mb=4096",
