@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SHARES = {
     "genotypes and results": ("plink,bimbam,npy,pgen,bgen,report,multiqc,merge,resume", 1_500),
     "tables and matrices": (
-        "vcf,plink-text,phenotypes,covariates,lists,genes,grm,gemma,rel,kinship,model,journal,config,"
-        "records",
+        "vcf,bcf,plink-text,phenotypes,covariates,lists,genes,grm,gemma,rel,kinship,model,journal,"
+        "config,records",
         10_000,
     ),
 }
