@@ -148,8 +148,8 @@ class Kinship(Result):
         if asymmetry.max() > _SYMMETRIC * largest:
             i, j = np.unravel_index(asymmetry.argmax(), A.shape)
             raise KinshipError(
-                f"kinship: expected a symmetric matrix, found {A[i, j]!r} in row {i + 1}, column "
-                f"{j + 1} and {A[j, i]!r} in row {j + 1}, column {i + 1}"
+                f"kinship: expected a symmetric matrix, found {float(A[i, j])!r} in row {i + 1}, "
+                f"column {j + 1} and {float(A[j, i])!r} in row {j + 1}, column {i + 1}"
             )
         A = (A + A.T) / 2
         scale = float(np.mean(np.diag(A)))
@@ -157,6 +157,11 @@ class Kinship(Result):
             raise KinshipError(
                 f"kinship: expected a positive mean diagonal, found {scale!r}; without a random "
                 "effect pass no kinship (null=None is the plain Lasso)"
+            )
+        if largest > _LARGEST * scale:
+            raise KinshipError(
+                "kinship: expected entries that floating point can divide by the mean diagonal, "
+                f"found {largest:g} and a mean diagonal of {scale:g}; check the step that wrote it"
             )
         return cls(_frozen(A / scale), samples, estimator, n_variants, scale)
 

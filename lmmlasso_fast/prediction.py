@@ -226,17 +226,21 @@ class Model(Result):
         effect = interpolate(weights, lambda k: self.random_effects[:, k])
 
         effects = np.column_stack([beta, effect if self.random == "snp" else np.zeros_like(beta)])
-        parts = self._snp_products(genotypes, where, flip, effects)
-        random = parts[:, 1]
-        if self.random == "sample":
-            random = self._kinship_rows(kinship, n) @ effect
-        elif kinship is not None:
+        if kinship is not None and self.random != "sample":
             raise KinshipError(
                 "kinship: this model computes the kinship of new samples from their genotypes; "
                 "expected none, found one"
             )
-        fixed = self._covariate_rows(covariates, n) @ gamma
-        total = self.transform.inverse(fixed + parts[:, 0] + random)
+        with np.errstate(over="ignore", invalid="ignore"):  # the sums are checked instead
+            parts = self._snp_products(genotypes, where, flip, effects)
+            _require_finite(parts, "genotypes", "SNP effects", ModelError)
+            random = parts[:, 1]
+            if self.random == "sample":
+                random = self._kinship_rows(kinship, n) @ effect
+                _require_finite(random, "kinship", "random effects", KinshipError)
+            fixed = self._covariate_rows(covariates, n) @ gamma
+            _require_finite(fixed, "covariates", "covariate effects", CovariateError)
+            total = self.transform.inverse(fixed + parts[:, 0] + random)
         return Prediction(total, fixed, parts[:, 0], random)
 
     def _snp_products(self, genotypes, where, flip, effects) -> np.ndarray:
@@ -285,6 +289,14 @@ class Model(Result):
                 f"training samples, found shape {rows.shape}"
             )
         return rows / self.kinship_scale
+
+
+def _require_finite(part: np.ndarray, what: str, effects: str, error: type[InputError]) -> None:
+    if not np.isfinite(part).all():
+        raise error(
+            f"{what}: expected values whose products with the model's {effects} floating point can "
+            "hold, found sums that are infinite; give them in the units of the training data"
+        )
 
 
 def build_model(

@@ -1,6 +1,7 @@
 """Arrays in .npz files: written with the same bytes for the same content, read without pickle."""
 
 import os
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -68,8 +69,8 @@ def load_arrays(
                 raise ValueError(f"{unpacked} bytes of arrays in {os.path.getsize(name)}")
             content = {key: archive[key] for key in entries if key in archive}
         for array in content.values():
-            if array.dtype.kind == "U":  # any four bytes are a character to NumPy
-                "".join(array.ravel().tolist()).encode()
+            if array.dtype.kind == "U":
+                _check_text(array)
     # Damage may surface as almost anything: in zip headers (unknown compression, encryption), in
     # the header of an array (syntax, memory for an absurd shape) or in its data (checksums).
     except Exception as problem:
@@ -90,3 +91,15 @@ def load_arrays(
                 f"{array.dtype.str} in {array.ndim}",
             )
     return content
+
+
+def _check_text(array: np.ndarray) -> None:
+    """Raise ValueError unless all are characters: to NumPy any four bytes are one.
+
+    A text of Python that is made with others is damaged, and `encode` does not notice.
+    """
+    codes = np.frombuffer(array.tobytes(), np.dtype("u4").newbyteorder(array.dtype.byteorder))
+    largest = int(codes.max(initial=0))
+    if largest > sys.maxunicode:
+        raise ValueError(f"{largest:#x} for a character")
+    "".join(array.ravel().tolist()).encode()  # no surrogates either

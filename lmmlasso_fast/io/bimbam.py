@@ -4,6 +4,7 @@ import gzip
 import os
 import re
 import zlib
+from itertools import filterfalse
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -151,13 +152,22 @@ def _numbers(path: str, line: int, fields: list[bytes]) -> np.ndarray:
         values = np.array(
             [b"nan" if field in (b"NA", b"nan", b"NaN") else field for field in fields]
         ).astype(np.float64)
-    except ValueError as error:
-        raise _failure(path, line, "dosages", "numbers or NA", str(error)) from None
+    except ValueError:
+        first = quote(next(filterfalse(_is_number, fields)).decode(errors="replace"))
+        raise _failure(path, line, "dosages", "numbers or NA", first) from None
     bad = ~((values >= -1e-3) & (values <= 2 + 1e-3) | np.isnan(values))
     if bad.any():
         first = quote(fields[int(bad.argmax())].decode())
         raise _failure(path, line, "dosages", "numbers from 0 to 2, or NA", first)
     return values
+
+
+def _is_number(field: bytes) -> bool:
+    try:
+        np.array([field]).astype(np.float64)
+    except ValueError:
+        return field == b"NA"
+    return True
 
 
 def _variants(names: list[list[str]], annotation) -> "pl.DataFrame":

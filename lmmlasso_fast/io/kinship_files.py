@@ -113,16 +113,18 @@ def read_grm(prefix: str | os.PathLike) -> "Kinship":
     n_variants = None
     counts_path = f"{prefix}.grm.N.bin"
     if os.path.exists(counts_path):
-        largest = float(matrices.read_triangle(counts_path, n).max())
-        if not 0 <= largest < 1 << 53:
+        counts = matrices.read_triangle(counts_path, n)
+        wrong = counts[~((counts >= 0) & (counts < 1 << 53))]
+        if wrong.size:
             raise failure(
                 KinshipError,
                 counts_path,
                 "bad number of variants",
                 expected="numbers from 0 to 2^53",
-                found=f"the largest is {largest}",
+                found=repr(float(wrong[0])),
                 advice="make the matrix again, or remove this file",
             )
+        largest = float(counts.max())
         n_variants = round(largest) or None
     matrix = matrices.symmetric_from_triangle(entries, n)
     return _make_kinship(f"{prefix}.grm.bin", matrix, samples, "gcta", n_variants)
@@ -276,6 +278,11 @@ def load_kinship(path: str | os.PathLike) -> "Kinship":
             name,
             "a matrix with the mean diagonal 1, and a positive scale",
             f"the mean diagonal {diagonal} and the scale {scale}",
+        )
+    largest = float(np.abs(matrix).max())
+    if largest * scale == np.inf:  # products of Python's numbers do not warn
+        raise _damaged(
+            name, "a matrix that floating point holds times its scale", f"{largest} and {scale}"
         )
     samples = None
     fid, iid = content["fid"], content["iid"]

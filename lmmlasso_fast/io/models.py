@@ -8,6 +8,7 @@ import numpy as np
 
 from lmmlasso_fast.errors import ModelError
 from lmmlasso_fast.io.archives import load_arrays, save_arrays
+from lmmlasso_fast.path import LARGEST_ALPHA
 from lmmlasso_fast.prediction import Model
 from lmmlasso_fast.preprocessing import Transform
 
@@ -18,6 +19,19 @@ FORMAT = "lmmlasso_fast model 1"
 #: Lists of names, kept as UTF-8 with a NUL after each: NumPy's text would give every SNP the width
 #: of the longest allele, four bytes a character.
 _NAMES = ("chrom", "id", "a1", "a2", "fid", "iid")
+#: Larger numbers are in no model that was fitted: phenotypes go to 1e220, SNPs and covariates have
+#: squares that are numbers.
+_LARGEST = {
+    "mean": 1e290,
+    "sd": 1e160,
+    "alphas": LARGEST_ALPHA,
+    "alpha_max": 1e290,
+    "coef_values": 1e290,
+    "gammas": 1e290,
+    "random_effects": 1e290,
+    "kinship_scale": np.finfo(np.float64).max,
+}
+_SMALLEST_SD = 1e-160
 _ENTRIES = {
     "format": ("U", 0),
     "phenotype": ("U", 0),
@@ -202,34 +216,27 @@ def _as_levels(content) -> dict[str, tuple[str, ...]]:
 
 
 def _check(name: str, content: dict[str, np.ndarray]) -> None:
-    """Sizes that fit together, finite numbers, indices in range: nothing crashes later."""
+    """Sizes that fit together, usable numbers, indices in range: nothing crashes later."""
     q, m = len(content["mean"]), len(content["alphas"])
     values, rows, starts = (content[f"coef_{part}"] for part in ("values", "rows", "starts"))
     random = str(content["random"])
     n_effects = {"none": 0, "snp": q, "sample": int(content["n_samples"])}.get(random)
-    numbers = (
-        "mean",
-        "sd",
-        "alphas",
-        "alpha_max",
-        "coef_values",
-        "gammas",
-        "random_effects",
-        "kinship_scale",
-    )
+    _check_sizes(name, content)
     conditions = {
         "as many chrom, id, pos, a1, a2 and sd as mean": all(
             len(content[key]) == q for key in ("chrom", "id", "pos", "a1", "a2", "sd")
         ),
-        "one alpha or more, decreasing": m > 0
+        "one alpha or more, positive and decreasing": m > 0
+        and bool((content["alphas"] > 0).all())
         and bool((content["alphas"][1:] < content["alphas"][:-1]).all()),
         "a default alpha among them": np.isnan(content["default_alpha"])
         or bool(content["alphas"].min(initial=np.inf) <= content["default_alpha"] < np.inf),
-        "positive sd": bool((content["sd"] > 0).all()),
+        f"positive sd, from {_SMALLEST_SD:g}": bool((content["sd"] >= _SMALLEST_SD).all()),
         "one training sample or more": bool(content["n_samples"] > 0),
         "ids of all training samples, or none": len(content["iid"])
         in (0, int(content["n_samples"])),
-        "finite numbers": all(np.isfinite(content[key]).all() for key in numbers),
+        "an h2 from 0 to 1, or none": not (content["h2"] < 0 or content["h2"] > 1),
+        "a finite log_delta, or none": not np.isinf(content["log_delta"]),
         "a valid sparse matrix of coefficients": (
             len(starts) == m + 1
             and starts[0] == 0
@@ -246,7 +253,37 @@ def _check(name: str, content: dict[str, np.ndarray]) -> None:
     }
     for expected, holds in conditions.items():
         if not holds:
-            raise ModelError(
-                f"{name}: expected {expected}, found otherwise; the file is damaged, fit the "
-                "model again"
+            raise _damaged(name, expected, "otherwise")
+    _check_products(name, content)
+
+
+def _check_sizes(name: str, content: dict[str, np.ndarray]) -> None:
+    for key, largest in _LARGEST.items():
+        values = content[key].ravel()
+        wrong = values[~(np.abs(values) <= largest)]
+        if wrong.size:
+            raise _damaged(
+                name, f"{key} with finite numbers up to {largest:g}", repr(float(wrong[0]))
             )
+
+
+def _check_products(name: str, content: dict[str, np.ndarray]) -> None:
+    """What predictions and tables multiply: effects of a copy of an allele, and of the mean."""
+    sd, rows = content["sd"], content["coef_rows"]
+    with np.errstate(over="ignore"):
+        units = np.maximum(np.abs(content["mean"]), 2) / sd
+        sizes = {"mean": units, "coef_values": np.abs(content["coef_values"]) * units[rows]}
+        if str(content["random"]) == "snp":
+            sizes["random_effects"] = np.abs(content["random_effects"]) * units[:, None]
+    for key, values in sizes.items():
+        largest = float(values.max(initial=0.0))
+        if not largest <= 1e300:
+            raise _damaged(
+                name, f"{key} whose products with mean / sd are 1e300 at most", repr(largest)
+            )
+
+
+def _damaged(name: str, expected: str, found: str) -> ModelError:
+    return ModelError(
+        f"{name}: expected {expected}, found {found}; the file is damaged, fit the model again"
+    )

@@ -73,7 +73,7 @@ def read_pvar(path: str | os.PathLike) -> "pl.DataFrame":
     Raises
     ------
     PlinkFormatError
-        The file cannot be read, lacks a column, or a position is not a whole number.
+        The file cannot be read, lacks a column or variants, or a position is not a whole number.
     """
     import polars as pl
 
@@ -86,6 +86,13 @@ def read_pvar(path: str | os.PathLike) -> "pl.DataFrame":
         CHROM=columns["CHROM"], ID=columns["ID"], POS=columns["POS"], A1=columns["ALT"],
         A2=columns["REF"],
     )  # fmt: skip
+    if not variants.height:
+        raise text.failure(
+            "variants",
+            expected="at least one variant",
+            found="none",
+            advice="check the step that wrote it",
+        )
     numbers = variants["POS"].cast(pl.Int64, strict=False)
     bad = numbers.is_null() | variants.select(pl.any_horizontal(pl.all().is_null())).to_series()
     if bad.any():

@@ -1,6 +1,8 @@
 """VCF and BCF files."""
 
+import gzip
 import os
+import re
 import warnings
 
 import numpy as np
@@ -12,9 +14,12 @@ from lmmlasso_fast.io.multiallelic import check_multiallelic, refuse_multialleli
 from lmmlasso_fast.io.optional import optional
 from lmmlasso_fast.io.pgen_text import from_iids
 from lmmlasso_fast.io.regular import require_regular
+from lmmlasso_fast.io.text import quote
 
 #: The empty block that ends every complete bgzip file.
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+#: What the format lets a chromosome be called.
+_CONTIG = re.compile(r"[0-9A-Za-z!#$%&+./:;?@^_|~-][0-9A-Za-z!#$%&*+./:;=?@^_|~-]*")
 
 
 def read_vcf(
@@ -63,6 +68,7 @@ def read_vcf(
         # the name starts with neither a protocol nor "-", which mean more than a file to the reader
         reader = cyvcf2.VCF(os.path.abspath(path))
         samples = from_iids(path, reader.samples, GenotypeError)
+        _declare_contigs(path, reader)
         if dosage == "DS" and not reader.contains("DS"):
             raise GenotypeError(
                 f"{path}: expected the field DS in the header, found none; leave --dosage out to "
@@ -122,6 +128,45 @@ def _check_file(path: str) -> None:
         raise GenotypeError(
             f"{path}: expected the end marker of bgzip, found none: the file was cut; copy it again"
         )
+
+
+def _declare_contigs(path: str, reader) -> None:
+    """Name all chromosomes of the records in the header.
+
+    A malformed record ends the process if its chromosome is none of the header's: cyvcf2 up to 0.35
+    takes the note of htslib that it was added for the only fault, and uses what was not filled in.
+    """
+    declared = set(re.findall(r'(?m)^##contig=<ID=([^,">]+)(?:,[^">]*)?>$', reader.raw_header))
+    for name in _chromosomes(path):
+        if name in declared:
+            continue
+        if not _CONTIG.fullmatch(name):
+            raise GenotypeError(
+                f"{path}: expected names of chromosomes as the format has them in the first "
+                f"column, found {quote(name)}; write the file again"
+            )
+        reader.add_to_header(f"##contig=<ID={name}>")
+
+
+def _chromosomes(path: str) -> dict[str, None]:
+    """First columns of the records of a VCF, in their order; none of a BCF, which refers to its
+    header."""
+    found = {}
+    with open(path, "rb") as plain:
+        packed = plain.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if packed else open(path, "rb") as file:
+        if file.read(3) == b"BCF":
+            return {}
+        begins, in_header = True, True
+        while piece := file.readline(1 << 16):  # a line may have no end
+            if begins and in_header:
+                in_header = not piece.startswith(b"#CHROM")
+            elif begins:
+                # as htslib, which reads texts of C
+                name = piece.split(b"\t", 1)[0].rstrip(b"\r\n").split(b"\0", 1)[0]
+                found[name] = None
+            begins = piece.endswith(b"\n")
+    return dict.fromkeys(name.decode("utf-8", "surrogateescape") for name in found)
 
 
 def _dosages(path, variant, n: int, dosage: str) -> tuple[np.ndarray, int]:

@@ -1,5 +1,7 @@
 /* test_errors.c - every error of every function, and the proof that none is left out: the tables in
  * the headers, and every place in the sources that names an error code (reached.h). */
+#include <dirent.h>
+
 #include "faults.h"
 
 /* ---- what was seen -----------------------------------------------------------------------------
@@ -358,12 +360,58 @@ typedef struct {
 
 extern error_site *const __start_error_sites[], *const __stop_error_sites[];
 
+static int entered(const char *file, int line)
+{
+    for (error_site *const *site = __start_error_sites; site < __stop_error_sites; site++) {
+        const char *name = strrchr((*site)->file, '/');
+        if ((*site)->line == line && strcmp(name ? name + 1 : (*site)->file, file) == 0) return 1;
+    }
+    return 0;
+}
+
+/* Every line of the sources that names a code is in the table: a file that is compiled without
+ * reached.h has none there. Of macros, the lines that use them are. */
+static void test_sources(void)
+{
+    char path[4096], line[256];
+    int n_lines = 0;
+    DIR *folder = opendir(LMML_SOURCES);
+    CHECK(folder != NULL);
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+        const char *end = strrchr(entry->d_name, '.');
+        const int header = end && strcmp(end, ".h") == 0, source = end && strcmp(end, ".c") == 0;
+        /* the documented codes and their texts */
+        if (!(header || source) || strcmp(entry->d_name, "lmml.h") == 0 ||
+            strcmp(entry->d_name, "lmml_lapack.h") == 0 ||
+            strcmp(entry->d_name, "lmml_error.c") == 0)
+            continue;
+        snprintf(path, sizeof path, "%s/%s", LMML_SOURCES, entry->d_name);
+        FILE *file = fopen(path, "r");
+        CHECK(file != NULL);
+        for (int k = 1, in_macro = 0; file && fgets(line, sizeof line, file); k++) {
+            in_macro = in_macro || strncmp(line, "#define", 7) == 0;
+            if (strstr(line, "LMML_ERR_") && !in_macro) {
+                n_lines++;
+                if (!entered(entry->d_name, k))
+                    printf("%s:%d: compiled without reached.h\n", entry->d_name, k);
+                CHECK(entered(entry->d_name, k));
+            }
+            const char *last = strrchr(line, '\\');
+            in_macro = in_macro && last && last[1] == '\n';
+        }
+        if (file) fclose(file);
+    }
+    if (folder) closedir(folder);
+    CHECK(n_lines > 40);
+}
+
 void test_every_error_was_seen(void)
 {
     const int has_tiles = strcmp(lmml_kernels_name(tables[n_tables - 1]), "amx") == 0;
     int n_sites = 0;
     test_header(LMML_SOURCES "/lmml.h");
     test_header(LMML_SOURCES "/lmml_lapack.h");
+    test_sources();
     for (error_site *const *site = __start_error_sites; site < __stop_error_sites; site++) {
         n_sites++;
         if (!(*site)->n_reached && !has_tiles && strcmp((*site)->function, "operand_init") == 0) {

@@ -10,7 +10,7 @@ from soak.fuzz.targets import TARGETS, Target
 
 from lmmlasso_fast.errors import TableError
 
-pytestmark = [pytest.mark.promise("any-bytes", "hostile")]
+pytestmark = pytest.mark.promise("any-bytes")
 
 SEEDS = sorted((Path(__file__).parents[1] / "soak/fuzz/seeds").iterdir())
 
@@ -44,8 +44,6 @@ def test_changed_cases(name, tally):
     target = TARGETS[name]
     if not find_spec(target.needs):
         pytest.skip(f"needs {target.needs}")
-    if target.crashes:
-        pytest.skip(f"{target.needs} crashes on some files")
     seeds = [p.read_bytes() for p in SEEDS if p.name.startswith(f"valid_{name}")]
     n = 8 if name in ("merge", "resume") else 20
     outcomes = []

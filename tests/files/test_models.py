@@ -13,7 +13,13 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import lmmlasso_fast as ll
-from lmmlasso_fast.errors import InputError, ModelError, OutputError
+from lmmlasso_fast.errors import (
+    CovariateError,
+    InputError,
+    KinshipError,
+    ModelError,
+    OutputError,
+)
 from lmmlasso_fast.preprocessing import transform_phenotype
 from lmmlasso_fast.simulation import simulate_genotypes
 
@@ -387,10 +393,31 @@ def test_entries_of_another_type_or_shape(rewrite, entries, models):
         ({"alphas": np.zeros(6)}, "decreasing"),
         ({"sd": np.zeros(60)}, "positive sd"),
         ({"sd": -np.ones(60)}, "positive sd"),
+        ({"sd": np.full(60, 1e-170)}, "positive sd"),
+        ({"sd": np.full(60, 1e200)}, r"sd with finite numbers up to 1e\+160, found 1e\+200"),
+        ({"mean": np.full(60, -1e300)}, r"mean with finite numbers .*, found -1e\+300"),
+        ({"mean": np.full(60, 1e150), "sd": np.full(60, 1e-155)}, "mean whose products"),
+        ({"alphas": 1e290 * np.arange(6.0, 0, -1)}, "alphas with finite numbers up to 1e"),
+        ({"alphas": np.arange(2.0, -4, -1)}, "positive and decreasing"),
+        ({"alpha_max": np.array(1e300)}, "alpha_max with finite numbers"),
+        ({"gammas": np.full((3, 6), 1e300)}, "gammas with finite numbers"),
+        ({"random_effects": np.full((60, 6), -1e300)}, "random_effects with finite numbers"),
+        ({"random_effects": np.full((60, 6), 1e200), "sd": np.full(60, 1e-150)},
+         "random_effects whose products with mean / sd are 1e300 at most, found inf"),
+        ({"kinship_scale": np.array(np.inf)}, "kinship_scale with finite numbers"),
+        ({"h2": np.array(1.5)}, "an h2 from 0 to 1"),
+        ({"log_delta": np.array(-np.inf)}, "a finite log_delta"),
     ],
-)
+)  # fmt: skip
 def test_values_that_cannot_be(rewrite, changes, found):
     damaged(rewrite(**changes), found=found)
+
+
+def test_coefficients_that_overflow(rewrite, models):
+    values = models["snp"][0].coefs.tocsc().data
+    damaged(rewrite(coef_values=np.full(len(values), 1e300)), found="coef_values with finite")
+    path = rewrite(coef_values=np.full(len(values), -1e200), sd=np.full(60, 1e-150))
+    damaged(path, found="coef_values whose products with mean / sd")
 
 
 def test_coefficients_out_of_range(rewrite, models):
@@ -522,3 +549,37 @@ def test_input_of_predictions(models):
     for kinship in (None, np.eye(39), np.full((40, 40), np.nan)):
         with pytest.raises(InputError, match=r"kinship: .*expected"):
             model.predict(genotypes, covariates=covariates, kinship=kinship)
+
+
+def test_input_whose_products_overflow_is_named(rewrite, models):
+    """Effects that a file may hold, and values that they do not fit: an error, no infinity."""
+    _, genotypes, covariates, *_ = models["snp"]
+    model = ll.load_model(rewrite(gammas=np.full((3, 6), 1e280)))
+    with pytest.raises(CovariateError, match="covariates: expected values whose products"):
+        model.predict(genotypes, covariates=1e100 * covariates)
+    model = ll.load_model(rewrite(random_effects=np.full((60, 6), 1e280)))
+    assert np.isfinite(model.predict(genotypes, covariates=covariates).total).all()
+    large = ll.Genotypes.from_array(
+        1e100 * genotypes.columns(np.arange(60)), variants=genotypes.variants
+    )
+    with pytest.raises(ModelError, match="genotypes: expected values whose products"):
+        model.predict(large, covariates=covariates)
+    _, genotypes, covariates, *_ = models["sample"]
+    model = ll.load_model(rewrite("sample", kinship_scale=np.array(1e-300)))
+    with pytest.raises(KinshipError, match="kinship: expected values whose products"):
+        model.predict(genotypes, covariates=covariates, kinship=np.full((40, 40), 1e100))
+
+
+@pytest.mark.parametrize("scale", [1e-140, 1e140])
+def test_models_of_extreme_units_are_read_again(tmp_path, scale):
+    """What can be fitted can be saved, read and used."""
+    rng = np.random.default_rng(5)
+    X, variants = rng.standard_normal((30, 8)), simulate_genotypes(5, 8, seed=1).variants
+    genotypes = ll.Genotypes.from_array(X * scale, variants=variants)
+    y = (X[:, 2] + 0.1 * rng.standard_normal(30)) * 1e140
+    path = ll.lasso_path(genotypes, y, n_alphas=4)
+    model = ll.build_model(path, genotypes)
+    ll.save_model(model, tmp_path / "m.npz")
+    again = ll.load_model(tmp_path / "m.npz")
+    assert np.isfinite(again.to_frame()["BETA"].to_numpy()).all()
+    assert_array_equal(again.predict(genotypes).total, model.predict(genotypes).total)

@@ -27,8 +27,6 @@ from lmmlasso_fast.io.plink_write import write_plink
 from lmmlasso_fast.io.result_files import ResultFiles, read_table
 from lmmlasso_fast.io.tables import read_covariates, read_phenotypes
 
-pytestmark = pytest.mark.promise("any-bytes", "hostile")
-
 #: Readers by what follows x in the name of the file that is special.
 READERS = {
     **dict.fromkeys([".bed", ".bim", ".fam"], ll.read_plink),
@@ -97,6 +95,7 @@ def special(kind, path):
         path.symlink_to("/dev/zero")
 
 
+@pytest.mark.promise("any-bytes")
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 @pytest.mark.parametrize("kind", ["pipe", "device"])
 @pytest.mark.parametrize("suffix", READERS)
@@ -119,6 +118,7 @@ def regular_error(path):
     return caught.value.strerror
 
 
+@pytest.mark.promise("any-bytes")
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_commands_refuse_pipes(prefix, tmp_path, in_time):
     pipe = tmp_path / "y"
@@ -131,6 +131,7 @@ def test_commands_refuse_pipes(prefix, tmp_path, in_time):
     assert _written_by(f"{tmp_path}/Q.run.json") == {}
 
 
+@pytest.mark.promise("hostile")
 def test_an_earlier_record_names_no_file_of_another_folder(tmp_path):
     path = tmp_path / "P.run.json"
     path.write_text('{"files": {"null.json": "null", "d/../../victim": "null", "/etc/x": "fit"}}')
@@ -146,6 +147,7 @@ def small_limit(monkeypatch):
     monkeypatch.setattr(regular, "_UNPACKED", 100_000)
 
 
+@pytest.mark.promise("hostile")
 @pytest.mark.parametrize(
     "read", [read_fam, read_bim, read_psam, read_pvar, read_phenotypes, read_ids, read_gemma]
 )
@@ -165,6 +167,7 @@ def test_text_bombs(tmp_path, small_limit, packing, read):
         read(path)
 
 
+@pytest.mark.promise("hostile")
 def test_a_limit_is_no_limit_for_what_is_not_packed_so_well(tmp_path, small_limit):
     """Random digits take a third; and the limit is 256 MB, and 100 times the file."""
     rng = np.random.default_rng(1)
@@ -174,11 +177,13 @@ def test_a_limit_is_no_limit_for_what_is_not_packed_so_well(tmp_path, small_limi
     assert read_phenotypes(tmp_path / "y.gz").height == 20_000
 
 
+@pytest.mark.promise("hostile")
 def test_the_limit():
     assert regular.largest_unpacked(1000) == 1 << 28
     assert regular.largest_unpacked(1 << 30) == 100 << 30
 
 
+@pytest.mark.promise("any-bytes")
 def test_lines_without_end(tmp_path, monkeypatch):
     monkeypatch.setattr(bimbam, "_LONGEST_LINE", 1000)
     path = tmp_path / "x.gz"
@@ -187,6 +192,7 @@ def test_lines_without_end(tmp_path, monkeypatch):
         ll.read_bimbam(path)
 
 
+@pytest.mark.promise("hostile")
 @pytest.mark.parametrize(
     ("read", "error"), [(load_kinship, KinshipError), (ll.load_model, ModelError)]
 )
@@ -198,6 +204,7 @@ def test_archive_bombs(tmp_path, small_limit, read, error):
         read(tmp_path / "x.npz")
 
 
+@pytest.mark.promise("hostile")
 def test_result_files_too(tmp_path, small_limit):
     (tmp_path / "P.path.tsv").write_bytes(gzip.compress(b"INDEX\n" + b"1\n" * 100_000))
     with pytest.raises(TableError, match="unpacks to too much"):

@@ -19,13 +19,30 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="needs fork"),
 ]
 
-#: Waits for so many seconds, then does something to a file.
+#: What is done to a file of `size` bytes.
 _CHANGE = {
     "cut": "os.truncate(path, size // 3)",
     "emptied": "os.truncate(path, 0)",
     "written over": "file = open(path, 'r+b'); file.seek(size // 2); file.write(b'\\0' * 999)",
     "grown": "open(path, 'ab').write(b'\\0')",
 }
+#: Changes the file after the look of this number at it, and counts the looks in a file `looks`.
+_HOOK = """
+import os
+from lmmlasso_fast import _core
+path, size, at, seen = {path!r}, {size}, {at}, 0
+look = _core.watched_state
+def counted(watch):
+    global seen
+    state = look(watch)
+    seen += 1
+    if seen == at:
+        {change}
+    with open({looks!r}, "w") as file:
+        file.write(str(seen))
+    return state
+_core.watched_state = counted
+"""
 
 
 @pytest.fixture(scope="module")
@@ -49,44 +66,76 @@ def final(folder):
 
 @pytest.mark.parametrize("change", _CHANGE)
 def test_at_random_moments(setting, change, tmp_path, size, tally):
-    """The run ends well with the right results, or with the named error and none."""
+    """The run ends with the named error and no results; or well, if nothing is read any more."""
     folder, process = setting
-    bed = folder / "g.bed"
+    bed, looks = folder / "g.bed", tmp_path / "looks"
     content = bed.read_bytes()
     inputs = ["--bfile", folder / "g", "--pheno", folder / "y.tsv", "--threads", 1]
     command = ["stability", *inputs, "--replicates", 6, "--n-active", 5]
+    (tmp_path / "expected").mkdir()
+    (tmp_path / "out").mkdir()
+
+    def hook(at, do="pass"):
+        return _HOOK.format(path=str(bed), size=len(content), at=at, looks=str(looks), change=do)
+
     start = time.monotonic()
-    assert process.run(*command, "--out", tmp_path / "P").code == 0
+    assert process.run(*command, "--out", tmp_path / "expected/P", prelude=hook(0)).code == 0
     seconds = time.monotonic() - start
-    expected = final(tmp_path)
+    expected, n_looks = final(tmp_path / "expected"), int(looks.read_text())
+    assert n_looks > 20
     rng = np.random.default_rng(4)
-    out, noticed = tmp_path / "out", 0
-    n = size(1, 10)
-    for _ in range(n):
-        shutil.rmtree(out, ignore_errors=True)
+
+    def ends(run, *, surely=False):
+        """Whether `run(prefix)` ends with an error; the file is as before then."""
+        out = tmp_path / "out"
+        shutil.rmtree(out)
         out.mkdir()
-        program = f"import os, time; path = {str(bed)!r}; size = {len(content)}; "
-        program += f"time.sleep({rng.uniform(0.1, seconds)}); {_CHANGE[change]}"
-        with subprocess.Popen([sys.executable, "-S", "-c", program]) as other:
-            ended = process.run(*command, "--out", out / "P")
-            other.wait()
+        ended = run(out / "P")
         found = final(out)
         found.pop("P.stability.checkpoint", None)
         assert temporaries(out) == []
         if ended.code == 0:
+            assert not surely
             assert found == expected
         else:
             assert ended.code == 3, (ended.code, ended.err)
             assert f"{bed}: " in ended.err
             assert "Traceback" not in ended.err
             assert found == {}
-            noticed += 1
         replace(bed, content)
-        ended = process.run(*command, "--resume", "--out", out / "P")
-        assert ended.code == 0, ended.err
+        resumed = process.run(*command, "--resume", "--out", out / "P")
+        assert resumed.code == 0, resumed.err
         assert final(out) == expected
-    tally(cases=n, **{f"ended_by_a_file_that_was_{change.replace(' ', '_')}": noticed})
-    assert noticed >= size(0, 1)
+        return ended.code != 0
+
+    # between two looks there is a pass over the file: the second one must see it
+    moments = [*rng.integers(1, n_looks, size(1, 10)).tolist(), n_looks]
+    noticed = 0
+    for at in moments:
+        looks.unlink()
+        fault = hook(at, _CHANGE[change])
+        noticed += ends(
+            lambda out, fault=fault: process.run(*command, "--out", out, prelude=fault),
+            surely=at < n_looks,
+        )
+        assert int(looks.read_text()) >= at, "the file was not changed"
+
+    def disturbed(out):
+        """At any time, within a pass too."""
+        program = f"import os, time; path = {str(bed)!r}; size = {len(content)}; "
+        program += f"time.sleep({rng.uniform(0.1, seconds)}); {_CHANGE[change]}"
+        with subprocess.Popen([sys.executable, "-S", "-c", program]) as other:
+            ended = process.run(*command, "--out", out)
+            assert other.wait() == 0
+        return ended
+
+    n_random = size(1, 10)
+    noticed += sum(ends(disturbed) for _ in range(n_random))
+    tally(
+        cases=len(moments) + n_random,
+        **{f"ended_by_a_file_that_was_{change.replace(' ', '_')}": noticed},
+    )
+    assert noticed >= len(moments) - 1
 
 
 def replace(path, content):

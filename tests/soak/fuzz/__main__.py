@@ -4,7 +4,8 @@
 
 in the folder tests. Starts from seeds/ (and the corpus); what reaches new code goes to the corpus,
 a case that fails to the folder for what was found, with a line FAILED, once for each place. A crash
-of C code ends the run.
+of C code ends the run. With --runs for --seconds, and PYTHONHASHSEED=0, the same --seed tries the
+same cases again.
 """
 
 import argparse
@@ -50,12 +51,16 @@ def place_of(error: BaseException) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="soak.fuzz", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--seconds", type=int, help="[default: 60, or what --runs take]")
+    parser.add_argument("--runs", type=int, default=-1, help="cases [default: no limit]")
     parser.add_argument("--targets", help="names, separated by commas [default: all]")
     parser.add_argument("--corpus", type=Path, help="a folder that is added to")
     parser.add_argument("--found", type=Path, default=Path(), help="for cases that fail")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="from 1 to 2**32 - 1 [default: 1]")
     given = parser.parse_args()
+    if given.seconds is None:
+        given.seconds = 60 if given.runs < 0 else 0  # 0: no limit
+    print(f"seed {given.seed}", flush=True)
 
     import atheris
 
@@ -63,8 +68,7 @@ def main() -> None:
     instrument(atheris)
     check, cases = import_module("soak.fuzz.check"), import_module("soak.fuzz.cases")
     mutate = import_module("soak.fuzz.mutate").mutate
-    usual = [name for name, target in targets.items() if not target.crashes]
-    wanted = given.targets.split(",") if given.targets else usual
+    wanted = given.targets.split(",") if given.targets else list(targets)
     wanted = [name for name in wanted if find_spec(targets[name].needs)]
     found = given.found.resolve()
     found.mkdir(exist_ok=True)
@@ -102,6 +106,9 @@ def main() -> None:
             [
                 "soak.fuzz",
                 f"-max_total_time={given.seconds}",
+                f"-runs={given.runs}",
+                # what is compared holds addresses, and would be tried in cases
+                f"-use_cmp={int(given.runs < 0)}",
                 f"-seed={given.seed}",
                 "-timeout=30",
                 "-rss_limit_mb=4096",

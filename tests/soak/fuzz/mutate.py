@@ -224,12 +224,17 @@ def _array(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
             array = array.astype(f"<U{max(len(text), array.dtype.itemsize // 4, 1)}")
             array.reshape(-1)[at] = text
         elif array.dtype.kind == "f":
-            flat[at] = _pick(rng, NUMBERS)
+            with np.errstate(over="ignore"):  # 1e308 is infinite as a float32
+                flat[at] = _pick(rng, NUMBERS)
         else:
             flat[at] = _pick(rng, (0, 1, 2, 100, 255 if array.dtype.itemsize == 1 else 2**31))
         return array
     if what < 0.6:
-        return array.astype(_pick(rng, ("<f8", "<f4", ">f8", "<i8", "<i4", "u1", "c16", "?", "U3")))
+        other = _pick(rng, ("<f8", "<f4", ">f8", "<i8", "<i4", "u1", "c16", "?", "U3"))
+        if array.dtype.kind == "c":
+            array = array.real
+        with np.errstate(over="ignore", invalid="ignore"):  # NaN and 1e308 as other numbers
+            return array.astype(other)
     if what < 0.7:
         return array.reshape(_pick(rng, ((-1,), (1, -1), (-1, 1))))
     if what < 0.8:
