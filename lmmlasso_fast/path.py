@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _MOST_ALPHAS = 1_000_000
 #: Beyond these products of alpha, penalty factors and samples would not be numbers.
 LARGEST_ALPHA = 1e265
-_SMALLEST_SHARE, _SMALLEST_RATIO = 1e-20, 1e-10
+SMALLEST_SHARE, SMALLEST_RATIO = 1e-20, 1e-10
 
 
 @dataclass(frozen=True)
@@ -311,11 +311,11 @@ class PathOptions:
         keep("gram_limit", as_integer, 0)
         if self.max_active is not None:
             keep("max_active", as_integer, 0)
-        expected = f"a number in (0, 1), from {_SMALLEST_SHARE:g} on"
-        keep("eps", as_number, _SMALLEST_SHARE, below=1, expected=expected)
+        expected = f"a number in (0, 1), from {SMALLEST_SHARE:g} on"
+        keep("eps", as_number, SMALLEST_SHARE, below=1, expected=expected)
         keep("tol", as_number, 0)
-        expected = f"a number in (0, 1], from {_SMALLEST_RATIO:g} on (0 would be BLUP: no path)"
-        keep("l1_ratio", as_number, _SMALLEST_RATIO, 1, expected=expected)
+        expected = f"a number in (0, 1], from {SMALLEST_RATIO:g} on (0 would be BLUP: no path)"
+        keep("l1_ratio", as_number, SMALLEST_RATIO, 1, expected=expected)
         if self.alphas is not None:
             object.__setattr__(self, "alphas", as_grid(self.alphas))
 
@@ -328,10 +328,10 @@ class PathOptions:
             One is so small that products with it are no numbers.
         """
         grid = self._grid(alpha_max)
-        if grid[-1] < _SMALLEST_SHARE * alpha_max:
+        if grid[-1] < SMALLEST_SHARE * alpha_max:
             raise InputError(
                 f"{'eps' if self.alphas is None else 'alphas'}: expected alphas of at least "
-                f"{_SMALLEST_SHARE:g} alpha_max ({alpha_max:g}), found {grid[-1]:g}; give larger "
+                f"{SMALLEST_SHARE:g} alpha_max ({alpha_max:g}), found {grid[-1]:g}; give larger "
                 "ones"
             )
         return grid

@@ -167,7 +167,6 @@ BY_NAME = {
     "geno": real(0, 1, none=True, tried=(0.03, 1)),
     "maf": real(0, 0.5, none=True, tried=(0, -0.0, 0.1)),
     "bits": choice(16, 8),
-    "multiallelic": choice("error", "skip"),
     "dosage": choice("DS", "GT"),
     "effects": _EFFECTS,
     "assumption": _ASSUMPTION,
@@ -176,12 +175,9 @@ BY_NAME = {
     "fit_intercept": switch(),
     "random_effect": switch(),
     "exact": switch(),
-    "screening": switch(),
     "inbred": switch(),
     "ref_last": switch(),
     "complementary": switch(),
-    "accept_reference_samples": switch(),
-    "allow_missing": switch(),
     "standardize": switch(none=True),
     "debug": switch(),
     "penalty_factors": numbers(
@@ -207,7 +203,6 @@ BY_NAME = {
     "min_frequency": real(0, 0.5, tried=(0, 0.1)),
     "cutoff": real(0, 1, none=True),
     "n_named": whole(0, tried=(0, 3)),
-    "n_folds": whole(2, 60, tried=(2, 3)),
     "n_repeats": _COUNT,
     "max_false": real(0, tried=(0, 1e308)),
     "n_replicates": whole(2, 10**8, tried=(2, 4), not_=(0, 1, 3)),
@@ -350,7 +345,7 @@ OF_ONE = {
 #: Neither numbers nor choices: data, names of files and of columns, results, callbacks; checked by
 #: tests/model/test_array_inputs.py and the tests of their own.
 DATA = {
-    *("A", "B", "C", "K", "K_new", "K_tt", "K_vt", "X", "X_t", "X_v", "y", "y_t", "z", "v", "w"),
+    *("A", "B", "K", "K_new", "K_tt", "K_vt", "X", "X_t", "X_v", "y", "y_t", "z", "v", "w"),
     *("genotypes", "null", "path", "model", "kinship", "stability", "scan", "cv", "fitted"),
     *("covariates", "covariate_names", "covariate_levels", "groups", "splitter", "transform"),
     *("samples", "variants", "pedigree", "genes", "hits", "ranking", "causal", "scores", "snps"),
