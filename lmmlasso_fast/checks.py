@@ -1,7 +1,7 @@
 """Checks of options and arrays that many functions have."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection
 from numbers import Integral
 from typing import Any
 
@@ -13,8 +13,6 @@ from lmmlasso_fast.errors import GenotypeError, InputError
 MOST_TIMES = 10**8
 #: Samples, and SNPs: indices of both are products that 64 bits hold.
 MOST_ROWS = 2**31 - 1
-#: What to do about a number that is out of range.
-_ADVICE = "choose another value"
 
 
 def plain(value: Any) -> Any:
@@ -55,11 +53,12 @@ def as_integer(
     high: int | None = None,
     *,
     expected: str | None = None,
+    advice: str = "choose another value",
     error: type[Exception] = InputError,
 ) -> int:
     """Return a whole number of at least `low`, and at most `high`, as Python's.
 
-    `expected`: what the message says, if not the bounds.
+    `expected` and `advice`: what the message says instead of the bounds, and what to do.
 
     Raises
     ------
@@ -71,7 +70,7 @@ def as_integer(
     if expected is None:
         beyond = high is not None and is_integer(number) and number > high
         expected = f"an integer of at {f'most {high}' if beyond else f'least {low}'}"
-    raise error(f"{name}: expected {expected}, found {number!r}; {_ADVICE}")
+    raise error(f"{name}: expected {expected}, found {number!r}; {advice}")
 
 
 def as_number(
@@ -84,12 +83,13 @@ def as_number(
     below: float | None = None,
     infinite: bool = False,
     expected: str | None = None,
+    advice: str = "choose another value",
     error: type[Exception] = InputError,
 ) -> float:
     """Return a real number from `low` to `high`, or `above` and `below` others, as Python's.
 
-    NaN is none, and infinity only if it is allowed. `expected`: what the message says, if not the
-    bounds.
+    NaN is none, and infinity only if it is allowed. `expected` and `advice`: what the message says
+    instead of the bounds, and what to do.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def as_number(
         return float(number)
     if expected is None:
         expected = _range(low, high, above, below, infinite)
-    raise error(f"{name}: expected {expected}, found {number!r}; {_ADVICE}")
+    raise error(f"{name}: expected {expected}, found {number!r}; {advice}")
 
 
 def _range(low, high, above, below, infinite: bool) -> str:
@@ -134,12 +134,14 @@ def as_place(name: str, value: Any) -> int:
         Not an integer.
     """
     if not is_integer(value):
-        raise InputError(f"{name}: expected an integer, found {plain(value)!r}; {_ADVICE}")
+        raise InputError(
+            f"{name}: expected an integer, found {plain(value)!r}; choose another value"
+        )
     return int(value)
 
 
 def as_choice(
-    name: str, value: Any, choices: Iterable[str], *, error: type[Exception] = InputError
+    name: str, value: Any, choices: Collection[str], *, error: type[Exception] = InputError
 ) -> str:
     """Return one of some texts.
 
@@ -147,11 +149,12 @@ def as_choice(
     ------
     error
     """
-    choices = list(choices)
     if isinstance(value, str) and value in choices:
         return str(value)
-    words = " or ".join(filter(None, [", ".join(map(repr, choices[:-1])), repr(choices[-1])]))
-    raise error(f"{name}: expected {words}, found {value!r}; {_ADVICE}")
+    *others, last = map(repr, choices)
+    raise error(
+        f"{name}: expected {', '.join(others)} or {last}, found {value!r}; choose one of these"
+    )
 
 
 def as_bits(value: Any) -> int:
@@ -162,7 +165,7 @@ def as_bits(value: Any) -> int:
     GenotypeError
     """
     if not (is_integer(value) and value in (8, 16)):
-        raise GenotypeError(f"bits: expected 8 or 16, found {plain(value)!r}; {_ADVICE}")
+        raise GenotypeError(f"bits: expected 8 or 16, found {plain(value)!r}; choose another value")
     return int(value)
 
 
@@ -187,7 +190,7 @@ def as_switch(name: str, value: Any, *, error: type[Exception] = InputError) -> 
     """
     value = plain(value)
     if not isinstance(value, bool):
-        raise error(f"{name}: expected True or False, found {value!r}; {_ADVICE}")
+        raise error(f"{name}: expected True or False, found {value!r}; choose another value")
     return value
 
 

@@ -158,7 +158,7 @@ def predict(y_t, X_t, X_v, K_tt, K_vt, ldelta, w):
             f"w: expected {X_t.shape[1]} values, one per column of X_t, found {len(w)}; pass the "
             "weights that were trained on these SNPs"
         )
-    ldelta = as_number("ldelta", ldelta)
+    ldelta = as_number("ldelta", ldelta, advice="take ldelta0")
     V = K_tt + np.exp(ldelta) * np.eye(len(y_t))
     return X_v @ w + K_vt @ np.linalg.solve(V, y_t - X_t @ w)
 
@@ -197,7 +197,9 @@ def stability_selection(X, K, y, mu, n_reps, f_subset, *, seed=0, **kwargs):
     y = _phenotype(y, "y")
     K = _raw_kinship(K, len(y), "K").matrix
     X = _matrix(X, "X", GenotypeError, rows=len(y))
-    n_reps = as_integer("n_reps", n_reps, 1, _MOST_TIMES)
+    n_reps = as_integer(
+        "n_reps", n_reps, 1, _MOST_TIMES, expected=f"at least 1 and at most {_MOST_TIMES}"
+    )
     seed = as_integer("seed", seed, 0)
     expected = f"a share above 0 and at most 1 that leaves one or more of {len(y)} individuals"
     f_subset = as_number("f_subset", f_subset, high=1, above=0, expected=expected)

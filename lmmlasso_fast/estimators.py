@@ -426,11 +426,11 @@ class LMMLassoCV(_Regressor):
         else:
             expected = "an integer of at least 0, a RandomState or None"
             seed = as_integer("random_state", seed, 0, expected=expected)
-        if cv is None or isinstance(cv, int | float | str):
-            return {
-                "n_folds": 10 if cv is None else as_integer("cv", cv, 2, n_samples),
-                "seed": seed,
-            }
+        if cv is None:
+            return {"n_folds": 10, "seed": seed}
+        if isinstance(cv, int | float | str):
+            expected = f"an integer from 2 to the {n_samples} samples, or a splitter"
+            return {"n_folds": as_integer("cv", cv, 2, n_samples, expected=expected), "seed": seed}
         return {"splitter": cv}
 
 

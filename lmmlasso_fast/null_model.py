@@ -225,14 +225,15 @@ def as_null_options(method: str, log_delta: float | None) -> float | None:
 
 def as_interval(name_of_low: str, low, name_of_high: str, high) -> tuple[float, float]:
     """Return the ends of a grid over log delta."""
+    expected = f"a number within {MAX_LOG_DELTA:g} of zero"
     ends = tuple(
-        as_number(name, value, -MAX_LOG_DELTA, MAX_LOG_DELTA)
+        as_number(name, value, -MAX_LOG_DELTA, MAX_LOG_DELTA, expected=expected)
         for name, value in ((name_of_low, low), (name_of_high, high))
     )
     if not ends[0] < ends[1]:
         raise InputError(
-            f"{name_of_low}, {name_of_high}: expected the first to be the smaller one, found "
-            f"{ends[0]!r} and {ends[1]!r}; exchange them, or fix log delta"
+            f"grid: expected {name_of_low} < {name_of_high}, found {ends[0]!r} and {ends[1]!r}; "
+            "exchange them, or fix log delta"
         )
     return ends
 

@@ -147,13 +147,16 @@ def interpolation(
     InputError
         alpha is not a number, below the last, or above the first one while that has active SNPs.
     """
-    alpha = as_number(name, alpha)
     top = np.inf if alphas[0] >= alpha_max * (1 - AT_MAX) else float(alphas[0])
-    if not alphas[-1] <= alpha <= top:
-        raise InputError(
-            f"{name}: expected a number from {float(alphas[-1])!r} to {top!r}, which the solutions "
-            f"span, found {alpha!r}; fit a longer path, or this alpha"
-        )
+    low = float(alphas[-1])
+    alpha = as_number(
+        name,
+        alpha,
+        low,
+        top,
+        expected=f"a number from {low!r} to {top!r}, which the solutions span",
+        advice="fit a longer path, or this alpha",
+    )
     k = int(np.searchsorted(-alphas, -alpha))  # alphas[k - 1] > alpha >= alphas[k]
     if k == 0 or alphas[k] == alpha:
         return {k: 1.0}

@@ -362,7 +362,7 @@ def make_plan(
         expected = "a number above 0 and at most 0.5 for complementary pairs"
         fraction = as_number("fraction", fraction, high=0.5, above=0, expected=expected)
     else:
-        expected = "a number above 0 and below 1"
+        expected = "a number above 0 and at most 1 (1 excluded)"
         fraction = as_number("fraction", fraction, above=0, below=1, expected=expected)
     n_drawn = int(n * fraction + 1e-9)
     if n_drawn < 3:
@@ -386,11 +386,13 @@ def make_plan(
 
 def as_n_replicates(n_replicates: int, complementary: bool) -> int:
     """Return a number of fits, even for pairs."""
-    n_replicates = as_integer("n_replicates", n_replicates, 1, MOST_TIMES)
+    expected = f"{'an even' if complementary else 'a'} number of fits, at most {MOST_TIMES}"
+    advice = "pairs have two" if complementary else "choose another value"
+    n_replicates = as_integer(
+        "n_replicates", n_replicates, 1, MOST_TIMES, expected=expected, advice=advice
+    )
     if complementary and n_replicates % 2:
-        raise InputError(
-            f"n_replicates: expected an even number of fits, found {n_replicates!r}; pairs have two"
-        )
+        raise InputError(f"n_replicates: expected {expected}, found {n_replicates!r}; {advice}")
     return n_replicates
 
 

@@ -65,7 +65,11 @@ def rank_snps(scores: ArrayLike, *, above: float | None = None) -> Ranking:
         raise InputError(
             f"scores: expected one number for every SNP, found an array of shape {scores.shape}"
         )
-    above = None if above is None else as_number("above", above, infinite=True)
+    above = (
+        None
+        if above is None
+        else as_number("above", above, infinite=True, advice="leave it out to rank all SNPs")
+    )
     snps = np.flatnonzero(~np.isnan(scores) if above is None else scores > above)
     snps = snps[np.argsort(-scores[snps], kind="stable")]
     ordered = scores[snps]

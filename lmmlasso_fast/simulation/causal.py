@@ -36,17 +36,17 @@ def as_design(
         A number is outside of its range, or the distribution is not one of `EFFECTS`.
     """
     n_causal = as_integer("n_causal", n_causal, 0)
-    h2_snp = as_number("h2_snp", h2_snp, 0, 1, expected="a number between 0 and 1")
-    h2_structure = as_number("h2_structure", h2_structure)
+    h2_snp = as_number("h2_snp", h2_snp, 0, 1, expected="between 0 and 1")
+    limits = f"between 0 and {1 - h2_snp:g} (1 - h2_snp)"
+    h2_structure = as_number("h2_structure", h2_structure, expected=limits)
     # 0.9 + 0.1 passes, although 1 - 0.9 - 0.1 is below zero by one rounding.
     noise_variance = 1.0 - h2_snp - h2_structure
     in_range = h2_structure >= 0 and noise_variance > -1e-12
-    limits = f"a number between 0 and {1 - h2_snp:g} (1 - h2_snp)"
     require("h2_structure", h2_structure, in_range, limits)
     require("h2_snp", h2_snp, n_causal > 0 or h2_snp == 0, "0 when n_causal is 0")
     require("n_causal", n_causal, n_causal == 0 or h2_snp > 0, "0 when h2_snp is 0")
     as_choice("effects", effects, EFFECTS)
-    expected = "a number between 0 and 0.5"
+    expected = "between 0 and 0.5"
     min_frequency = as_number("min_frequency", min_frequency, 0, 0.5, expected=expected)
     min_distance = as_integer("min_distance", min_distance, 0)
     noise_variance = max(0.0, noise_variance)
