@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lmmlasso_fast import _core
+from lmmlasso_fast.checks import as_choice, as_switch
 from lmmlasso_fast.covariates import Design, as_design
 from lmmlasso_fast.display import Result, check_same_snps, draw
 from lmmlasso_fast.errors import InputError
@@ -32,7 +33,6 @@ from lmmlasso_fast.loco import LeaveOneOut
 from lmmlasso_fast.null_model import (
     NullModel,
     as_phenotype,
-    check_null_options,
     fit_null_on_grid,
 )
 from lmmlasso_fast.problem import design_of
@@ -247,7 +247,7 @@ def association_scan(
     Kang et al. 2010, Nat. Genet. 42:348 (delta of the null model); Zhou and Stephens 2012, Nat.
     Genet. 44:821 (delta of every SNP).
     """
-    n_threads = as_n_threads(n_threads)
+    exact, n_threads = as_switch("exact", exact), as_n_threads(n_threads)
     y = as_phenotype(y, genotypes.n_samples)
     design = design_of(genotypes, null, covariates, intercept, covariate_names)
     if exact and null is None:
@@ -318,7 +318,8 @@ def association_scan_loco(
     """
     n, n_threads = genotypes.n_samples, as_n_threads(n_threads)
     y = as_phenotype(y, n)
-    check_null_options(method, None)
+    exact = as_switch("exact", exact)
+    as_choice("method", method, ("ml", "reml"))
     design = as_design(covariates, n, intercept=intercept, names=covariate_names)
     data = ScanData.of(genotypes, y, design)
     kinships = LeaveOneOut(genotypes, n_threads=n_threads)

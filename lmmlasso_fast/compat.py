@@ -20,11 +20,12 @@ import time
 import numpy as np
 
 from lmmlasso_fast.checks import MOST_TIMES as _MOST_TIMES
-from lmmlasso_fast.checks import as_numbers, is_integer, is_number, require_integer
+from lmmlasso_fast.checks import as_integer, as_number, as_numbers, as_switch
 from lmmlasso_fast.dense import DenseGenotypes
 from lmmlasso_fast.errors import GenotypeError, InputError, KinshipError, PhenotypeError
 from lmmlasso_fast.kinship import Kinship
-from lmmlasso_fast.null_model import NullModel, fit_null
+from lmmlasso_fast.null_model import MOST_INTERVALS as _MOST_INTERVALS
+from lmmlasso_fast.null_model import NullModel, as_interval, fit_null
 from lmmlasso_fast.path import LARGEST_ALPHA, lasso_path
 
 #: Duality gap of the weights, relative to 1/2 ||W y||^2.
@@ -90,11 +91,8 @@ def train(
     y = _phenotype(y, "y")
     K = _raw_kinship(K, len(y), "K")
     X = _matrix(X, "X", GenotypeError, rows=len(y))
-    if not (is_number(mu) and 0 < mu / len(y) <= LARGEST_ALPHA):
-        raise InputError(
-            f"mu: expected a positive number up to {LARGEST_ALPHA * len(y):g}, found {mu!r}; "
-            "choose another penalty"
-        )
+    most = LARGEST_ALPHA * len(y)
+    mu = as_number("mu", mu, high=most, above=0, expected=f"a positive number up to {most:g}")
     null = _fit_null(y, K, numintervals, ldeltamin, ldeltamax, debug)
     path = lasso_path(DenseGenotypes(X, standardize=False), y, null, alphas=[mu / len(y)], tol=_TOL)
     weights = path.coefs[:, [0]].toarray().ravel()
@@ -160,8 +158,7 @@ def predict(y_t, X_t, X_v, K_tt, K_vt, ldelta, w):
             f"w: expected {X_t.shape[1]} values, one per column of X_t, found {len(w)}; pass the "
             "weights that were trained on these SNPs"
         )
-    if not (is_number(ldelta) and abs(ldelta) < np.inf):
-        raise InputError(f"ldelta: expected a finite number, found {ldelta!r}; take ldelta0")
+    ldelta = as_number("ldelta", ldelta, advice="take ldelta0")
     V = K_tt + np.exp(ldelta) * np.eye(len(y_t))
     return X_v @ w + K_vt @ np.linalg.solve(V, y_t - X_t @ w)
 
@@ -200,17 +197,14 @@ def stability_selection(X, K, y, mu, n_reps, f_subset, *, seed=0, **kwargs):
     y = _phenotype(y, "y")
     K = _raw_kinship(K, len(y), "K").matrix
     X = _matrix(X, "X", GenotypeError, rows=len(y))
-    if not (is_integer(n_reps) and 1 <= n_reps <= _MOST_TIMES):
-        raise InputError(
-            f"n_reps: expected at least 1 and at most {_MOST_TIMES}, found {n_reps!r}; ask for "
-            "another number"
-        )
-    require_integer("seed", seed, 0)
-    if not (is_number(f_subset) and 0 < f_subset <= 1 and int(f_subset * len(y)) >= 1):
-        raise InputError(
-            f"f_subset: expected a share above 0 and at most 1 that leaves one or more of "
-            f"{len(y)} individuals, found {f_subset!r}; 0.5 is usual"
-        )
+    n_reps = as_integer(
+        "n_reps", n_reps, 1, _MOST_TIMES, expected=f"at least 1 and at most {_MOST_TIMES}"
+    )
+    seed = as_integer("seed", seed, 0)
+    expected = f"a share above 0 and at most 1 that leaves one or more of {len(y)} individuals"
+    f_subset = as_number("f_subset", f_subset, high=1, above=0, expected=expected)
+    if int(f_subset * len(y)) < 1:
+        raise InputError(f"f_subset: expected {expected}, found {f_subset!r}; 0.5 is usual")
     counts = np.zeros(X.shape[1])
     for stream in np.random.default_rng(seed).spawn(n_reps):
         drawn = np.sort(stream.choice(len(y), int(f_subset * len(y)), replace=False))
@@ -261,6 +255,10 @@ def train_nullmodel(y, K, numintervals=100, ldeltamin=-5, ldeltamax=5, debug=Fal
 
 
 def _fit_null(y, K, numintervals, ldeltamin, ldeltamax, debug) -> NullModel:
+    # by the script's names
+    debug = as_switch("debug", debug)
+    numintervals = as_integer("numintervals", numintervals, 1, _MOST_INTERVALS)
+    ldeltamin, ldeltamax = as_interval("ldeltamin", ldeltamin, "ldeltamax", ldeltamax)
     null = fit_null(
         y,
         K,
@@ -329,7 +327,7 @@ def _vector(values, name, error) -> np.ndarray:
 
 
 def _numbers(values, name, error) -> np.ndarray:
-    array = as_numbers(values, name, error)
+    array = as_numbers(values, name, error, copy=False)
     if not np.isfinite(array).all():
         raise error(
             f"{name}: expected finite numbers, found {int((~np.isfinite(array)).sum())} that are "

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lmmlasso_fast.checks import as_numbers
+from lmmlasso_fast.checks import as_numbers, as_switch
 from lmmlasso_fast.errors import CovariateError, DataWarning, PhenotypeError
 
 #: A column whose part outside the span of the ones before it is below this share of its length
@@ -79,6 +79,7 @@ def as_design(covariates, n: int, *, intercept: bool = True, names=None) -> Desi
     DataWarning
         Names the collinear columns that were dropped.
     """
+    intercept = as_switch("intercept", intercept)
     if covariates is None:
         given = np.empty((n, 0))
     else:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import require_integer
+from lmmlasso_fast.checks import as_integer, as_number
 from lmmlasso_fast.display import Result, draw
 from lmmlasso_fast.errors import (
     ConvergenceWarning,
@@ -156,7 +156,7 @@ class CrossValidation(Result):
         InputError
             More are active at every alpha.
         """
-        require_integer("n_active", n_active, 0)
+        n_active = as_integer("n_active", n_active, 0)
         found = np.flatnonzero(self.n_active <= n_active)
         if len(found) == 0:
             raise InputError(
@@ -358,6 +358,8 @@ def make_plan(
     ------
     InputError
     """
+    if kinship_threshold is not None:
+        kinship_threshold = as_number("kinship_threshold", kinship_threshold)
     if groups is not None and kinship_threshold is not None:
         raise InputError(
             "groups: expected none with kinship_threshold, which makes its own, found some; leave "

@@ -9,6 +9,7 @@ from lmmlasso_fast.errors import GenotypeError
 from lmmlasso_fast.genotypes import (
     _CODE,
     Genotypes,
+    as_gradient_options,
     as_sample_index,
     as_snp_index,
     as_vectors,
@@ -168,6 +169,7 @@ class DenseGenotypes(Genotypes):
         self, v: ArrayLike, *, screening: ArrayLike = False, n_threads: int = 1
     ) -> np.ndarray:
         v = as_vectors(v, self.n_samples)
+        as_gradient_options(screening, n_threads, v.shape[1] if v.ndim == 2 else 1)
         out = np.empty((self.n_variants, *v.shape[1:]))
         for start, stop in self._ranges():
             block = self._standardised(

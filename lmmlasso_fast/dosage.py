@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from lmmlasso_fast import _core
+from lmmlasso_fast.checks import as_bits
 from lmmlasso_fast.dense import as_matrix
 from lmmlasso_fast.errors import GenotypeError
 from lmmlasso_fast.genotypes import (
     _CODE,
     Genotypes,
+    as_gradient_options,
     as_sample_index,
     as_snp_index,
     as_vectors,
@@ -123,8 +125,7 @@ class DosageGenotypes(Genotypes):
         TypeError
             Complex numbers, text, sparse matrices.
         """
-        if bits not in (8, 16):
-            raise GenotypeError(f"bits: expected 8 or 16, found {bits!r}")
+        bits = as_bits(bits)
         X = as_matrix(X)
         n, p = X.shape
         codes = np.empty((p, n), dtype=np.dtype(f"u{bits // 8}"))
@@ -201,6 +202,7 @@ class DosageGenotypes(Genotypes):
     ) -> np.ndarray:
         v = as_vectors(v, self.n_samples)
         rows = np.ascontiguousarray(v.T if v.ndim == 2 else v[None])
+        _, n_threads = as_gradient_options(screening, n_threads, len(rows))
         out = np.empty((len(rows), self.n_variants))
         mean, inverse_sd = self._in_codes(self.mean, self.sd)
         worth = self.n_variants * self.n_samples >= _THREADS_FROM

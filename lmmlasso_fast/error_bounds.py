@@ -37,7 +37,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from lmmlasso_fast.checks import is_number, require_integer
+from lmmlasso_fast.checks import as_choice, as_integer, as_number
 from lmmlasso_fast.errors import InputError
 
 ASSUMPTIONS = ("none", "unimodal", "r-concave")
@@ -116,7 +116,7 @@ def largest_n_active(
         A number out of range.
     """
     p, n = _as_study(n_variants, n_replicates, assumption)
-    _check_max_false(max_false)
+    max_false = as_number("max_false", max_false, 0)
     count = _least_count(cutoff, n)
     low, high = 0, p + 1  # the bound is 0 at 0
     while high - low > 1:
@@ -156,7 +156,7 @@ def smallest_cutoff(
     """
     p, n = _as_study(n_variants, n_replicates, assumption)
     q = _as_n_active(n_active, p)
-    _check_max_false(max_false)
+    max_false = as_number("max_false", max_false, 0)
     strictest = _bound(q, n, p, n, assumption)
     if math.isinf(strictest):
         _refuse_unimodal(q, 1.0, p, n)
@@ -260,42 +260,28 @@ def _tail(t: int, k: int, mean: float, power: int) -> float:
 
 def _least_count(cutoff: float, n_replicates: int) -> int:
     """The smallest count of selections with count / n_replicates >= cutoff, as floats compare."""
-    if not is_number(cutoff) or not 0.5 < cutoff <= 1:
-        raise InputError(
-            f"cutoff: expected a number in (1/2, 1], where the error bounds hold, found {cutoff!r}"
-        )
-    cutoff = float(cutoff)
+    expected = "a number in (1/2, 1], where the error bounds hold"
+    cutoff = as_number("cutoff", cutoff, high=1, above=0.5, expected=expected)
     count = math.floor(cutoff * n_replicates)
     return count if count / n_replicates >= cutoff else count + 1
 
 
 def _as_study(n_variants: int, n_replicates: int, assumption: str) -> tuple[int, int]:
     """Both as Python's integers, whose products do not overflow."""
-    for name, value in (("n_variants", n_variants), ("n_replicates", n_replicates)):
-        require_integer(name, value, 1)
-    if assumption not in ASSUMPTIONS:
-        raise InputError(
-            f"assumption: expected one of {', '.join(ASSUMPTIONS)}, found {assumption!r}"
-        )
+    n_variants = as_integer("n_variants", n_variants, 1)
+    n_replicates = as_integer("n_replicates", n_replicates, 1)
+    as_choice("assumption", assumption, ASSUMPTIONS)
     if assumption != "none" and n_replicates % 2:
         raise InputError(
             "n_replicates: expected an even number, two subsamples for each complementary pair, "
             f"found {n_replicates}; without pairs take assumption='none'"
         )
-    return int(n_variants), int(n_replicates)
+    return n_variants, n_replicates
 
 
 def _as_n_active(n_active: float, n_variants: int) -> float:
-    if not is_number(n_active) or not 0 <= n_active <= n_variants:
-        raise InputError(
-            f"n_active: expected a number from 0 to n_variants = {n_variants}, found {n_active!r}"
-        )
-    return float(n_active)
-
-
-def _check_max_false(max_false: float) -> None:
-    if not is_number(max_false) or not 0 <= max_false < math.inf:
-        raise InputError(f"max_false: expected a finite number of at least 0, found {max_false!r}")
+    expected = f"a number from 0 to n_variants = {n_variants}"
+    return as_number("n_active", n_active, 0, n_variants, expected=expected)
 
 
 def _refuse_unimodal(q: float, cutoff: float, p: int, n: int) -> NoReturn:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import MOST_TIMES, as_numbers, is_number, require_integer
+from lmmlasso_fast.checks import MOST_TIMES, as_integer, as_number, as_numbers
 from lmmlasso_fast.covariates import Design, independent_columns
 from lmmlasso_fast.display import Result, one_row
 from lmmlasso_fast.errors import GenotypeError, InputError
@@ -143,7 +143,7 @@ def calibrated_alpha(
     """
     options = PathOptions(l1_ratio=l1_ratio, penalty_factors=penalty_factors)
     n_entries = _n_entries(level, n_draws)
-    require_integer("seed", seed, 0)
+    seed = as_integer("seed", seed, 0)
     y = as_phenotype(y, genotypes.n_samples)
     n_threads = as_n_threads(n_threads)
     design = design_of(genotypes, null, covariates, intercept, covariate_names)
@@ -170,9 +170,8 @@ def calibrated_alpha(
 
 def _n_entries(level: float, n_draws: int) -> int:
     """Return how many of n_draws + 1 equal ranks may be above alpha: floor(level (n_draws + 1))."""
-    if not (is_number(level) and 0 < level < 1):
-        raise InputError(f"level: expected a number in (0, 1), found {level!r}")
-    require_integer("n_draws", n_draws, 1, MOST_TIMES)
+    level = as_number("level", level, above=0, below=1)
+    n_draws = as_integer("n_draws", n_draws, 1, MOST_TIMES)
     n_entries = int(level * (n_draws + 1) * (1 + _ROUNDING))
     if n_entries == 0:
         with np.errstate(over="ignore"):
@@ -370,7 +369,7 @@ def _rates(weights, alphas, rss, degrees, n_discovered, n_threads) -> np.ndarray
 
 
 def _as_norms(norms, p: int) -> np.ndarray:
-    norms = as_numbers(norms, "norms", InputError)
+    norms = as_numbers(norms, "norms", InputError, copy=False, booleans=False)
     if norms.shape != (p,):
         raise InputError(f"norms: expected {p} numbers, one per SNP, found shape {norms.shape}")
     if not ((norms >= 0) & (norms < np.inf)).all():

@@ -4,7 +4,6 @@ import os
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -20,13 +19,13 @@ except ImportError as error:
         "run: pip install 'lmmlasso-fast[sklearn]'"
     ) from error
 
-from lmmlasso_fast.checks import as_numbers
+from lmmlasso_fast.checks import as_choice, as_integer, as_number, as_numbers, as_switch, plain
 from lmmlasso_fast.cross_validation import cross_validate
 from lmmlasso_fast.errors import CovariateError, InputError, KinshipError
 from lmmlasso_fast.genotypes import Genotypes, inverse_or_zero
 from lmmlasso_fast.kinship import Kinship, as_kinship, kinship
 from lmmlasso_fast.null_model import fit_null
-from lmmlasso_fast.path import LassoPath, lasso_path
+from lmmlasso_fast.path import LARGEST_ALPHA, LassoPath, lasso_path
 from lmmlasso_fast.prediction import build_model
 from lmmlasso_fast.signals import held
 
@@ -240,19 +239,21 @@ class LMMLasso(_Regressor):
         """
         with _one_at_a_time(self):
             genotypes, y, K = self._validated(X, y, K, min_samples=3)
+            alpha = as_number("alpha", self.alpha, high=LARGEST_ALPHA, above=0)
+            intercept = as_switch("fit_intercept", self.fit_intercept)
             null = fit_null(
                 y,
                 kinship(genotypes) if K is None else K,
                 covariates,
                 self.method,
                 self.log_delta,
-                intercept=self.fit_intercept,
+                intercept=intercept,
             )
             path = lasso_path(
                 genotypes,
                 y,
                 null,
-                alphas=[self.alpha],
+                alphas=[alpha],
                 tol=self.tol,
                 l1_ratio=self.l1_ratio,
                 penalty_factors=self.penalty_factors,
@@ -389,20 +390,17 @@ class LMMLassoCV(_Regressor):
             (a ValueError) data or parameters that cannot be used.
         """
         with _one_at_a_time(self):
-            if self.selection not in ("best", "one_se"):
-                raise InputError(
-                    f"selection: expected 'best' or 'one_se', found {self.selection!r}"
-                )
+            as_choice("selection", self.selection, ("best", "one_se"))
             genotypes, y, K = self._validated(X, y, K, min_samples=4)
             result = cross_validate(
                 genotypes,
                 y,
                 K,
                 groups=groups,
-                **self._folds(),
+                **self._folds(len(y)),
                 n_jobs=self.n_jobs,
                 covariates=covariates,
-                intercept=self.fit_intercept,
+                intercept=as_switch("fit_intercept", self.fit_intercept),
                 method=self.method,
                 log_delta=self.log_delta,
                 alphas=self.alphas,
@@ -420,14 +418,20 @@ class LMMLassoCV(_Regressor):
             self.cv_result_ = result
         return self
 
-    def _folds(self) -> dict:
+    def _folds(self, n_samples: int) -> dict:
         """Return `cv` and `random_state` as arguments of `cross_validate`."""
-        if self.cv is not None and not isinstance(self.cv, Integral):
-            return {"splitter": self.cv}
-        seed = self.random_state
-        if not isinstance(seed, Integral):
+        cv, seed = plain(self.cv), self.random_state
+        if seed is None or isinstance(seed, np.random.RandomState):
             seed = check_random_state(seed).randint(np.iinfo(np.int32).max)
-        return {"n_folds": 10 if self.cv is None else self.cv, "seed": seed}
+        else:
+            expected = "an integer of at least 0, a RandomState or None"
+            seed = as_integer("random_state", seed, 0, expected=expected)
+        if cv is None:
+            return {"n_folds": 10, "seed": seed}
+        if isinstance(cv, int | float | str):
+            expected = f"an integer from 2 to the {n_samples} samples, or a splitter"
+            return {"n_folds": as_integer("cv", cv, 2, n_samples, expected=expected), "seed": seed}
+        return {"splitter": cv}
 
 
 @contextmanager
@@ -486,5 +490,5 @@ def _unmasked(values):
 
 
 def _two_dimensional(covariates) -> np.ndarray:
-    covariates = as_numbers(covariates, "covariates", CovariateError)
+    covariates = as_numbers(covariates, "covariates", CovariateError, copy=False)
     return covariates[:, None] if covariates.ndim == 1 else covariates

@@ -1,7 +1,6 @@
 """Folds for cross-validation: which samples a model is fitted on, and which it then predicts."""
 
 import heapq
-import math
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,14 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import (
-    MOST_ROWS,
-    MOST_TIMES,
-    as_indices,
-    is_integer,
-    is_number,
-    require_integer,
-)
+from lmmlasso_fast.checks import MOST_ROWS, MOST_TIMES, as_indices, as_integer, as_number
 from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.kinship import as_kinship
@@ -103,9 +95,9 @@ def make_folds(
         An option out of range, a missing label, fewer groups than folds, a training part of fewer
         than 3 samples, or parts of a splitter that cannot be used.
     """
-    require_integer("n_samples", n_samples, _MIN_TRAINING + 1, MOST_ROWS)
-    require_integer("n_repeats", n_repeats, 1, MOST_TIMES)
-    require_integer("seed", seed, 0)
+    n_samples = as_integer("n_samples", n_samples, _MIN_TRAINING + 1, MOST_ROWS)
+    n_repeats = as_integer("n_repeats", n_repeats, 1, MOST_TIMES)
+    seed = as_integer("seed", seed, 0)
     numbers = None if groups is None else group_numbers(groups, n_samples)
     if splitter is not None:
         if n_repeats != 1:
@@ -114,7 +106,7 @@ def make_folds(
             )
         return _folds_of_splitter(splitter, n_samples, y, groups)
 
-    _require_n_folds(n_folds, n_samples)
+    n_folds = _as_n_folds(n_folds, n_samples)
     if numbers is not None and (n_groups := int(numbers.max()) + 1) < n_folds:
         raise InputError(
             f"groups: expected at least as many as the {n_folds} folds, found {n_groups}; take "
@@ -316,10 +308,8 @@ def kinship_groups(K: Any, threshold: float, n_folds: int = 10) -> np.ndarray:
     """
     K = as_kinship(K)
     n = K.n_samples
-    _require_n_folds(n_folds, n)
-    if not is_number(threshold) or not math.isfinite(threshold):
-        raise InputError(f"threshold: expected a finite number, found {threshold!r}")
-    threshold = float(threshold)
+    n_folds = _as_n_folds(n_folds, n)
+    threshold = as_number("threshold", threshold)
     order, links = _joining_order(K.matrix)
 
     def sizes(at: float) -> np.ndarray:
@@ -366,11 +356,9 @@ def _joining_order(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 # ---- checks -------------------------------------------------------------------------------------
 
 
-def _require_n_folds(n_folds, n_samples: int) -> None:
-    if not is_integer(n_folds) or not 2 <= n_folds <= n_samples:
-        raise InputError(
-            f"n_folds: expected an integer from 2 to the {n_samples} samples, found {n_folds!r}"
-        )
+def _as_n_folds(n_folds, n_samples: int) -> int:
+    expected = f"an integer from 2 to the {n_samples} samples"
+    return as_integer("n_folds", n_folds, 2, n_samples, expected=expected)
 
 
 def _require_training(train: np.ndarray, what: str, k: int, advice: str) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from lmmlasso_fast.checks import as_indices, as_numbers, is_number
+from lmmlasso_fast.checks import as_indices, as_integer, as_number, as_numbers
 from lmmlasso_fast.errors import DataWarning, GenotypeError
 from lmmlasso_fast.suggestions import listed
 
@@ -234,8 +234,8 @@ class Genotypes(ABC):
             are not dosages.
         """
         for name, value, top in (("mind", mind, 1), ("geno", geno, 1), ("maf", maf, 0.5)):
-            if value is not None and not (is_number(value) and 0 <= value <= top):
-                raise GenotypeError(f"{name}: expected a number in [0, {top}], found {value!r}")
+            if value is not None:
+                as_number(name, value, 0, top, error=GenotypeError)
         result = self
         if chromosomes is not None:
             wanted = {str(name) for name in chromosomes}
@@ -371,6 +371,25 @@ def as_vectors(v, n_samples: int) -> np.ndarray:
     if not np.isfinite(v).all():
         raise GenotypeError(f"v: expected finite numbers, found {v[~np.isfinite(v)][0]}")
     return v
+
+
+def as_gradient_options(screening, n_threads, n_vectors: int) -> tuple[np.ndarray, int]:
+    """Return one bool per vector, and the number of threads.
+
+    Raises
+    ------
+    GenotypeError
+        Not one bool, or one per vector.
+    InputError
+        Not an integer of at least 1.
+    """
+    flags = np.asarray(screening) if isinstance(screening, bool | np.bool_ | np.ndarray) else None
+    if flags is None or flags.dtype != bool or flags.shape not in ((), (n_vectors,)):
+        raise GenotypeError(
+            f"screening: expected True or False, or an array of one for each of the {n_vectors} "
+            f"vectors, found {screening!r}"
+        )
+    return np.broadcast_to(flags, n_vectors), as_integer("n_threads", n_threads, 1)
 
 
 def as_snp_index(snps, n_variants: int) -> np.ndarray:

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lmmlasso_fast import _core
-from lmmlasso_fast.checks import as_numbers, is_number
+from lmmlasso_fast.checks import as_choice, as_integer, as_number, as_numbers, as_text
 from lmmlasso_fast.display import Result, draw
-from lmmlasso_fast.errors import InputError, KinshipError
+from lmmlasso_fast.errors import KinshipError
 from lmmlasso_fast.genotypes import Genotypes, as_sample_index, rows_of, why_excluded
 from lmmlasso_fast.lazy import computed_once
 from lmmlasso_fast.parallel import poll
@@ -76,8 +76,7 @@ class Kinship(Result):
         """
         import polars as pl
 
-        if above is not None and not is_number(above):
-            raise InputError(f"above: expected a number, found {above!r}")
+        above = None if above is None else as_number("above", above, infinite=True)
         pairs = np.tril_indices(self.n_samples, k=0 if above is None else -1)
         values = self.matrix[pairs]
         if above is not None:
@@ -123,7 +122,9 @@ class Kinship(Result):
             Not square, not finite or above 1e290, not symmetric, a mean diagonal that is not
             positive, or another number of sample ids than rows.
         """
-        A = as_numbers(A, "kinship", KinshipError)  # a copy: it is scaled below
+        estimator = as_text("estimator", estimator)
+        n_variants = None if n_variants is None else as_integer("n_variants", n_variants, 1)
+        A = as_numbers(A, "kinship", KinshipError, copy=False)
         if A.ndim != 2 or A.shape[0] != A.shape[1] or A.shape[0] == 0:
             raise KinshipError(
                 f"kinship: expected a square matrix (samples x samples), found shape {A.shape}"
@@ -211,8 +212,7 @@ class Kinship(Result):
         has many eigenvalues below zero, which are set to zero. What was computed before does not
         matter.
         """
-        if not (is_number(delta) and delta > 0):
-            raise InputError(f"delta: expected a positive number, found {delta!r}")
+        delta = as_number("delta", delta, above=0)
         if self.n_samples < TRIDIAGONAL_FROM:
             return self.spectrum
         T = self.tridiagonal
@@ -273,10 +273,7 @@ def kinship(
     VanRaden 2008, J. Dairy Sci. 91:4414; Hayes et al. 2009, Genet. Res. 91:47 ("rrm"); Yang et al.
     2010, Nat. Genet. 42:565 ("gcta"); Zhou and Stephens 2012, Nat. Genet. 44:821 ("centred").
     """
-    if estimator not in ESTIMATORS:
-        raise KinshipError(
-            f"estimator: expected {', '.join(map(repr, ESTIMATORS))}, found {estimator!r}"
-        )
+    estimator = as_choice("estimator", estimator, ESTIMATORS, error=KinshipError)
     offered = np.flatnonzero(genotypes.included)
     if len(offered) == 0:
         raise KinshipError(

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import MOST_ROWS, as_indices, as_numbers, is_number, require_integer
+from lmmlasso_fast.checks import (
+    MOST_ROWS,
+    as_indices,
+    as_integer,
+    as_number,
+    as_numbers,
+    as_place,
+    plain,
+)
 from lmmlasso_fast.display import Result, name_snps
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.genotypes import Genotypes, rows_of
@@ -64,12 +72,14 @@ class LDGroups(Result):
         )
 
     def members(self, k: int) -> np.ndarray:
-        """Return the SNPs of group k, its lead included, ascending."""
+        """Return the SNPs of group k, its lead included, ascending; -1 is the last group."""
+        k = range(len(self.leads))[as_place("k", k)]
         return self.snps[self.group == k]
 
     def of(self, n_variants: int) -> np.ndarray:
         """Return the group of each of p SNPs, -1 where it was not grouped."""
-        require_integer("n_variants", n_variants, int(self.snps.max(initial=-1)) + 1, MOST_ROWS)
+        least = int(self.snps.max(initial=-1)) + 1
+        n_variants = as_integer("n_variants", n_variants, least, MOST_ROWS)
         groups = np.full(n_variants, -1, dtype=np.int64)
         groups[self.snps] = self.group
         return groups
@@ -105,8 +115,9 @@ def clump(
     InputError
         An option out of range, or a SNP that occurs twice or is not offered to the model.
     """
-    check_clumping(r2, window)
-    snps, score = as_indices(snps, "snps", InputError), as_numbers(score, "score", InputError)
+    r2, window = as_clumping(r2, window)
+    snps = as_indices(snps, "snps", InputError)
+    score = as_numbers(score, "score", InputError, booleans=False)
     n_distinct = len(np.unique(snps))
     if snps.shape != score.shape or n_distinct < len(snps):
         raise InputError(
@@ -138,12 +149,16 @@ def clump(
     return LDGroups(snps, group, np.array(leads, dtype=np.int64))
 
 
-def check_clumping(r2: float, window: int | None) -> None:
-    """Raise InputError for options of `clump` that are no use."""
-    if not (is_number(r2) and 0 < r2 <= 1):
-        raise InputError(f"r2: expected a number in (0, 1], found {r2!r}")
-    if window is not None and not (is_number(window) and window >= 0):
-        raise InputError(f"window: expected None or at least 0 base pairs, found {window!r}")
+def as_clumping(
+    r2: float, window: float | None, name_of_r2: str = "r2", name_of_window: str = "window"
+) -> tuple[float, float | None]:
+    """Return the options of `clump`, checked; other functions have other names for them."""
+    r2 = as_number(name_of_r2, r2, high=1, above=0)
+    if window is None:
+        return r2, None
+    expected = "None or at least 0 base pairs"
+    as_number(name_of_window, window, 0, infinite=True, expected=expected)
+    return r2, plain(window)
 
 
 def r_squared(genotypes: Genotypes, snp: int, others) -> np.ndarray:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from lmmlasso_fast.checks import as_choice
 from lmmlasso_fast.errors import InputError, KinshipError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.kinship import Kinship, from_sums
@@ -43,10 +44,7 @@ class LeaveOneOut:
     """
 
     def __init__(self, genotypes: Genotypes, estimator: str = "rrm", n_threads: int | None = None):
-        if estimator not in ESTIMATORS:
-            raise KinshipError(
-                f"estimator: expected {', '.join(map(repr, ESTIMATORS))}, found {estimator!r}"
-            )
+        estimator = as_choice("estimator", estimator, ESTIMATORS, error=KinshipError)
         self.chromosomes, self.snps = offered_by_chromosome(genotypes)
         if len(self.chromosomes) < 2:
             found = f"only {self.chromosomes[0]!r}" if self.chromosomes else "none"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import as_numbers, is_integer, is_number
+from lmmlasso_fast.checks import as_choice, as_integer, as_number, as_numbers
 from lmmlasso_fast.covariates import Design, as_design, without_fixed_effects
 from lmmlasso_fast.display import Result, draw, one_row
 from lmmlasso_fast.errors import DataWarning, InputError, PhenotypeError
@@ -25,7 +25,7 @@ MAX_LOG_DELTA = 40.0
 #: Grid over log delta of the published method.
 DEFAULT_GRID = np.linspace(-5.0, 5.0, 101)
 #: More intervals than any likelihood needs, which memory holds.
-_MOST_INTERVALS = 1_000_000
+MOST_INTERVALS = 1_000_000
 #: Accuracy of log delta, absolute, where the likelihood allows it.
 _ROOT_TOL, _EPS = 1e-13, float(np.finfo(np.float64).eps)
 #: A profile that varies by less than this (in log-likelihood) does not identify delta.
@@ -198,20 +198,11 @@ def fit_null(
     """
     K = as_kinship(K)
     y = as_phenotype(y, K.n_samples)
-    check_null_options(method, log_delta)
-    ends_are_numbers = is_number(log_delta_min) and is_number(log_delta_max)
-    if not (
-        (is_integer(n_grid) and 1 <= n_grid <= _MOST_INTERVALS)
-        and ends_are_numbers
-        and -MAX_LOG_DELTA <= log_delta_min < log_delta_max <= MAX_LOG_DELTA
-    ):
-        raise InputError(
-            f"grid: expected n_grid from 1 to {_MOST_INTERVALS} and log_delta_min < log_delta_max "
-            f"within {MAX_LOG_DELTA:g} of zero, found {n_grid!r}, {log_delta_min!r}, "
-            f"{log_delta_max!r}"
-        )
+    log_delta = as_null_options(method, log_delta)
+    n_grid = as_integer("n_grid", n_grid, 1, MOST_INTERVALS)
+    low, high = as_interval("log_delta_min", log_delta_min, "log_delta_max", log_delta_max)
     design = as_design(covariates, len(y), intercept=intercept, names=covariate_names)
-    grid = np.linspace(log_delta_min, log_delta_max, n_grid + 1)
+    grid = np.linspace(low, high, n_grid + 1)
     null = fit_null_on_grid(y, K, design, method, log_delta, grid, n_threads)
     if null.flat and log_delta is None:
         warnings.warn(
@@ -223,15 +214,28 @@ def fit_null(
     return null
 
 
-def check_null_options(method: str, log_delta: float | None) -> None:
-    """Raise InputError for an unknown method or a log delta that is no use."""
-    if method not in ("ml", "reml"):
-        raise InputError(f"method: expected 'ml' or 'reml', found {method!r}")
-    if log_delta is not None and not (is_number(log_delta) and abs(log_delta) <= MAX_LOG_DELTA):
+def as_null_options(method: str, log_delta: float | None) -> float | None:
+    """Return log delta; raise InputError for an unknown method or a log delta that is no use."""
+    as_choice("method", method, ("ml", "reml"))
+    if log_delta is None:
+        return None
+    expected = f"a number from -{MAX_LOG_DELTA:g} to {MAX_LOG_DELTA:g}"
+    return as_number("log_delta", log_delta, -MAX_LOG_DELTA, MAX_LOG_DELTA, expected=expected)
+
+
+def as_interval(name_of_low: str, low, name_of_high: str, high) -> tuple[float, float]:
+    """Return the ends of a grid over log delta."""
+    expected = f"a number within {MAX_LOG_DELTA:g} of zero"
+    ends = tuple(
+        as_number(name, value, -MAX_LOG_DELTA, MAX_LOG_DELTA, expected=expected)
+        for name, value in ((name_of_low, low), (name_of_high, high))
+    )
+    if not ends[0] < ends[1]:
         raise InputError(
-            f"log_delta: expected a number from -{MAX_LOG_DELTA:g} to {MAX_LOG_DELTA:g}, found "
-            f"{log_delta!r}"
+            f"grid: expected {name_of_low} < {name_of_high}, found {ends[0]!r} and {ends[1]!r}; "
+            "exchange them, or fix log delta"
         )
+    return ends
 
 
 def fit_null_on_grid(

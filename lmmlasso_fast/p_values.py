@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import MOST_TIMES, is_number, require_integer
+from lmmlasso_fast.checks import MOST_TIMES, as_integer, as_number, as_switch
 from lmmlasso_fast.covariates import Design, independent_columns, without_fixed_effects
 from lmmlasso_fast.display import Result, name_snps
 from lmmlasso_fast.errors import FileChangedError, GenotypeError, InputError, LMMLassoError
@@ -115,8 +115,7 @@ class MultiSplitResult(Result):
         InputError
             A level that is not in (0, 1).
         """
-        if not (is_number(level) and 0 < level < 1):
-            raise InputError(f"level: expected a number in (0, 1), found {level!r}")
+        level = as_number("level", level, above=0, below=1)
         snps = np.flatnonzero(self.p_values <= level)
         return snps[np.argsort(self.p_values[snps], kind="stable")]
 
@@ -316,7 +315,7 @@ def multi_split(
             penalty_factors=penalty_factors,
         ),
     )
-    require_integer("n_splits", n_splits, 1, MOST_TIMES)
+    n_splits = as_integer("n_splits", n_splits, 1, MOST_TIMES)
     results: dict[int, dict] = {}
     with closing(run_splits(plan, range(n_splits), n_jobs)) as finished:
         for split, result in finished:
@@ -345,11 +344,11 @@ def make_plan(
     ------
     InputError
     """
+    random_effect = as_switch("random_effect", random_effect)
     options = PathOptions() if options is None else options
     n = genotypes.n_samples
-    require_integer("seed", seed, 0)
-    if not (is_number(gamma_min) and 0 < gamma_min < 1):
-        raise InputError(f"gamma_min: expected a number in (0, 1), found {gamma_min!r}")
+    seed = as_integer("seed", seed, 0)
+    gamma_min = as_number("gamma_min", gamma_min, above=0, below=1)
     if options.n_alphas < 2:
         raise InputError(
             f"n_alphas: expected at least 2, found {options.n_alphas}; at the first alpha no SNP "
@@ -386,7 +385,7 @@ def make_plan(
         )
     if n_active is None:
         n_active = max(1, min(isqrt(n // 2), room))
-    require_integer("n_active", n_active, 1)
+    n_active = as_integer("n_active", n_active, 1)
     if n_active > room:
         raise InputError(
             f"n_active: expected at most {room}, found {n_active}; there are {n_offered} SNPs, and "

@@ -12,6 +12,7 @@ from lmmlasso_fast.errors import PlinkFormatError
 from lmmlasso_fast.genotypes import (
     _CODE,
     Genotypes,
+    as_gradient_options,
     as_sample_index,
     as_snp_index,
     as_vectors,
@@ -127,9 +128,8 @@ class PackedGenotypes(Genotypes):
     ) -> np.ndarray:
         v = as_vectors(v, self.n_samples)
         rows = np.ascontiguousarray(v.T if v.ndim == 2 else v[None])
-        n_limbs = np.where(
-            np.broadcast_to(screening, len(rows)), _core.SCREENING, _core.CERTIFICATE
-        )
+        screening, n_threads = as_gradient_options(screening, n_threads, len(rows))
+        n_limbs = np.where(screening, _core.SCREENING, _core.CERTIFICATE)
         out = np.empty((len(rows), self.n_variants))
         for first in range(0, len(rows), _core.MAX_VECTORS):
             chosen = slice(first, first + _core.MAX_VECTORS)

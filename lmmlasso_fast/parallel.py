@@ -17,7 +17,7 @@ from contextlib import closing, nullcontext, suppress
 from multiprocessing import parent_process
 from pickle import PickleBuffer
 
-from lmmlasso_fast.checks import is_integer
+from lmmlasso_fast.checks import as_integer, is_integer
 from lmmlasso_fast.errors import InputError, LMMLassoError
 from lmmlasso_fast.threads import blas_cap, that_fit
 
@@ -61,8 +61,8 @@ def as_n_jobs(n_jobs: int | None) -> int:
     """
     from joblib.parallel import get_active_backend
 
-    if n_jobs is not None and not (is_integer(n_jobs) and (n_jobs >= 1 or n_jobs == -1)):
-        raise InputError(f"n_jobs: expected an integer of at least 1, -1 or None, found {n_jobs!r}")
+    if n_jobs is not None and not (is_integer(n_jobs) and n_jobs == -1):
+        n_jobs = as_integer("n_jobs", n_jobs, 1, expected="an integer of at least 1, -1 or None")
     backend, _ = get_active_backend(prefer="threads")
     if n_jobs is None:
         _, n_jobs = get_active_backend()  # with prefer= it forgets what the user configured

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import as_numbers, is_number, require_integer
+from lmmlasso_fast.checks import as_integer, as_number, as_numbers
 from lmmlasso_fast.covariates import Design
 from lmmlasso_fast.display import Result, draw
 from lmmlasso_fast.errors import (
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _MOST_ALPHAS = 1_000_000
 #: Beyond these products of alpha, penalty factors and samples would not be numbers.
 LARGEST_ALPHA = 1e265
-_SMALLEST_SHARE, _SMALLEST_RATIO = 1e-20, 1e-10
+SMALLEST_SHARE, SMALLEST_RATIO = 1e-20, 1e-10
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,9 @@ class LassoPath(Result):
         )
 
 
-def interpolation(alphas: np.ndarray, alpha: float, alpha_max: float) -> dict[int, float]:
+def interpolation(
+    alphas: np.ndarray, alpha: float, alpha_max: float, name: str = "alpha"
+) -> dict[int, float]:
     """Return {grid index: weight} for an alpha on or between decreasing `alphas`.
 
     Linear between grid points, which for the Lasso is exact as long as no SNP enters or leaves
@@ -145,15 +147,16 @@ def interpolation(alphas: np.ndarray, alpha: float, alpha_max: float) -> dict[in
     InputError
         alpha is not a number, below the last, or above the first one while that has active SNPs.
     """
-    if not is_number(alpha):
-        raise InputError(f"alpha: expected a number, found {alpha!r}")
-    alpha = float(alpha)
     top = np.inf if alphas[0] >= alpha_max * (1 - AT_MAX) else float(alphas[0])
-    if not alphas[-1] <= alpha <= top:
-        raise InputError(
-            f"alpha: expected a number from {float(alphas[-1])!r} to {top!r}, which the solutions "
-            f"span, found {alpha!r}; fit a longer path, or this alpha"
-        )
+    low = float(alphas[-1])
+    alpha = as_number(
+        name,
+        alpha,
+        low,
+        top,
+        expected=f"a number from {low!r} to {top!r}, which the solutions span",
+        advice="fit a longer path, or this alpha",
+    )
     k = int(np.searchsorted(-alphas, -alpha))  # alphas[k - 1] > alpha >= alphas[k]
     if k == 0 or alphas[k] == alpha:
         return {k: 1.0}
@@ -303,22 +306,19 @@ class PathOptions:
     fractions: np.ndarray | None = field(default=None, repr=False)  # of alpha_max: the alphas
 
     def __post_init__(self):
-        require_integer("n_alphas", self.n_alphas, 1, _MOST_ALPHAS)
-        require_integer("max_iter", self.max_iter, 1)
-        require_integer("gram_limit", self.gram_limit, 0)
+        def keep(name: str, checked: Callable, *bounds, **further) -> None:
+            object.__setattr__(self, name, checked(name, getattr(self, name), *bounds, **further))
+
+        keep("n_alphas", as_integer, 1, _MOST_ALPHAS)
+        keep("max_iter", as_integer, 1)
+        keep("gram_limit", as_integer, 0)
         if self.max_active is not None:
-            require_integer("max_active", self.max_active, 0)
-        if not (is_number(self.eps) and _SMALLEST_SHARE <= self.eps < 1):
-            raise InputError(
-                f"eps: expected a number in (0, 1), from {_SMALLEST_SHARE:g} on, found {self.eps!r}"
-            )
-        if not (is_number(self.tol) and 0 <= self.tol < np.inf):
-            raise InputError(f"tol: expected a finite number of at least 0, found {self.tol!r}")
-        if not (is_number(self.l1_ratio) and _SMALLEST_RATIO <= self.l1_ratio <= 1):
-            raise InputError(
-                f"l1_ratio: expected a number in (0, 1], from {_SMALLEST_RATIO:g} on (0 would be "
-                f"BLUP: no path), found {self.l1_ratio!r}"
-            )
+            keep("max_active", as_integer, 0)
+        expected = f"a number in (0, 1), from {SMALLEST_SHARE:g} on"
+        keep("eps", as_number, SMALLEST_SHARE, below=1, expected=expected)
+        keep("tol", as_number, 0)
+        expected = f"a number in (0, 1], from {SMALLEST_RATIO:g} on (0 would be BLUP: no path)"
+        keep("l1_ratio", as_number, SMALLEST_RATIO, 1, expected=expected)
         if self.alphas is not None:
             object.__setattr__(self, "alphas", as_grid(self.alphas))
 
@@ -331,10 +331,10 @@ class PathOptions:
             One is so small that products with it are no numbers.
         """
         grid = self._grid(alpha_max)
-        if grid[-1] < _SMALLEST_SHARE * alpha_max:
+        if grid[-1] < SMALLEST_SHARE * alpha_max:
             raise InputError(
                 f"{'eps' if self.alphas is None else 'alphas'}: expected alphas of at least "
-                f"{_SMALLEST_SHARE:g} alpha_max ({alpha_max:g}), found {grid[-1]:g}; give larger "
+                f"{SMALLEST_SHARE:g} alpha_max ({alpha_max:g}), found {grid[-1]:g}; give larger "
                 "ones"
             )
         return grid
@@ -362,7 +362,7 @@ def no_snp_can_enter() -> GenotypeError:
 
 def as_grid(alphas) -> np.ndarray:
     """Return a number or a list of positive finite ones as an array, decreasing."""
-    grid = np.atleast_1d(as_numbers(alphas, "alphas", InputError))
+    grid = np.atleast_1d(as_numbers(alphas, "alphas", InputError, booleans=False))
     if grid.ndim != 1 or len(grid) == 0:
         raise InputError(f"alphas: expected a list of numbers, found shape {grid.shape}")
     wrong = grid[~((grid > 0) & (grid <= LARGEST_ALPHA))]

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import as_numbers, is_number
+from lmmlasso_fast.checks import as_integer, as_number, as_numbers, as_switch, as_text
 from lmmlasso_fast.display import Result
-from lmmlasso_fast.errors import CovariateError, InputError, KinshipError, ModelError
+from lmmlasso_fast.errors import CovariateError, KinshipError, ModelError
 from lmmlasso_fast.genotypes import Genotypes, rows_of
 from lmmlasso_fast.kinship import Kinship
 from lmmlasso_fast.path import LassoPath, as_grid, interpolate, interpolation
 from lmmlasso_fast.preprocessing import Transform
-from lmmlasso_fast.threads import as_n_threads
 
 if TYPE_CHECKING:
     import polars as pl
@@ -174,6 +173,7 @@ class Model(Result):
         InputError
             alpha below the model's last.
         """
+        allow_missing = as_switch("allow_missing", allow_missing)
         where, flip = match_variants(self.variants, genotypes.variants, allow_missing)
         return self._predict(genotypes, where, flip, alpha, covariates, kinship)
 
@@ -265,7 +265,7 @@ class Model(Result):
         names = self.covariate_names[has_intercept:]
         given = np.empty((n, 0))
         if covariates is not None:
-            given = as_numbers(covariates, "covariates", CovariateError)
+            given = as_numbers(covariates, "covariates", CovariateError, copy=False)
         if given.ndim == 1:
             given = given[:, None]
         if given.shape != (n, len(names)) or not np.isfinite(given).all():
@@ -282,7 +282,7 @@ class Model(Result):
                 f"kinship of the {n} new with the {self.n_samples} training samples, found none; "
                 "give a matrix of both with --kinship or --grm (kinship=...)"
             )
-        rows = as_numbers(kinship, "kinship", KinshipError)
+        rows = as_numbers(kinship, "kinship", KinshipError, copy=False)
         if rows.shape != (n, self.n_samples) or not np.isfinite(rows).all():
             raise KinshipError(
                 f"kinship: expected finite numbers of shape ({n}, {self.n_samples}), new by "
@@ -335,6 +335,7 @@ def build_model(
     A realised relationship matrix of other SNPs, or of a larger set of samples, is not X X' / p of
     these genotypes: the model then needs the kinship of new samples, as with any given matrix.
     """
+    phenotype, n_threads = as_text("phenotype", phenotype), as_integer("n_threads", n_threads, 1)
     offered = np.flatnonzero(genotypes.included)
     null = path.null
     kind = "none"
@@ -342,9 +343,11 @@ def build_model(
         kind = "snp" if _is_rrm_of(null.kinship, genotypes, offered, n_threads) else "sample"
     alphas = path.alphas if alphas is None else alphas
     alphas = np.unique(as_grid(alphas))[::-1].copy()
-    if default_alpha is not None and not is_number(default_alpha):
-        raise InputError(f"default_alpha: expected a number, found {default_alpha!r}")
-    n_threads = as_n_threads(n_threads)
+    for alpha in alphas[[0, -1]]:
+        interpolation(path.alphas, alpha, path.alpha_max, "alphas")
+    if default_alpha is not None:
+        default_alpha = as_number("default_alpha", default_alpha)
+        interpolation(alphas, default_alpha, path.alpha_max, "default_alpha")
 
     from scipy.sparse import csc_array, hstack
 
@@ -382,7 +385,7 @@ def build_model(
         n_samples=path.n_samples,
         phenotype=phenotype,
         covariate_levels={name: tuple(levels) for name, levels in (covariate_levels or {}).items()},
-        default_alpha=None if default_alpha is None else float(default_alpha),
+        default_alpha=default_alpha,
         whitened_factors=path.whitened_factors,
     )
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lmmlasso_fast.checks import as_numbers
+from lmmlasso_fast.checks import as_choice, as_numbers, as_switch
 from lmmlasso_fast.display import Result, one_row
-from lmmlasso_fast.errors import InputError, ModelError, PhenotypeError
+from lmmlasso_fast.errors import ModelError, PhenotypeError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -213,9 +213,10 @@ def transform_phenotype(
     Box and Cox (1964), An analysis of transformations, J. R. Stat. Soc. B 26. Blom (1958),
     Statistical estimates and transformed beta-variables.
     """
-    if method not in METHODS:
-        raise InputError(f"method: expected one of {', '.join(METHODS)}, found {method!r}")
-    standardize = method != "none" if standardize is None else standardize
+    method = as_choice("method", method, METHODS)
+    if standardize is None:
+        standardize = method != "none"
+    standardize = as_switch("standardize", standardize)
     y = _check_phenotype(y)
     fields = {}
     with np.errstate(all="ignore"):  # the result is checked instead

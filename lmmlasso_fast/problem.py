@@ -146,7 +146,11 @@ def as_penalty_factors(genotypes, factors) -> np.ndarray:
                 f"penalty_factors: expected numbers or {WHITENED!r}, found {factors!r}"
             )
         factors = None
-    factors = np.ones(p) if factors is None else as_numbers(factors, "penalty_factors", InputError)
+    factors = (
+        np.ones(p)
+        if factors is None
+        else as_numbers(factors, "penalty_factors", InputError, booleans=False)
+    )
     if factors.shape != (p,):
         raise InputError(
             f"penalty_factors: expected {p} numbers, one per SNP, found shape {factors.shape}"

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import as_numbers, is_integer, require_integer
+from lmmlasso_fast.checks import as_integer, as_numbers, as_place
 from lmmlasso_fast.covariates import Design, independent_columns
 from lmmlasso_fast.display import Result, draw
 from lmmlasso_fast.errors import ConvergenceWarning, InputError, PhenotypeError
@@ -115,9 +115,7 @@ class RefittedPath(Result):
         k : int
             Place in `fractions`; -1 is the last.
         """
-        if not is_integer(k):
-            raise InputError(f"k: expected an integer, found {k!r}")
-        path = self._paths[k]
+        path = self._paths[as_place("k", k)]
         alpha_entry = np.full(path.coefs.shape[0], np.nan)
         alpha_entry[path.coefs.indices] = path.alphas[0]
         return replace(path, alpha_entry=alpha_entry)
@@ -220,7 +218,7 @@ def refit_path(
             f"null: expected a null model whose delta was estimated, found {found}; fit_null "
             "without log_delta estimates it, lasso_path keeps what it is given"
         )
-    require_integer("max_rounds", max_rounds, 1)
+    max_rounds = as_integer("max_rounds", max_rounds, 1)
     options = PathOptions(None, n_alphas, eps, max_active, tol, l1_ratio, penalty_factors)
     fractions = options.grid(1.0) if fractions is None else _as_fractions(fractions)
     n_threads = as_n_threads(n_threads)
@@ -248,7 +246,7 @@ def refit_path(
 
 
 def _as_fractions(fractions) -> np.ndarray:
-    grid = np.atleast_1d(as_numbers(fractions, "fractions", InputError))
+    grid = np.atleast_1d(as_numbers(fractions, "fractions", InputError, booleans=False))
     if grid.ndim != 1 or len(grid) == 0:
         raise InputError(f"fractions: expected a list of numbers, found shape {grid.shape}")
     wrong = grid[~((grid > 0) & (grid <= 1))]

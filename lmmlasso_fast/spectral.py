@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import as_numbers, is_number
+from lmmlasso_fast.checks import as_number, as_numbers
 from lmmlasso_fast.display import Result
-from lmmlasso_fast.errors import DataWarning, InputError, KinshipError
+from lmmlasso_fast.errors import DataWarning, KinshipError
 from lmmlasso_fast.threads import blas_cap, blas_threads_for
 from lmmlasso_fast.tridiagonal import Profile, profile
 
@@ -77,9 +77,8 @@ def decompose(
     DataWarning
         Eigenvalues below -`rounding` times the largest were set to zero.
     """
-    if not (is_number(rounding) and rounding >= 0):
-        raise InputError(f"rounding: expected a number of at least 0, found {rounding!r}")
-    A = K.matrix if hasattr(K, "matrix") else as_numbers(K, "kinship", KinshipError)
+    rounding = as_number("rounding", rounding, 0)
+    A = K.matrix if hasattr(K, "matrix") else as_numbers(K, "kinship", KinshipError, copy=False)
     if A.ndim != 2 or A.shape[0] != A.shape[1] or 0 in A.shape:
         raise KinshipError(f"kinship: expected a square matrix, found shape {A.shape}")
     if not np.isfinite(A).all():

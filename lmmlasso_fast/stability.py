@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lmmlasso_fast import error_bounds
-from lmmlasso_fast.checks import MOST_TIMES, is_integer, is_number, require_integer
+from lmmlasso_fast.checks import MOST_TIMES, as_integer, as_number, as_switch
 from lmmlasso_fast.display import Result, draw, name_snps
 from lmmlasso_fast.errors import FileChangedError, InputError, LMMLassoError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.kinship import Kinship, kinship
 from lmmlasso_fast.lazy import computed_once
-from lmmlasso_fast.ld import LDGroups, check_clumping, clump
+from lmmlasso_fast.ld import LDGroups, as_clumping, clump
 from lmmlasso_fast.parallel import each, poll
 from lmmlasso_fast.path import PathOptions, no_snp_can_enter
 from lmmlasso_fast.path_solver import PathSolver
@@ -150,8 +150,7 @@ class StabilityResult(Result):
 
     def selected(self, cutoff: float) -> np.ndarray:
         """Return the SNPs with at least this frequency, the most frequent first."""
-        if not (is_number(cutoff) and cutoff >= 0):
-            raise InputError(f"cutoff: expected a number of at least 0, found {cutoff!r}")
+        cutoff = as_number("cutoff", cutoff, 0, 1)
         snps = np.flatnonzero(self.frequency >= cutoff)
         return snps[np.argsort(-self.counts[snps], kind="stable")]
 
@@ -313,8 +312,8 @@ def stability_selection(
             penalty_factors=penalty_factors,
         ),
     )
-    check_n_replicates(n_replicates, complementary)
-    check_clumping(ld_r2, ld_window)
+    n_replicates = as_n_replicates(n_replicates, complementary)
+    ld_r2, ld_window = as_clumping(ld_r2, ld_window, "ld_r2", "ld_window")
     results: dict[int, dict] = {}
     with closing(run_replicates(plan, range(n_replicates), n_jobs)) as finished:
         for replicate, result in finished:
@@ -345,6 +344,7 @@ def make_plan(
     ------
     InputError
     """
+    random_effect = as_switch("random_effect", random_effect)
     options = PathOptions() if options is None else options
     n = genotypes.n_samples
     factors = as_penalty_factors(genotypes, options.penalty_factors)
@@ -352,29 +352,25 @@ def make_plan(
     if n_offered == 0:
         raise no_snp_can_enter()
     if options.alphas is None:
-        if not (is_integer(n_active) and 1 <= n_active <= n_offered):
-            raise InputError(
-                f"n_active: expected an integer from 1 to the {n_offered} SNPs that can be "
-                f"selected, found {n_active!r}"
-            )
+        expected = f"an integer from 1 to the {n_offered} SNPs that can be selected"
+        n_active = as_integer("n_active", n_active, 1, n_offered, expected=expected)
         if options.n_alphas < 2:
             raise InputError(
                 "n_alphas: expected at least 2, found 1: no SNP is active at the first alpha"
             )
-    highest = 0.5 if complementary else 1.0
-    in_range = is_number(fraction) and 0 < fraction <= highest
-    if not in_range or (fraction == 1 and not complementary):
-        raise InputError(
-            f"fraction: expected a number above 0 and at most {highest:g}"
-            + (" for complementary pairs" if complementary else " (1 excluded)")
-            + f", found {fraction!r}"
-        )
+    if as_switch("complementary", complementary):
+        expected = "a number above 0 and at most 0.5 for complementary pairs"
+        fraction = as_number("fraction", fraction, high=0.5, above=0, expected=expected)
+    else:
+        expected = "a number above 0 and at most 1 (1 excluded)"
+        fraction = as_number("fraction", fraction, above=0, below=1, expected=expected)
     n_drawn = int(n * fraction + 1e-9)
     if n_drawn < 3:
         raise InputError(
-            f"fraction: expected at least 3 of {n} individuals in a subsample, found {n_drawn}"
+            f"fraction: expected at least 3 of {n} individuals in a subsample, found {n_drawn} "
+            f"with {fraction!r}; take a larger one"
         )
-    require_integer("seed", seed, 0)
+    seed = as_integer("seed", seed, 0)
     if K is None and random_effect:
         K = kinship(genotypes)
     study = make_study(genotypes, y, K, random_effect=random_effect, options=options, **study)
@@ -384,18 +380,20 @@ def make_plan(
             f"fraction: expected more individuals in a subsample than the {n_fixed} covariates and "
             f"unpenalised SNPs, found {n_drawn}"
         )
-    n_active = None if options.alphas is not None else int(n_active)
+    n_active = None if options.alphas is not None else n_active
     return Plan(study, n_active, n_offered, n_drawn, complementary, seed)
 
 
-def check_n_replicates(n_replicates: int, complementary: bool) -> None:
-    """Raise InputError unless it is a number of fits, even for pairs."""
-    if not is_integer(n_replicates) or n_replicates < 1 or (complementary and n_replicates % 2):
-        raise InputError(
-            f"n_replicates: expected {'an even' if complementary else 'a'} number of fits, found "
-            f"{n_replicates!r}" + ("; pairs have two" if complementary else "")
-        )
-    require_integer("n_replicates", n_replicates, 1, MOST_TIMES)
+def as_n_replicates(n_replicates: int, complementary: bool) -> int:
+    """Return a number of fits, even for pairs."""
+    expected = f"{'an even' if complementary else 'a'} number of fits, at most {MOST_TIMES}"
+    advice = "pairs have two" if complementary else "choose another value"
+    n_replicates = as_integer(
+        "n_replicates", n_replicates, 1, MOST_TIMES, expected=expected, advice=advice
+    )
+    if complementary and n_replicates % 2:
+        raise InputError(f"n_replicates: expected {expected}, found {n_replicates!r}; {advice}")
+    return n_replicates
 
 
 def run_replicates(

@@ -4,18 +4,19 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from lmmlasso_fast.checks import as_choice, as_switch
 from lmmlasso_fast.covariates import Design, as_design
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.kinship import Kinship, as_kinship, kinship
 from lmmlasso_fast.null_model import (
     NullModel,
+    as_null_options,
     as_phenotype,
-    check_null_options,
     fit_null_on_grid,
 )
 from lmmlasso_fast.path import PathOptions
-from lmmlasso_fast.preprocessing import Transform, transform_phenotype
+from lmmlasso_fast.preprocessing import METHODS, Transform, transform_phenotype
 from lmmlasso_fast.problem import as_penalty_factors, check_same_samples
 
 
@@ -127,7 +128,11 @@ def make_study(
         And its subclasses, as `fit_null` and `lasso_path` raise them.
     """
     y = as_phenotype(y, genotypes.n_samples)
-    check_null_options(method, log_delta)
+    log_delta = as_null_options(method, log_delta)
+    random_effect = as_switch("random_effect", random_effect)
+    as_choice("transform", transform, METHODS)
+    if standardize is not None:
+        standardize = as_switch("standardize", standardize)
     if not random_effect and (method != "ml" or log_delta is not None):
         raise InputError(
             f"method, log_delta: expected none without a random effect, found {method!r} and "

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from lmmlasso_fast.checks import require_integer
+from lmmlasso_fast.checks import as_integer
 from lmmlasso_fast.signals import held
 
 #: Below this many samples LAPACK gains nothing from a second thread on a busy machine, and one
@@ -47,8 +47,7 @@ def as_n_threads(n_threads: int | None) -> int:
     """
     if n_threads is None:
         return available_threads()
-    require_integer("n_threads", n_threads, 1)
-    return int(n_threads)
+    return as_integer("n_threads", n_threads, 1)
 
 
 def that_fit(n_threads: int) -> int:

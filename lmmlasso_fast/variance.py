@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import as_numbers
+from lmmlasso_fast.checks import as_number, as_numbers
 from lmmlasso_fast.display import Result, draw
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.genotypes import Genotypes
@@ -109,6 +109,7 @@ def variance_by_snp(genotypes: Genotypes, coef: ArrayLike, total: float) -> np.n
     InputError
         Not one finite effect per SNP.
     """
+    total = as_number("total", total, above=0)
     coef = as_numbers(coef, "coef", InputError)
     if coef.shape != (genotypes.n_variants,) or not np.isfinite(coef).all():
         raise InputError(

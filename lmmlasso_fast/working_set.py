@@ -15,6 +15,8 @@ from lmmlasso_fast.whitening import Precision
 _BLOCK = 1024
 #: Sweeps of the residual fallback, in all and between two looks at signals.
 _MAX_SWEEPS, _SWEEPS_PER_CALL = 1000, 10
+#: Operations of one matrix product at most: 0.1 s, and Python answers Ctrl-C in between.
+_OPERATIONS = 2e9
 #: Exact solutions on the active SNPs at most, each followed by descent where another SNP violates
 #: optimality, and the share by which rounding may.
 _MAX_FINISHES, _OPTIMAL = 20, 1 + 1e-9
@@ -72,7 +74,7 @@ class WorkingSet:
         if self.uses_gram:
             self._gram = _with_square(self._gram, old, w)
             with blas_cap(self._blas_threads):
-                cross = X @ self._Z[:w].T
+                cross = _products(X, self._Z[:w])
             _core.grow_gram(self._gram, old, cross, zero)
         else:
             self._X = _with_rows(self._X, old, w)
@@ -171,15 +173,21 @@ class WorkingSet:
         """Solve among the active SNPs by their own Gram matrix; whether that was exact.
 
         Descent alone takes for ever where SNPs are duplicates. The matrix is no larger than the
-        rows that are kept anyway.
+        rows that are kept anyway, and gone afterwards.
         """
         active = np.flatnonzero(self.beta)
         if len(active) > self._X.shape[1]:
             return False
-        X, Z, beta = self._X[active], self._Z[active], self.beta[active]
+        Z, beta = self._Z[active], self.beta[active]
+        gram = np.empty((len(active), len(active)))
         with blas_cap(self._blas_threads):
-            gram = X @ Z.T
-        gram = (gram + gram.T) / 2
+            for start in range(0, len(active), _BLOCK):
+                rows = slice(start, start + _BLOCK)
+                part = _products(self._X[active[rows]], Z[: rows.stop])
+                square = part[:, start:]
+                square[:] = (square + square.T) / 2
+                gram[rows, : rows.stop] = part
+                gram[: rows.stop, rows] = part.T
         _, exact, _ = _core.GramSolver().solve(
             gram,
             self._c[active],
@@ -210,6 +218,16 @@ class WorkingSet:
         active = np.flatnonzero(beta)
         order = np.argsort(self.index[active])
         return self.index[active][order], beta[active][order]
+
+
+def _products(X: np.ndarray, Z: np.ndarray) -> np.ndarray:
+    """Return X Z', by columns of which each takes little time."""
+    out = np.empty((len(X), len(Z)))
+    width = max(1, int(_OPERATIONS / (2 * X.size)))
+    for start in range(0, len(Z), width):
+        columns = slice(start, start + width)
+        out[:, columns] = X @ Z[columns].T
+    return out
 
 
 def _with_rows(array: np.ndarray, used: int, rows: int) -> np.ndarray:

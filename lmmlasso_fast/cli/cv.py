@@ -26,7 +26,7 @@ _NEUTRAL = frozenset(["select", "n_active", "model_alphas", "strict"])
 
 fold_options = options.group(
     click.option(
-        "--folds", type=click.IntRange(2), default=10, show_default=True, help="Number of folds."
+        "--folds", type=options.Whole(2), default=10, show_default=True, help="Number of folds."
     ),
     click.option(
         "--groups",
@@ -41,7 +41,7 @@ fold_options = options.group(
     ),
     click.option(
         "--repeats",
-        type=click.IntRange(1),
+        type=options.Whole(1),
         default=1,
         show_default=True,
         help="Divisions into folds.",

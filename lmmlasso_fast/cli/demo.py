@@ -23,7 +23,7 @@ _SAME_LOCUS = 0.3
 @click.command(short_help="Simulate, fit, and compare what is found with the truth.")
 @options.seed("Of the simulation.", default=1)
 @click.option("--out", default="demo", show_default=True, metavar="P", help="Prefix of the files.")
-@click.option("--threads", type=click.IntRange(1), default=None, help="[default: all available]")
+@click.option("--threads", type=options.Whole(1), default=None, help="[default: all available]")
 def demo(**flags):
     """Simulate a structured population, fit it, and compare what is found with the truth.
 

@@ -23,7 +23,7 @@ _AUTO_ALL_UP_TO = 1 << 22
 model_options = options.group(
     click.option(
         "--max-active",
-        type=click.IntRange(0),
+        type=options.Whole(0),
         help="End before more SNPs than this are active.",
     ),
     click.option(
@@ -52,7 +52,7 @@ error_options = options.group(
     ),
     click.option(
         "--n-draws",
-        type=click.IntRange(1),
+        type=options.Whole(1),
         default=1000,
         show_default=True,
         help="Simulated phenotypes for --fwer.",

@@ -6,6 +6,7 @@ import re
 
 import click
 
+from lmmlasso_fast.path import SMALLEST_RATIO, SMALLEST_SHARE
 from lmmlasso_fast.problem import WHITENED
 
 #: What functions call the arguments that flags set, where that is another name than the flag's.
@@ -29,10 +30,26 @@ def group(*options):
     return decorate
 
 
+def is_plain(text) -> bool:
+    """Whether a number is written in full: Python also takes 1_0, blanks and other digits."""
+    return not isinstance(text, str) or re.fullmatch(r"[-+.0-9A-Za-z]*", text) is not None
+
+
+class Whole(click.IntRange):
+    """An integer in a range."""
+
+    def convert(self, value, param, ctx):
+        if not is_plain(value):
+            self.fail(f"{value!r} is not a valid integer.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class Finite(click.types.FloatParamType):
     """A finite number."""
 
     def convert(self, value, param, ctx):
+        if not is_plain(value):
+            self.fail(f"{value!r} is not a valid number.", param, ctx)
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number.", param, ctx)
@@ -93,14 +110,12 @@ def in_flags(message: str, command: click.Command) -> str:
 
 def seed(of: str, default: int = 0):
     """Return the flag --seed."""
-    return click.option(
-        "--seed", type=click.IntRange(0), default=default, show_default=True, help=of
-    )
+    return click.option("--seed", type=Whole(0), default=default, show_default=True, help=of)
 
 
 def n_active(what: str):
     """Return the flag --n-active."""
-    return click.option("--n-active", type=click.IntRange(1), help=what)
+    return click.option("--n-active", type=Whole(1), help=what)
 
 
 cat_covar = click.option(
@@ -121,7 +136,7 @@ output = group(
     click.option("--out", required=True, metavar="P", help="Prefix of the result files."),
     click.option(
         "--threads",
-        type=click.IntRange(1),
+        type=Whole(1),
         default=None,
         help="Threads of BLAS and of the passes over the genotypes [default: all available]. "
         "Below 3,000 samples BLAS uses one.",
@@ -251,14 +266,14 @@ null_model = group(
 path = group(
     click.option(
         "--n-alphas",
-        type=click.IntRange(1),
+        type=Whole(1),
         default=100,
         show_default=True,
         help="Alphas from alpha_max on, evenly spaced on the log scale.",
     ),
     click.option(
         "--eps",
-        type=Number(0, 1, min_open=True, max_open=True),
+        type=Number(SMALLEST_SHARE, 1, max_open=True),
         default=0.01,
         show_default=True,
         help="Last alpha / alpha_max.",
@@ -272,7 +287,7 @@ path = group(
     ),
     click.option(
         "--l1-ratio",
-        type=Number(0, 1, min_open=True),
+        type=Number(SMALLEST_RATIO, 1),
         default=1.0,
         show_default=True,
         help="Share of the l1 penalty; below 1 it is the elastic net.",

@@ -39,14 +39,14 @@ _OF_EXISTING = {"background", "background_name", "missing_code"}.union(*SOURCES.
 
 @click.command(short_help="Simulate structured genotypes and a phenotype.")
 @click.option(
-    "--n-samples", type=click.IntRange(1), help="Number of samples; needed to draw genotypes."
+    "--n-samples", type=options.Whole(1), help="Number of samples; needed to draw genotypes."
 )
 @click.option(
-    "--n-variants", type=click.IntRange(1), help="Number of SNPs; needed to draw genotypes."
+    "--n-variants", type=options.Whole(1), help="Number of SNPs; needed to draw genotypes."
 )
 @click.option(
     "--n-populations",
-    type=click.IntRange(1),
+    type=options.Whole(1),
     default=4,
     show_default=True,
     help="Populations, of nearly equal size.",
@@ -75,14 +75,14 @@ _OF_EXISTING = {"background", "background_name", "missing_code"}.union(*SOURCES.
 @click.option("--inbred", is_flag=True, help="No heterozygotes: one haplotype per sample.")
 @click.option(
     "--n-chromosomes",
-    type=click.IntRange(1),
+    type=options.Whole(1),
     default=5,
     show_default=True,
     help="Chromosomes, of nearly equal numbers of SNPs.",
 )
 @click.option(
     "--family-size",
-    type=click.IntRange(1),
+    type=options.Whole(1),
     default=1,
     show_default=True,
     help="Full siblings per family; FID is the family's from 2 on.",
@@ -90,7 +90,7 @@ _OF_EXISTING = {"background", "background_name", "missing_code"}.union(*SOURCES.
 @options.genotypes
 @click.option(
     "--n-causal",
-    type=click.IntRange(0),
+    type=options.Whole(0),
     help="SNPs with an effect [default: 10; 0 with --h2-snp 0].",
 )
 @click.option(
@@ -136,7 +136,7 @@ _OF_EXISTING = {"background", "background_name", "missing_code"}.union(*SOURCES.
 )
 @click.option(
     "--min-distance",
-    type=click.IntRange(0),
+    type=options.Whole(0),
     default=0,
     show_default=True,
     help="Smallest distance in base pairs between causal SNPs of one chromosome.",
@@ -144,7 +144,7 @@ _OF_EXISTING = {"background", "background_name", "missing_code"}.union(*SOURCES.
 @options.seed("Of all random numbers.", default=1)
 @click.option(
     "--threads",
-    type=click.IntRange(1),
+    type=options.Whole(1),
     default=None,
     help="2 or more draw, or decode, SNPs ahead; the files are the same [default: all available].",
 )

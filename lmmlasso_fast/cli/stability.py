@@ -52,6 +52,8 @@ class Replicates(click.ParamType):
             return value
         first, colon, last = str(value).rpartition(":")
         try:
+            if not options.is_plain(first + last):
+                raise ValueError
             numbers = (int(first) if colon else 0, int(last))
         except ValueError:
             self.fail(f"{value!r} is neither a number nor a range such as 0:25.", param, ctx)
@@ -110,7 +112,7 @@ subsample_options = options.group(
     ),
     click.option(
         "--ld-window",
-        type=click.IntRange(0),
+        type=options.Whole(0),
         default=1_000_000,
         show_default=True,
         help="... if they are at most so many base pairs away.",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import MOST_TIMES, require_integer
+from lmmlasso_fast.checks import MOST_TIMES, as_integer
 from lmmlasso_fast.display import Result, one_row
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.evaluation.maps import SortedMap
@@ -98,8 +98,8 @@ def enrichment(
     """
     snps = as_selected(snps, genotypes)
     window = as_window(window)
-    require_integer("n_permutations", n_permutations, 1, MOST_TIMES)
-    require_integer("seed", seed, 0)
+    n_permutations = as_integer("n_permutations", n_permutations, 1, MOST_TIMES)
+    seed = as_integer("seed", seed, 0)
     advice = "exclude the SNPs without a position (genotypes.filter)"
     snp_map = SortedMap(genotypes, genotypes.included, advice)
     of_gene = genes["CHROM"].to_numpy().astype(str)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import as_numbers, is_number, require_integer
+from lmmlasso_fast.checks import as_integer, as_number, as_numbers
 from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.evaluation.loci import Hits
@@ -49,7 +49,7 @@ class PrecisionRecallCurve(Result):
         InputError
             A recall that is not in [0, 1].
         """
-        recall = as_numbers(recall, "recall", InputError)
+        recall = as_numbers(recall, "recall", InputError, booleans=False)
         if not ((recall >= 0) & (recall <= 1)).all():
             raise InputError(f"recall: expected numbers in [0, 1], found {recall}")
         index = np.searchsorted(self.recall, recall - 1e-9)  # 3/10 is not 0.1 + 0.1 + 0.1
@@ -114,7 +114,7 @@ class RocCurve(Result):
         InputError
             A rate that is not in [0, 1].
         """
-        x = as_numbers(false_positive_rate, "false_positive_rate", InputError)
+        x = as_numbers(false_positive_rate, "false_positive_rate", InputError, booleans=False)
         if not ((x >= 0) & (x <= 1)).all():
             raise InputError(f"false_positive_rate: expected numbers in [0, 1], found {x}")
         return _interpolate(self.false_positive_rate, self.true_positive_rate, x)
@@ -152,8 +152,7 @@ def roc(
         another number of SNPs.
     """
     _require_loci(hits)
-    if not is_number(max_fpr) or not 0 < max_fpr <= 1:
-        raise InputError(f"max_fpr: expected a number in (0, 1], found {max_fpr!r}")
+    max_fpr = as_number("max_fpr", max_fpr, high=1, above=0)
     if genotypes.n_variants != hits.n_variants:
         raise InputError(
             f"genotypes: expected the {hits.n_variants} SNPs of the hits, found "
@@ -161,8 +160,8 @@ def roc(
         )
     snps = np.flatnonzero(genotypes.included)
     if max_negatives is not None:
-        require_integer("max_negatives", max_negatives, 1)
-        snps = snps[:: -(-len(snps) // int(max_negatives)) or 1]
+        max_negatives = as_integer("max_negatives", max_negatives, 1)
+        snps = snps[:: -(-len(snps) // max_negatives) or 1]
     misses = np.flatnonzero(hits.locus < 0)
     with blas_cap(1):
         near = nearness(genotypes, hits.causal, hits.window, hits.r2)

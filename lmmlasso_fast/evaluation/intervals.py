@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import as_numbers, is_number
+from lmmlasso_fast.checks import as_number, as_numbers
 from lmmlasso_fast.errors import InputError
 
 
@@ -31,7 +31,7 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     InputError
         Fewer than two values, one that is not finite, or `level` out of range.
     """
-    values = as_numbers(values, "values", InputError)
+    values = as_numbers(values, "values", InputError, booleans=False)
     if values.ndim != 1 or len(values) < 2:
         raise InputError(
             f"values: expected at least two, one per repeat, found shape {values.shape}; one "
@@ -43,8 +43,7 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
             f"values: expected finite numbers, found {float(values[k])} in repeat {k}; say what "
             "it counts as, or leave that repeat out everywhere"
         )
-    if not is_number(level) or not 0 < level < 1:
-        raise InputError(f"level: expected a number in (0, 1), found {level!r}")
+    level = as_number("level", level, above=0, below=1)
     from scipy.special import stdtrit
 
     k, mean = len(values), float(values.mean())
@@ -63,7 +62,8 @@ def paired_interval(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval
     InputError
         As `mean_interval`; different numbers of values.
     """
-    a, b = as_numbers(a, "a", InputError), as_numbers(b, "b", InputError)
+    a = as_numbers(a, "a", InputError, booleans=False)
+    b = as_numbers(b, "b", InputError, booleans=False)
     if a.shape != b.shape:
         raise InputError(
             f"a, b: expected the same repeats of both, found shapes {a.shape} and {b.shape}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import require_integer
+from lmmlasso_fast.checks import as_integer
 from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.evaluation.nearness import block_length, nearness
@@ -121,8 +121,7 @@ def hits(
     """
     snps, level_ends = _as_ranking(ranking, genotypes)
     causal = np.sort(as_snps("causal", causal, genotypes))
-    if max_false is not None:
-        require_integer("max_false", max_false, 1)
+    max_false = None if max_false is None else as_integer("max_false", max_false, 1)
     locus = np.full(len(snps), -1, dtype=np.int64)
     false_locus = locus.copy()
     with blas_cap(1):

@@ -6,7 +6,7 @@ that misses open, and the first of some SNPs that is near another one.
 
 import numpy as np
 
-from lmmlasso_fast.checks import is_number
+from lmmlasso_fast.checks import as_number
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.evaluation.maps import SortedMap, chromosomes
 from lmmlasso_fast.evaluation.snp_lists import require_offered
@@ -27,17 +27,14 @@ def nearness(genotypes: Genotypes, causal: np.ndarray, window, r2) -> "_Window |
             "base pairs or a squared correlation"
         )
     if r2 is not None:
-        if not is_number(r2) or not 0 < r2 <= 1:
-            raise InputError(f"r2: expected a number in (0, 1], found {r2!r}")
+        r2 = as_number("r2", r2, high=1, above=0)
         return _Correlation(genotypes, causal, r2)
     return _Window(genotypes, causal, as_window(window))
 
 
 def as_window(window) -> float:
     """Return base pairs as a float, checked."""
-    if not is_number(window) or not 0 <= window < np.inf:
-        raise InputError(f"window: expected at least 0 base pairs, found {window!r}")
-    return float(window)
+    return as_number("window", window, 0, expected="at least 0 base pairs")
 
 
 def block_length(genotypes: Genotypes) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmmlasso_fast.checks import as_numbers, is_number
+from lmmlasso_fast.checks import as_number, as_numbers
 from lmmlasso_fast.display import Result, name_snps
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.genotypes import Genotypes
@@ -65,10 +65,11 @@ def rank_snps(scores: ArrayLike, *, above: float | None = None) -> Ranking:
         raise InputError(
             f"scores: expected one number for every SNP, found an array of shape {scores.shape}"
         )
-    if above is not None and not (is_number(above) and above == above):
-        raise InputError(
-            f"above: expected a number, found {above!r}; leave it out to rank all SNPs"
-        )
+    above = (
+        None
+        if above is None
+        else as_number("above", above, infinite=True, advice="leave it out to rank all SNPs")
+    )
     snps = np.flatnonzero(~np.isnan(scores) if above is None else scores > above)
     snps = snps[np.argsort(-scores[snps], kind="stable")]
     ordered = scores[snps]

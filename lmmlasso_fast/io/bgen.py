@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 
+from lmmlasso_fast.checks import as_switch
 from lmmlasso_fast.errors import GenotypeError, InputError, SampleMatchError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.collect import Collector
@@ -60,6 +61,7 @@ def read_bgen(
         The package bgen is not installed.
     """
     check_multiallelic(multiallelic)
+    ref_last = as_switch("ref_last", ref_last)
     library = optional("bgen", "bgen", "reading BGEN files")
     path = os.fspath(path)
     n, p = _check_header(path)

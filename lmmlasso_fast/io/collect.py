@@ -3,6 +3,7 @@
 import numpy as np
 
 from lmmlasso_fast import _core
+from lmmlasso_fast.checks import as_bits
 from lmmlasso_fast.dosage import MISSING, TOP, DosageGenotypes, quantise
 from lmmlasso_fast.errors import GenotypeError
 from lmmlasso_fast.genotypes import Genotypes
@@ -22,8 +23,7 @@ class Collector:
     """
 
     def __init__(self, path, n_samples: int, bits: int = 16):
-        if bits not in (8, 16):
-            raise GenotypeError(f"bits: expected 8 or 16, found {bits!r}")
+        bits = as_bits(bits)
         self._path = path
         self._n_samples = n_samples
         self._dtype = np.dtype(f"u{bits // 8}")

@@ -4,14 +4,14 @@ import warnings
 
 import numpy as np
 
+from lmmlasso_fast.checks import as_choice
 from lmmlasso_fast.errors import DataWarning, GenotypeError
 from lmmlasso_fast.io.text import quote
 
 
 def check_multiallelic(multiallelic: str) -> None:
     """Raise GenotypeError unless the option is "error" or "skip"."""
-    if multiallelic not in ("error", "skip"):
-        raise GenotypeError(f"multiallelic: expected 'error' or 'skip', found {multiallelic!r}")
+    as_choice("multiallelic", multiallelic, ("error", "skip"), error=GenotypeError)
 
 
 def refuse_multiallelic(path, variant: str, n_alleles: int) -> GenotypeError:

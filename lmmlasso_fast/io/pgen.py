@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lmmlasso_fast.checks import as_choice
 from lmmlasso_fast.errors import GenotypeError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.collect import Collector
@@ -53,8 +54,7 @@ def read_pgen(
     ImportError
         The package Pgenlib is not installed.
     """
-    if dosage not in ("DS", "GT"):
-        raise GenotypeError(f"dosage: expected 'DS' or 'GT', found {dosage!r}")
+    as_choice("dosage", dosage, ("DS", "GT"), error=GenotypeError)
     paths = {}
     for name, given in (("pgen", pgen), ("pvar", pvar), ("psam", psam)):
         if given is None and prefix is None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lmmlasso_fast.checks import as_switch
 from lmmlasso_fast.errors import DataWarning, PlinkFormatError
 from lmmlasso_fast.io.plink_text import read_bim, read_fam
 from lmmlasso_fast.io.regular import require_regular
@@ -56,7 +57,8 @@ def read_plink(
     samples = read_fam(paths["fam"])
     variants = read_bim(paths["bim"])
     data = _open_bed(paths["bed"], len(samples), len(variants))
-    _check_padding(data, len(samples), paths, accept_reference_samples)
+    accepts = as_switch("accept_reference_samples", accept_reference_samples)
+    _check_padding(data, len(samples), paths, accepts)
     genotypes = PackedGenotypes(
         data,
         len(samples),

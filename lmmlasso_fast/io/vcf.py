@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 
+from lmmlasso_fast.checks import as_choice
 from lmmlasso_fast.errors import DataWarning, GenotypeError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.collect import Collector
@@ -56,8 +57,7 @@ def read_vcf(
     DataWarning
         Half-missing calls, variants that were skipped.
     """
-    if dosage not in ("DS", "GT"):
-        raise GenotypeError(f"dosage: expected 'GT' or 'DS', found {dosage!r}")
+    as_choice("dosage", dosage, ("GT", "DS"), error=GenotypeError)
     check_multiallelic(multiallelic)
     cyvcf2 = optional("cyvcf2", "vcf", "reading VCF files")
     path = os.fspath(path)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from lmmlasso_fast.checks import is_integer, is_number
+from lmmlasso_fast.checks import as_integer, as_number
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.plots import style
@@ -54,7 +54,7 @@ def manhattan(
     SNPs that were never selected are not drawn. From 3,000 points on they are drawn as pixels
     within the SVG or PDF.
     """
-    _check(stability, scan, cutoff, level, n_tests)
+    cutoff, level, n_tests = _checked(stability, scan, cutoff, level, n_tests)
     found = [] if stability is None else [stability_points(stability, genotypes)]
     found += [] if scan is None else [scan_points(scan, genotypes)]
     layout = lay_out(*found, *([] if genotypes is None else [genotypes.variants]))
@@ -84,16 +84,17 @@ def manhattan(
         return drawn[0].figure
 
 
-def _check(stability, scan, cutoff, level, n_tests) -> None:
+def _checked(stability, scan, cutoff, level, n_tests):
+    """Return cutoff, level and n_tests."""
     if stability is None and scan is None:
         raise InputError(
             "manhattan: expected a stability result or a scan, found neither; give one"
         )
-    for name, value in (("cutoff", cutoff), ("level", level)):
-        if value is not None and not (is_number(value) and 0 < value <= 1):
-            raise InputError(f"{name}: expected a number in (0, 1], found {value!r}")
-    if n_tests is not None and not (is_integer(n_tests) and n_tests > 0):
-        raise InputError(f"n_tests: expected a positive integer, found {n_tests!r}")
+    cutoff, level = (
+        None if value is None else as_number(name, value, high=1, above=0)
+        for name, value in (("cutoff", cutoff), ("level", level))
+    )
+    return cutoff, level, None if n_tests is None else as_integer("n_tests", n_tests, 1)
 
 
 def _draw(axes, layout: Layout, table, marked) -> None:

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from lmmlasso_fast.checks import require_integer
-from lmmlasso_fast.errors import InputError
+from lmmlasso_fast.checks import as_choice, as_integer
 from lmmlasso_fast.kinship import as_kinship
 from lmmlasso_fast.plots import style
 
@@ -41,9 +40,8 @@ def kinship_heatmap(K, *, order: str = "clusters", max_samples: int = 1000, axes
     Colours are symmetric around 0, the average kinship of the realised relationship matrix, and end
     where one in 200 of the pairs is beyond: the diagonal would hide the rest.
     """
-    require_integer("max_samples", max_samples, 2)
-    if order not in ORDERS:
-        raise InputError(f"order: expected one of {', '.join(ORDERS)}, found {order!r}")
+    max_samples = as_integer("max_samples", max_samples, 2)
+    order = as_choice("order", order, ORDERS)
     matrix = as_kinship(K).matrix
     n = len(matrix)
     drawn_samples = np.arange(n)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lmmlasso_fast.checks import is_number, require_integer
+from lmmlasso_fast.checks import as_integer, as_number
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.plots import style
@@ -54,9 +54,8 @@ def coefficient_path(
         alphas, n_active = path.alphas, path.n_active
         rows = np.unique(path.coefs.tocsc().indices)
         names, effects = _names(rows, genotypes), path.coefs.tocsr()[rows].toarray()
-    require_integer("n_named", n_named, 0)
-    if alpha is not None and not (is_number(alpha) and 0 < alpha < np.inf):
-        raise InputError(f"alpha: expected a positive number, found {alpha!r}")
+    n_named = as_integer("n_named", n_named, 0)
+    alpha = None if alpha is None else as_number("alpha", alpha, above=0)
     shown = -1 if alpha is None else int(np.abs(np.log(alphas / alpha)).argmin())
     best = np.argsort(-np.abs(effects[:, shown]), kind="stable")[:n_named]
     best = best[effects[best, shown] != 0]
@@ -109,9 +108,8 @@ def stability_path(
         levels = along.levels
         frequency = along.frequency[:, np.searchsorted(along.snps, leads)].T
         names = _names(leads, genotypes)
-    require_integer("n_named", n_named, 0)
-    if cutoff is not None and not (is_number(cutoff) and 0 <= cutoff <= 1):
-        raise InputError(f"cutoff: expected a number in [0, 1], found {cutoff!r}")
+    n_named = as_integer("n_named", n_named, 0)
+    cutoff = None if cutoff is None else as_number("cutoff", cutoff, 0, 1)
     highest = frequency.max(axis=1, initial=0.0)
     best = np.argsort(-highest, kind="stable")[:n_named]
     with style.panels(axes, width=style.PAGE, height=2.5) as [drawn]:

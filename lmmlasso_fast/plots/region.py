@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from lmmlasso_fast.checks import is_number
+from lmmlasso_fast.checks import as_number, as_text, plain
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.ld import r_squared
@@ -60,11 +60,12 @@ def regional(
     InputError
         Neither scan nor stability, no SNP of theirs in the region, a lead that is not among them.
     """
+    chromosome = as_text("chromosome", chromosome)
+    lead = None if lead is None else as_text("lead", lead)
     for name, value in (("start", start), ("end", end)):
-        if not (is_number(value) and 0 <= value < np.inf):
-            raise InputError(f"{name}: expected a position of at least 0, found {value!r}")
-    if cutoff is not None and not (is_number(cutoff) and 0 <= cutoff <= 1):
-        raise InputError(f"cutoff: expected a number in [0, 1], found {cutoff!r}")
+        as_number(name, value, 0, expected="a position of at least 0")
+    start, end = plain(start), plain(end)
+    cutoff = None if cutoff is None else as_number("cutoff", cutoff, 0, 1)
     found = []
     if scan is not None:
         found.append((scan_points(scan, genotypes), "$-\\log_{10}\\,p$"))

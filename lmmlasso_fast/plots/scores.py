@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lmmlasso_fast.checks import is_integer
+from lmmlasso_fast.checks import as_integer
 from lmmlasso_fast.cross_validation import best_and_one_se
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.plots import style
@@ -116,8 +116,7 @@ def observed_predicted(y, prediction, *, index: int | None = None, axes=None):
     if hasattr(prediction, "predictions"):
         m = len(prediction.alphas)
         index = prediction.best_index if index is None else index
-        if not is_integer(index) or not -m <= index < m:
-            raise InputError(f"index: expected an integer from {-m} to {m - 1}, found {index!r}")
+        index = as_integer("index", index, -m, m - 1, expected=f"an integer from {-m} to {m - 1}")
         predicted = prediction.predictions[0, :, index]
     elif hasattr(prediction, "total"):
         predicted = prediction.total

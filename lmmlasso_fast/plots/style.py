@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from lmmlasso_fast.checks import is_number
+from lmmlasso_fast.checks import as_choice, as_number
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.io.atomic import atomic_write
 
@@ -118,11 +118,10 @@ def save(figure, path: str | os.PathLike, *, format: str | None = None, dpi: flo
     OutputError
         The file cannot be written.
     """
-    format = format or os.path.splitext(path)[1].removeprefix(".")
-    if format not in FORMATS:
-        raise InputError(f"format: expected one of {', '.join(FORMATS)}, found {format!r}")
-    if not (is_number(dpi) and _LEAST_DPI <= dpi <= _MOST_DPI):
-        raise InputError(f"dpi: expected a number from {_LEAST_DPI} to {_MOST_DPI}, found {dpi!r}")
+    if format is None:
+        format = os.path.splitext(path)[1].removeprefix(".")
+    format = as_choice("format", format, FORMATS)
+    dpi = as_number("dpi", dpi, _LEAST_DPI, _MOST_DPI)
     with _matplotlib().rc_context(STYLE), atomic_write(path, "wb") as file:
         figure.savefig(file, format=format, dpi=dpi, metadata=METADATA[format])
 

@@ -12,7 +12,7 @@ BLOCK_VALUES = 1 << 19
 def require(name: str, value: float, holds: bool, expected: str) -> None:
     """Raise InputError about an argument unless it holds."""
     if not holds:
-        raise InputError(f"{name}: expected {expected}, found {value}; choose another value")
+        raise InputError(f"{name}: expected {expected}, found {value!r}; choose another value")
 
 
 def variant_blocks(n_variants: int, n_samples: int) -> Iterator[slice]:

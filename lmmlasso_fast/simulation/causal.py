@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmlasso_fast.checks import is_integer, is_number
+from lmmlasso_fast.checks import as_choice, as_integer, as_number
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.simulation.basics import require
 
@@ -20,37 +20,37 @@ _RATIO = 0.9
 _CANCELLED = 1e-12
 
 
-def check_design(
+def as_design(
     n_causal: int,
     h2_snp: float,
     h2_structure: float,
     effects: str,
     min_frequency: float,
     min_distance: int,
-) -> float:
-    """Return the variance that the noise has.
+) -> tuple[int, float, float, float, float, int]:
+    """Return n_causal, h2_snp, h2_structure, the noise's variance, min_frequency, min_distance.
 
     Raises
     ------
     InputError
         A number is outside of its range, or the distribution is not one of `EFFECTS`.
     """
-    count = "an integer of at least 0"
-    require("n_causal", n_causal, is_integer(n_causal) and n_causal >= 0, count)
-    require("h2_snp", h2_snp, is_number(h2_snp) and 0 <= h2_snp <= 1, "between 0 and 1")
-    require("h2_structure", h2_structure, is_number(h2_structure), "a number")
+    n_causal = as_integer("n_causal", n_causal, 0)
+    h2_snp = as_number("h2_snp", h2_snp, 0, 1, expected="between 0 and 1")
+    limits = f"between 0 and {1 - h2_snp:g} (1 - h2_snp)"
+    h2_structure = as_number("h2_structure", h2_structure, expected=limits)
     # 0.9 + 0.1 passes, although 1 - 0.9 - 0.1 is below zero by one rounding.
     noise_variance = 1.0 - h2_snp - h2_structure
     in_range = h2_structure >= 0 and noise_variance > -1e-12
-    limits = f"between 0 and {1 - h2_snp:g} (1 - h2_snp)"
     require("h2_structure", h2_structure, in_range, limits)
     require("h2_snp", h2_snp, n_causal > 0 or h2_snp == 0, "0 when n_causal is 0")
     require("n_causal", n_causal, n_causal == 0 or h2_snp > 0, "0 when h2_snp is 0")
-    require("effects", effects, effects in EFFECTS, f"one of {', '.join(EFFECTS)}")
-    in_range = is_number(min_frequency) and 0 <= min_frequency <= 0.5
-    require("min_frequency", min_frequency, in_range, "between 0 and 0.5")
-    require("min_distance", min_distance, is_integer(min_distance) and min_distance >= 0, count)
-    return max(0.0, noise_variance)
+    as_choice("effects", effects, EFFECTS)
+    expected = "between 0 and 0.5"
+    min_frequency = as_number("min_frequency", min_frequency, 0, 0.5, expected=expected)
+    min_distance = as_integer("min_distance", min_distance, 0)
+    noise_variance = max(0.0, noise_variance)
+    return n_causal, h2_snp, h2_structure, noise_variance, min_frequency, min_distance
 
 
 def frequent(frequency: NDArray[np.float64], min_frequency: float) -> NDArray[np.bool_]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmlasso_fast.checks import MOST_ROWS, is_integer, is_number, require_integer
+from lmmlasso_fast.checks import MOST_ROWS, as_integer, as_number, as_switch
 from lmmlasso_fast.display import Result
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.plink_write import encode
 from lmmlasso_fast.packed import PackedGenotypes
-from lmmlasso_fast.simulation.basics import require, variant_blocks
+from lmmlasso_fast.simulation.basics import variant_blocks
 from lmmlasso_fast.simulation.families import Gametes, crossover_chances, families_within
 from lmmlasso_fast.threads import as_n_threads, one_ahead
 
@@ -212,19 +212,22 @@ family_size, seed
         family_size: int = 1,
         seed: int,
     ):
-        require_integer("n_samples", n_samples, 1, MOST_ROWS)
-        require_integer("n_variants", n_variants, 1, MOST_ROWS)
-        require_integer("seed", seed, 0)
-        in_range = is_integer(n_populations) and 1 <= n_populations <= n_samples
-        require("n_populations", n_populations, in_range, "between 1 and n_samples")
-        require("fst", fst, is_number(fst) and 0 <= fst < 1, "at least 0 and below 1")
-        in_range = is_number(missing_rate) and 0 <= missing_rate < 1
-        require("missing_rate", missing_rate, in_range, "at least 0 and below 1")
-        require("ld", ld, is_number(ld) and 0 <= ld <= 1, "between 0 and 1")
-        in_range = is_integer(n_chromosomes) and 1 <= n_chromosomes <= n_variants
-        require("n_chromosomes", n_chromosomes, in_range, "between 1 and n_variants")
-        in_range = is_integer(family_size) and 1 <= family_size <= n_samples
-        require("family_size", family_size, in_range, "between 1 and n_samples")
+        n_samples = as_integer("n_samples", n_samples, 1, MOST_ROWS)
+        n_variants = as_integer("n_variants", n_variants, 1, MOST_ROWS)
+        seed = as_integer("seed", seed, 0)
+        of_samples = f"an integer between 1 and n_samples = {n_samples}"
+        of_variants = f"an integer between 1 and n_variants = {n_variants}"
+        n_populations = as_integer(
+            "n_populations", n_populations, 1, n_samples, expected=of_samples
+        )
+        fst = as_number("fst", fst, 0, below=1)
+        missing_rate = as_number("missing_rate", missing_rate, 0, below=1)
+        ld = as_number("ld", ld, 0, 1)
+        n_chromosomes = as_integer(
+            "n_chromosomes", n_chromosomes, 1, n_variants, expected=of_variants
+        )
+        family_size = as_integer("family_size", family_size, 1, n_samples, expected=of_samples)
+        inbred = as_switch("inbred", inbred)
         streams = np.random.default_rng(seed).spawn(6)
         frequency_stream, phase_stream, haplotype_stream, missing_stream = streams[:4]
         position_stream, gamete_stream = streams[4:]

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmlasso_fast.checks import MOST_ROWS, require_integer
+from lmmlasso_fast.checks import MOST_ROWS, as_integer
 from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import GenotypeError, InputError
 from lmmlasso_fast.io.plink_write import check_dosages, encode
 from lmmlasso_fast.packed import PackedGenotypes
 from lmmlasso_fast.simulation.basics import variant_blocks
 from lmmlasso_fast.simulation.causal import (
-    check_design,
+    as_design,
     choose_causal,
     choose_spaced,
     draw_effects,
@@ -181,11 +181,10 @@ class PhenotypeStream:
         min_distance: int = 0,
         seed: int,
     ):
-        require_integer("n_samples", n_samples, 1, MOST_ROWS)
-        require_integer("seed", seed, 0)
-        noise_variance = check_design(
-            n_causal, h2_snp, h2_structure, effects, min_frequency, min_distance
-        )
+        n_samples = as_integer("n_samples", n_samples, 1, MOST_ROWS)
+        seed = as_integer("seed", seed, 0)
+        design = as_design(n_causal, h2_snp, h2_structure, effects, min_frequency, min_distance)
+        n_causal, h2_snp, h2_structure, noise_variance, min_frequency, min_distance = design
         self._noise_sd = np.sqrt(noise_variance)
         self.n_samples, self.n_causal = n_samples, n_causal
         self.h2_snp, self.h2_structure = h2_snp, h2_structure

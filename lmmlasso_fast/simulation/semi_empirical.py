@@ -3,13 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmlasso_fast.checks import as_numbers, require_integer
+from lmmlasso_fast.checks import as_integer, as_numbers
 from lmmlasso_fast.errors import GenotypeError, InputError, KinshipError, PhenotypeError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.kinship import Kinship, as_kinship
 from lmmlasso_fast.simulation.basics import variant_blocks
 from lmmlasso_fast.simulation.causal import (
-    check_design,
+    as_design,
     choose_causal,
     choose_spaced,
     draw_effects,
@@ -106,10 +106,9 @@ def simulate_on(
     ----------
     Rakitsch, Lippert, Stegle and Borgwardt 2013, Bioinformatics 29:206 (semi-empirical design).
     """
-    noise_variance = check_design(
-        n_causal, h2_snp, h2_structure, effects, min_frequency, min_distance
-    )
-    require_integer("seed", seed, 0)
+    design = as_design(n_causal, h2_snp, h2_structure, effects, min_frequency, min_distance)
+    n_causal, h2_snp, h2_structure, noise_variance, min_frequency, min_distance = design
+    seed = as_integer("seed", seed, 0)
     n_threads = as_n_threads(n_threads)
     if background is not None and K is not None:
         raise InputError(

@@ -12,7 +12,12 @@ from lmmlasso_fast.cli.stability import Replicates
 pytestmark = pytest.mark.promise("options")
 
 #: Texts that are no number for any flag.
-NO_NUMBERS = ("", "x", "nan", "inf", "-inf", "1e400", "true", "1,5x", "0x10", "--", "1 2", "½")
+NO_NUMBERS = (
+    *("", "x", "nan", "NaN", "-nan", "inf", "-inf", "Infinity", "1e400", "-1e400", "true", "True"),
+    *("False", "None", "null", "NA", "1,5x", "0x10", "--", "1 2", "1/2", "[1]", "1;2", "=1", "1%"),
+    *(" ", " 1", "1 ", "1\n", "0.5\t", "1_0", "0_1", "1j", "\xbd", "\uff11", "\u0663", "1\u200b"),
+    "\x1b[1m1",
+)
 _HUGE = "1" + "0" * 30
 
 
@@ -55,6 +60,8 @@ def bounds_of(type_) -> tuple[list[str], list[str]]:
         if bound is not None:
             (refused if is_open else accepted).append(str(bound))
             refused.append(repr(bound + step))
+            if bound > 0 and step < 0:
+                refused += ["0", repr(0.9 * bound)]
     return accepted, refused
 
 
@@ -70,6 +77,8 @@ def test_at_and_past_the_bounds(name, parameter, tmp_path, tally):
     accepted, refused = bounds_of(parameter.type)
     if not isinstance(parameter.type, click.Choice):
         refused = [*refused, *NO_NUMBERS]
+        if isinstance(parameter.type, Numbers):  # a list may have blanks
+            refused = [text for text in refused if text.strip() == text or not text.strip()]
     flag, n = parameter.opts[0], 0
     for value in refused:
         arguments = [name, flag, value, "--out", str(tmp_path / "P")]

@@ -409,7 +409,7 @@ def test_refuses_max_false(max_false):
         (100, 0, "unimodal", "n_replicates: expected an integer of at least 1, found 0"),
         (100, 99, "unimodal", "n_replicates: expected an even number"),
         (100, 99, "r-concave", "n_replicates: expected an even number"),
-        (100, 100, "MB", "assumption: expected one of none, unimodal, r-concave, found 'MB'"),
+        (100, 100, "MB", "assumption: expected 'none', 'unimodal' or 'r-concave', found 'MB'"),
     ],
 )
 def test_refuses_a_study(n_variants, n_replicates, assumption, message):

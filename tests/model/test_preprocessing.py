@@ -197,7 +197,7 @@ def test_range_that_floating_point_cannot_hold(method, y):
 
 
 def test_unknown_method():
-    with pytest.raises(ValueError, match="method: expected one of none, boxcox, rint, found"):
+    with pytest.raises(ValueError, match="method: expected 'none', 'boxcox' or 'rint', found"):
         transform_phenotype([1.0, 2.0], "log")
 
 

@@ -422,7 +422,7 @@ def test_effects_that_cancel():
         ({"h2_snp": np.nan}, InputError, "h2_snp: expected between"),
         ({"h2_structure": 0.8}, InputError, r"h2_structure: expected between 0 and 0.7 \(1 - h2"),
         ({"h2_structure": np.nan}, InputError, "h2_structure: expected between"),
-        ({"effects": "gamma"}, InputError, "effects: expected one of normal, equal, .* found gam"),
+        ({"effects": "gamma"}, InputError, "effects: expected 'normal', 'equal', .* found 'gam"),
         ({"min_frequency": 0.51}, InputError, "min_frequency: expected between 0 and 0.5"),
         ({"min_distance": -1}, InputError, "min_distance: expected an integer of at least 0"),
         ({"seed": -1}, InputError, "seed: expected an integer of at least 0"),

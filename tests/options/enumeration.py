@@ -1,6 +1,7 @@
 """Which parameters are public, what of two calls is compared, and how an entry is checked."""
 
 import dataclasses
+import importlib
 import inspect
 import threading
 import warnings
@@ -27,6 +28,32 @@ from lmmlasso_fast.errors import LMMLassoError
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
+# ---- what needs an extra ------------------------------------------------------------------------
+
+_EXTRAS = (
+    ("sklearn", ("LMMLasso",)),
+    ("matplotlib", ("plots.",)),
+    ("cyvcf2", ("read_vcf",)),
+    ("bgen", ("read_bgen",)),
+    ("pgenlib", ("read_pgen",)),
+)
+
+
+def extra_of(name: str) -> str | None:
+    """The optional library that a public function needs."""
+    if name.endswith(".plot"):
+        return "matplotlib"
+    return next((extra for extra, starts in _EXTRAS if name.startswith(starts)), None)
+
+
+def is_there(extra: str | None) -> bool:
+    """Whether an optional library is installed; None always is."""
+    try:
+        return extra is None or importlib.import_module(extra) is not None
+    except ImportError:
+        return False
+
+
 # ---- what is public -----------------------------------------------------------------------------
 
 
@@ -34,8 +61,12 @@ def _is_ours(value) -> bool:
     return callable(value) and (getattr(value, "__module__", "") or "").startswith("lmmlasso_fast")
 
 
+def _is_module(name: str) -> bool:
+    return is_there(extra_of(name)) and inspect.ismodule(getattr(ll, name))
+
+
 def _namespaces():
-    yield "", ll, [name for name in ll.__all__ if not inspect.ismodule(getattr(ll, name))]
+    yield "", ll, [name for name in ll.__all__ if not _is_module(name)]
     for module in (evaluation, plots, simulation):
         yield module.__name__.split(".")[-1] + ".", module, module.__all__
     for module in (compat, error_bounds):  # without a list: what they define themselves
@@ -48,11 +79,15 @@ def _namespaces():
 def public_callables() -> dict[str, object]:
     """{name: function}: functions, constructors, and methods as Class.method.
 
-    Constructors of results count where they do more than take in their fields.
+    Constructors of results count where they do more than take in their fields. What cannot be
+    imported without an extra that is missing is None.
     """
     found = {}
     for prefix, module, names in _namespaces():
         for name in names:
+            if not is_there(extra_of(prefix + name)):
+                found[prefix + name] = None
+                continue
             value = getattr(module, name)
             if inspect.isclass(value):
                 stores = issubclass(value, tuple) or dataclasses.is_dataclass(value)
@@ -63,12 +98,17 @@ def public_callables() -> dict[str, object]:
                         found[f"{prefix}{name}.{method}"] = function
             elif callable(value):
                 found[prefix + name] = value
-    return {name: value for name, value in found.items() if parameters(value)}
+    return {name: value for name, value in found.items() if value is None or parameters(value)}
 
 
 def public_results() -> list[type]:
     """Public dataclasses."""
-    classes = {getattr(module, name) for _, module, names in _namespaces() for name in names}
+    classes = {
+        getattr(module, name)
+        for prefix, module, names in _namespaces()
+        for name in names
+        if is_there(extra_of(prefix + name))
+    }
     return sorted(filter(dataclasses.is_dataclass, classes), key=lambda c: c.__name__)
 
 

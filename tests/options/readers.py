@@ -6,7 +6,7 @@ import numpy as np
 
 import lmmlasso_fast as ll
 from lmmlasso_fast import simulation
-from options.enumeration import Case, Refuses, Unused, With, n_threads
+from options.enumeration import Case, Refuses, Unused, With, extra_of, is_there, n_threads
 
 
 def _tab(*fields) -> str:
@@ -142,9 +142,11 @@ def readers(d) -> dict[str, Case]:
                 "bits": 8,
             },
         ),
-        "read_vcf": Case(ll.read_vcf, *_vcf(d)),
-        "read_bgen": Case(ll.read_bgen, *_bgen(d)),
-        "read_pgen": Case(ll.read_pgen, *_pgen(d)),
+        **{
+            name: Case(getattr(ll, name), *arguments(d))
+            for name, arguments in (("read_vcf", _vcf), ("read_bgen", _bgen), ("read_pgen", _pgen))
+            if is_there(extra_of(name))
+        },
         "read_pedigree": Case(ll.read_pedigree, {"path": f / "p1.txt"}, {"path": f / "p2.txt"}),
         "read_kinship": Case(
             ll.read_kinship,

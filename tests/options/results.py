@@ -6,7 +6,7 @@ import numpy as np
 
 import lmmlasso_fast as ll
 from lmmlasso_fast import compat, plots
-from options.enumeration import Case, Refuses, Runs, Unused, With, n_threads
+from options.enumeration import Case, Refuses, Runs, Unused, With, is_there, n_threads
 
 #: What an estimator's fit leaves, and what its predictions are.
 ESTIMATOR = {
@@ -152,7 +152,7 @@ def methods(d) -> dict[str, Case]:
         "RefittedPath": (refitted, {"n_named": 1}),
         "StabilityResult": (d.stability, {"cutoff": 0.9}),
     }
-    for name, (result, options) in plotted.items():
+    for name, (result, options) in plotted.items() if is_there("matplotlib") else ():
         takes_genotypes = name in (
             "AssociationScan",
             "LassoPath",
@@ -166,12 +166,13 @@ def methods(d) -> dict[str, Case]:
             ({"genotypes": _moved(d) if needs else d.packed} if takes_genotypes else {})
             | {"options": options or {"axes": _axes()}},
         )
-    return cases | {
-        "VarianceSplit.plot": Case(
+    if is_there("matplotlib"):
+        cases["VarianceSplit.plot"] = Case(
             _with_options(split.plot),
             {"path": d.path},
             {"path": d.path_of_other_y, "options": {"axes": _axes()}},
-        ),
+        )
+    return cases | {
         "CrossValidation.index_with_active": Case(
             cv.index_with_active, {"n_active": 0}, {"n_active": 40}
         ),

@@ -1,95 +1,48 @@
-"""Every number and every choice of the Python API: odd values work, or are refused by name."""
+"""Every number, choice and switch of the Python API: legal values work, others are refused by name.
 
-import inspect
-from fractions import Fraction
+`options.domains` has what is legal.
+"""
+
+import contextlib
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-for module in ("sklearn", "matplotlib", "cyvcf2", "bgen", "pgenlib"):
-    pytest.importorskip(module)
-
-from hypothesis import HealthCheck, given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
-
-import lmmlasso_fast as ll  # noqa: E402
-from lmmlasso_fast.errors import InputError, LMMLassoError  # noqa: E402
-from options.enumeration import (  # noqa: E402
+import lmmlasso_fast as ll
+from lmmlasso_fast import checks
+from lmmlasso_fast.errors import InputError, LMMLassoError
+from options.domains import BY_NAME, DATA, OF_ONE, UNUSED, Domain, domain_of, real, whole
+from options.enumeration import (
     Case,
     Refuses,
     Runs,
     With,
+    extra_of,
+    is_there,
     parameters,
     public_callables,
     returned,
 )
-from options.problem import small_problem  # noqa: E402
-from options.test_options_matter import AREAS  # noqa: E402
+from options.problem import small_problem
+from options.table import cases
 
 pytestmark = pytest.mark.promise("options")
 
 PUBLIC = public_callables()
 
-#: Annotations of numbers and of choices.
-SCALARS = {int, float, str, int | None, float | None, "int", "float", "str"}
-SCALARS |= {"int | None", "float | None", "str | None", str | None}
-#: Arrays that are options, not data.
-ARRAYS = {
-    *("alphas", "penalty_factors", "fractions", "score", "norms", "values", "a", "b"),
-    *("recall", "false_positive_rate"),
-}
-#: Not options: names of files, text that may be any, places in a sequence (IndexError).
-FREE = {"path", "prefix", "phenotype", "chromosome", "lead", "total", "k"}
-#: The functions of the published script have no annotations.
-SCRIPT = {"mu", "numintervals", "ldeltamin", "ldeltamax", "ldelta", "n_reps", "f_subset", "seed"}
-#: What their messages call them.
-CALLED = {
-    "ldeltamin": "log_delta_min",
-    "ldeltamax": "log_delta_max",
-    "numintervals": "n_grid",
-    "ld_r2": "r2",
-    "ld_window": "window",
-    "transform": "method",
-    "fit_intercept": "intercept",
-    "kinship_threshold": "threshold",
-}
-HUGE = (10**30, -(10**30), 2**63)
-VALUES = (
-    *(True, False, np.bool_(True), 0, 1, -1, 2, 0.5, -0.0, 5e-324, 1e308),
-    *(np.nan, np.inf, -np.inf, np.float32(0.5), np.float64(1), np.int64(2), np.uint8(1)),
-    *(Fraction(1, 2), "1", "", "nan", None, [1]),
-)
-LISTS = (["x"], "x", [np.nan], [np.inf], [[1.0]], [], [1j], [10**30], [-1.0], [-0.0], None, 1.5)
 
-
-def is_scalar(name: str, annotation, default) -> bool:
-    if name in FREE:
-        return False
-    if annotation is inspect.Parameter.empty:
-        return name in SCRIPT
-    return annotation in SCALARS
-
-
-def options() -> list[tuple[str, str, tuple]]:
-    """(function, option, odd values)"""
-    found = []
-    for function, value in sorted(PUBLIC.items()):
-        for name, p in inspect.signature(value).parameters.items():
-            if is_scalar(name, p.annotation, p.default):
-                found.append((function, name, VALUES if name == "n_jobs" else VALUES + HUGE))
-            elif name in ARRAYS and p.annotation is not inspect.Parameter.empty:
-                found.append((function, name, LISTS))
-    return found
-
-
-OPTIONS = options()
+def options_of(function: str) -> dict[str, Domain | None]:
+    """What each parameter may be; None: data, or no entry."""
+    return {name: domain_of(function, name) for name in parameters(PUBLIC[function])}
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     problem = small_problem()
     problem.folder = tmp_path_factory.mktemp("files")
-    return {name: case for area in AREAS for name, case in area(problem).items()}
+    return cases(problem)
 
 
 def tried(case: Case, name: str, value):
@@ -99,113 +52,109 @@ def tried(case: Case, name: str, value):
     return returned(case.call, case.base | (change.others if entry else {}) | {name: value})[0]
 
 
-def check(case: Case, function: str, name: str, value) -> None:
-    found = tried(case, name, value)  # any other exception is none of the package
-    if isinstance(found, LMMLassoError):
-        # or one that it contradicts
-        others = {other for other in parameters(PUBLIC[function]) if len(other) > 2}
-        words = {name, CALLED.get(name, name), *others}
-        message = str(found)
-        assert any(word in message for word in words), f"{name}={value!r}: {message}"
+def shown(value) -> set[str]:
+    """How a message may write a value."""
+    is_one = getattr(value, "ndim", None) == 0
+    return {repr(value), repr(value.item() if is_one else value)}
 
 
-@pytest.mark.parametrize("function", sorted({function for function, _, _ in OPTIONS}))
-def test_odd_values_work_or_are_refused_by_name(table, function, tally):
-    n = 0
-    for _, name, values in (option for option in OPTIONS if option[0] == function):
-        for value in values:
-            check(table[function], function, name, value)
-            n += 1
-    tally(cases=n)
+def problems_of(case: Case, name: str, domain: Domain) -> list[str]:
+    """What is wrong with an option's values; an exception that is none of the package's passes."""
+    found = []
+    for value in domain.accepted:
+        error = tried(case, name, value)
+        if isinstance(error, LMMLassoError):
+            found.append(f"{name}={value!r} is refused: {error}")
+    for value in domain.refused:
+        error = tried(case, name, value)
+        if not isinstance(error, InputError):
+            found.append(f"{name}={value!r} is accepted")
+        elif name not in str(error) or "found" not in str(error):
+            found.append(f"{name}={value!r}: the message does not name it: {error}")
+        elif domain.shows_value and not any(text in str(error) for text in shown(value)):
+            found.append(f"{name}={value!r}: the message does not show it: {error}")
+    for value in domain.beyond:
+        with contextlib.suppress(IndexError):
+            found.append(f"{name}={value!r} is accepted: {tried(case, name, value)}")
+    return found
 
 
-def test_every_number_is_tried():
-    """Of each kind of annotation: a number whose annotation is not known would pass unseen."""
-    assert len(OPTIONS) > 200
-    tried_names = {name for _, name, _ in OPTIONS}
-    unseen = {
-        (function, name)
-        for function, value in PUBLIC.items()
-        for name, p in inspect.signature(value).parameters.items()
-        if isinstance(p.default, int | float)
-        and not isinstance(p.default, bool)
-        and name not in tried_names
-        # of the script, unused; what scikit-learn checks
-        and name not in {"rho", "alpha", "cv", "random_state"}
-    }
-    assert not unseen
+@pytest.mark.parametrize("function", sorted(PUBLIC))
+def test_every_parameter_has_a_domain_or_is_data(function):
+    """One that nobody has thought about fails."""
+    if extra_of(function):
+        pytest.importorskip(extra_of(function))
+    for name, domain in options_of(function).items():
+        is_data = name in DATA or f"{function}.{name}" in UNUSED
+        assert domain or is_data, f"{function}.{name}: say in options/domains.py what it may be"
 
 
-# ---- at the bound, and one step past it ---------------------------------------------------------
-
-_UP, _DOWN = np.nextafter(1, 2), np.nextafter(1, 0)
-_TINY = 5e-324
-#: {option: (accepted, refused)}; of `lasso_path` unless another function is named.
-BOUNDS = {
-    "n_alphas": ((1, 2), (0, -1, 10**6 + 1)),
-    "eps": ((1e-20, _DOWN), (0, -0.0, 1, -_TINY, 9e-21)),
-    "tol": ((0, -0.0, 1e308), (-_TINY, np.inf)),
-    "l1_ratio": ((1e-3, 1, _DOWN), (0, -0.0, _UP)),
-    "max_iter": ((1,), (0,)),
-    "max_active": ((0, 10**30), (-1,)),
-    "gram_limit": ((0, 10**30), (-1,)),
-    "n_threads": ((1,), (0, -1)),
-    "alphas": (([1e-3],), ([0], [-0.0], [np.inf], [])),
-    "fit_null.log_delta": ((-40, 40), (np.nextafter(40, 41), np.nextafter(-40, -41))),
-    "fit_null.n_grid": ((1,), (0, 1.0, 10**6 + 1)),
-    "fit_null.log_delta_min": ((-40, np.nextafter(5, 0)), (5, np.nextafter(-40, -41))),
-    "fit_null.log_delta_max": ((40, np.nextafter(-5, 0)), (-5, np.nextafter(40, 41))),
-    "cross_validate.n_folds": ((2, 60), (1, 61, 2.0)),
-    "cross_validate.n_repeats": ((1,), (0,)),
-    "cross_validate.seed": ((0, 10**30), (-1, 0.0)),
-    "cross_validate.n_jobs": ((1, -1), (0, -2)),
-    "stability_selection.fraction": ((0.5, 0.2), (0, np.nextafter(0.5, 1), 0.01)),
-    "stability_selection.n_replicates": ((2,), (0, 1, 3)),
-    "stability_selection.n_active": ((1, 40), (0, 41)),
-    "stability_selection.ld_r2": ((_TINY, 1), (0, _UP)),
-    "stability_selection.ld_window": ((0, None, np.inf), (-1, np.nan)),
-    "multi_split.gamma_min": ((1e-3, _DOWN), (0, 1)),
-    "multi_split.n_splits": ((1,), (0,)),
-    "calibrated_alpha.level": ((1 / 51, _DOWN), (0, 1, 1 / 52)),
-    "calibrated_alpha.n_draws": ((19,), (18, 0)),
-    "refit_path.max_rounds": ((1,), (0,)),
-    "refit_path.fractions": (([1], [_DOWN, 1e-3]), ([0], [_UP], [])),
-    "Genotypes.filter.maf": ((0, -0.0, 0.1), (np.nextafter(0.5, 1), -_TINY)),
-    "Genotypes.filter.geno": ((0.03, 1), (_UP, -_TINY)),
-    "Genotypes.filter.mind": ((0.5, 1), (_UP, -_TINY)),
-    "clump.r2": ((_TINY, 1), (0, _UP)),
-    "error_bounds.expected_false.cutoff": ((np.nextafter(0.75, 1), 1), (0.5, _UP)),
-    "error_bounds.largest_n_active.max_false": ((0, 1e308), (-_TINY, np.inf)),
-    "evaluation.mean_interval.level": ((_TINY, _DOWN), (0, 1)),
-    "evaluation.roc.max_fpr": ((1e-3, 1), (0, _UP)),
-    "simulation.simulate_genotypes.fst": ((0, _DOWN), (1, -_TINY)),
-    "simulation.simulate_genotypes.ld": ((0, 1), (_UP, -_TINY)),
-    "simulation.simulate_genotypes.missing_rate": ((0, _DOWN), (1, -_TINY)),
-    "simulation.simulate_genotypes.n_populations": ((1, 20), (0, 21)),
-    "simulation.simulate_genotypes.n_chromosomes": ((1, 40), (0, 41)),
-    "simulation.simulate_genotypes.family_size": ((1, 20), (0, 21)),
-    "simulation.simulate_on.h2_snp": ((0.7, _TINY), (0, np.nextafter(1, 2))),
-    "simulation.simulate_on.h2_structure": ((0, 0.7), (-_TINY, 0.71)),
-    "simulation.simulate_on.min_frequency": ((0,), (np.nextafter(0.5, 1), -_TINY)),
-    "simulation.simulate_on.n_causal": ((1, 30), (0, 41)),
-    "plots.manhattan.level": ((_TINY, 1), (0, _UP)),
-    "plots.save.dpi": ((20,), (19, 0, 10_001)),
-}
+def test_no_domain_is_of_nothing():
+    if not all(is_there(extra_of(function)) for function in PUBLIC):
+        pytest.skip("sklearn or matplotlib is missing: not every option is known")
+    known = {f"{function}.{name}" for function in PUBLIC for name in parameters(PUBLIC[function])}
+    assert not (set(OF_ONE) | UNUSED) - known
+    assert not set(BY_NAME) - {option.rsplit(".", 1)[1] for option in known - set(OF_ONE)}
+    assert not DATA - {option.rsplit(".", 1)[1] for option in known}
+    assert not set(BY_NAME) & DATA
 
 
-@pytest.mark.parametrize("option", BOUNDS)
-def test_bounds(table, option, tally):
-    function, name = option.rsplit(".", 1) if "." in option else ("lasso_path", option)
-    accepted, refused = BOUNDS[option]
-    for value in accepted:
-        found = tried(table[function], name, value)
-        assert not isinstance(found, LMMLassoError), f"{value!r}: {found}"
-    for value in refused:
-        found = tried(table[function], name, value)
-        assert isinstance(found, InputError), f"{value!r} is accepted"
-        assert name in str(found) or CALLED.get(name, name) in str(found)
-    tally(cases=len(accepted) + len(refused))
+FUNCTIONS = sorted(f for f in PUBLIC if PUBLIC[f] is None or any(options_of(f).values()))
 
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_legal_values_work_and_others_are_refused_by_name(table, function, tally):
+    if extra_of(function):
+        pytest.importorskip(extra_of(function))
+    domains = {name: domain for name, domain in options_of(function).items() if domain}
+    tally(cases=sum(len(d.accepted + d.refused + d.beyond) for d in domains.values()))
+    found = [problems_of(table[function], name, domain) for name, domain in domains.items()]
+    assert not any(found), "\n".join(text for texts in found for text in texts)
+
+
+# ---- the checks themselves ----------------------------------------------------------------------
+
+
+@given(st.one_of(st.integers(), st.floats(), st.booleans()))
+def test_numpys_numbers_count_as_what_they_hold(value):
+    kinds = (np.array, np.bool_) if isinstance(value, bool) else (np.array,)
+    if isinstance(value, float):
+        kinds = (np.array, np.float64)
+    if isinstance(value, int) and abs(value) >= 2**63:
+        kinds = ()  # NumPy has no number for it
+    for kind in kinds:
+        found = checks.plain(kind(value))
+        assert type(found) is type(value)
+        assert repr(found) == repr(value)
+
+
+def test_what_checks_return_is_pythons_own():
+    for domain, check in (
+        (whole(0, 9), lambda v: checks.as_integer("x", v, 0, 9)),
+        (real(0, 1), lambda v: checks.as_number("x", v, 0, 1)),
+        (real(above=0, below=1), lambda v: checks.as_number("x", v, above=0, below=1)),
+    ):
+        for value in domain.accepted:
+            found = check(value)
+            assert type(found) in (int, float)
+            assert found == value
+        for value in domain.refused:
+            with pytest.raises(InputError, match=r"^x: expected .*, found .*; "):
+                check(value)
+
+
+@pytest.mark.parametrize("large", [np.eye(40), np.asfortranarray(np.arange(12.0).reshape(3, 4))])
+def test_large_arrays_are_copied_only_where_needed(large):
+    same = checks.as_numbers(large, "X", InputError, copy=False)
+    assert np.shares_memory(same, large) == large.flags.c_contiguous
+    assert same.flags.c_contiguous
+    assert not np.shares_memory(checks.as_numbers(large, "X", InputError), large)
+    hidden = np.ma.masked_array(large, mask=large == large[0, 0])
+    assert not np.shares_memory(checks.as_numbers(hidden, "X", InputError, copy=False), large)
+    assert not np.isnan(large).any()
+
+
+# ---- several at a time --------------------------------------------------------------------------
 
 NUMBERS = st.one_of(
     st.floats(), st.integers(), st.booleans(), st.text(max_size=3), st.none(), st.just(-0.0)

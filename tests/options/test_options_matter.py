@@ -5,37 +5,26 @@ import inspect
 
 import pytest
 
-for module in ("sklearn", "matplotlib", "cyvcf2", "bgen", "pgenlib"):
-    pytest.importorskip(module)
-
-from options.enumeration import parameters, problem_of, public_callables, public_results  # noqa: E402
-from options.fits import fits  # noqa: E402
-from options.problem import small_problem  # noqa: E402
-from options.readers import matrices, readers  # noqa: E402
-from options.results import drawings, estimators, methods, script  # noqa: E402
-from options.simulations import evaluations, simulations  # noqa: E402
+from options.enumeration import (
+    extra_of,
+    parameters,
+    problem_of,
+    public_callables,
+    public_results,
+)
+from options.problem import small_problem
+from options.table import cases
 
 pytestmark = pytest.mark.promise("options")
 
 PUBLIC = public_callables()
-AREAS = (
-    fits,
-    simulations,
-    evaluations,
-    readers,
-    matrices,
-    estimators,
-    methods,
-    drawings,
-    script,
-)
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     problem = small_problem()
     problem.folder = tmp_path_factory.mktemp("files")
-    return {name: case for area in AREAS for name, case in area(problem).items()}
+    return cases(problem)
 
 
 def test_no_entry_is_of_nothing(table):
@@ -44,6 +33,8 @@ def test_no_entry_is_of_nothing(table):
 
 @pytest.mark.parametrize("name", sorted(PUBLIC))
 def test_every_parameter_changes_something(table, name, monkeypatch, capsys, tally):
+    if extra_of(name):
+        pytest.importorskip(extra_of(name))
     assert name in table, f"no entry for {name}: add one to tests/options"
     case, names = table[name], parameters(PUBLIC[name])
     assert set(names) == set(case.changes), "parameters without entry, or entries without parameter"
