@@ -258,7 +258,11 @@ def _side_by_side(work: Callable[[int, threading.Event], None], n_threads: int) 
 
 
 def one_ahead(items: Iterator) -> Iterator:
-    """Yield the items in their order, each one made in a second thread during use of the last."""
+    """Yield the items in their order, each one made in a second thread during use of the last.
+
+    To be closed (`contextlib.closing`) by who may leave early: a signal that arrives while Python
+    closes a generator of its own accord is printed, and lost.
+    """
     end = object()
     with ThreadPoolExecutor(1) as worker:
         following = worker.submit(next, items, end)

@@ -33,10 +33,10 @@ CODES = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated"
 PROGRAM = """
 import faulthandler, os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from lmmlasso_fast.cli import main
+from lmmlasso_fast.cli import program
 faulthandler.register(signal.SIGUSR1, open(sys.argv.pop(1), "w"), all_threads=True)
 os.write(2, b"begun\\n")
-main(prog_name="lmmlasso")
+program()
 """
 #: What calls LAPACK (or BLAS, on whole matrices) once: it ends before Python looks for signals.
 LAPACK = ("eigh", "cholesky", "in tridiagonalise", "qr", "inv", "svd")
