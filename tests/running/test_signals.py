@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from blas import blas_threads
 from cli_files import lmmlasso, results, run_json
 
 from lmmlasso_fast import cli, threads
@@ -94,6 +95,65 @@ def test_other_threads_have_none_to_hold():
     worker.start()
     worker.join(60)
     assert done == [signal.default_int_handler]
+
+
+# ---- what is undone however it ends --------------------------------------------------------------
+
+
+def interrupted_everywhere(work, check):
+    """Call work() with Ctrl-C at its first moment, its second, ...; returns how many there were.
+
+    Python looks for signals where a function of Python begins and where one of C has returned:
+    there a profiler is called.
+    """
+    moment = 0
+    while True:
+        moment += 1
+        left = moment
+
+        def profile(_frame, event, _):
+            nonlocal left
+            if event in ("call", "c_return"):
+                left -= 1
+                if left == 0:
+                    signal.raise_signal(signal.SIGINT)
+
+        sys.setprofile(profile)
+        try:
+            work()
+            sys.setprofile(None)
+        except KeyboardInterrupt:  # which has ended the profile
+            pass
+        check(moment)
+        if left > 0:
+            return moment - 1
+
+
+def test_the_cap_on_blas_is_lifted_wherever_ctrl_c_comes(two_threads, tally):
+    def work():
+        with threads.blas_cap(1):
+            pass
+
+    def check(moment):
+        assert not threads._regions, moment
+        assert blas_threads() == two_threads, moment
+
+    work()
+    tally(cases=interrupted_everywhere(work, check))
+
+
+def test_an_estimator_can_be_fitted_again_wherever_ctrl_c_comes(tally):
+    estimators = import_module("lmmlasso_fast.estimators")
+    model = estimators.LMMLasso()
+
+    def work():
+        with estimators._one_at_a_time(model):
+            pass
+
+    def check(moment):
+        assert not estimators._fitting, moment
+
+    tally(cases=interrupted_everywhere(work, check))
 
 
 # ---- commands ------------------------------------------------------------------------------------
