@@ -3,10 +3,12 @@
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 
 from lmmlasso_fast.checks import require_integer
 
@@ -18,6 +20,8 @@ _BLAS_BUFFER = 1 << 26
 _BYTES_OF_THREAD = 1 << 28
 #: What one call of C goes through: 0.2 s of a slow disk.
 _STEP_BYTES = 1 << 25
+#: Seconds that Ctrl-C waits for calls that other threads are at.
+_PATIENCE = 0.25
 
 _cap_lock = threading.Lock()
 _cap = 0
@@ -240,11 +244,14 @@ def for_each(function: Callable[[int], None], n: int, n_threads: int) -> None:
 def _side_by_side(work: Callable[[int, threading.Event], None], n_threads: int) -> None:
     """Call `work(k, stop)` for k in range(n_threads), each in a thread, the first in this one.
 
-    `stop` is set by the first exception, or Ctrl-C, which is raised here when all have ended. Where
-    there is no room for so many threads, this one does what is left.
+    `stop` is set by the first exception, or Ctrl-C, which is raised here when all have ended, or
+    after `_PATIENCE` if they do not. Where there is no room for so many threads, this one does what
+    is left.
     """
     stop = threading.Event()
     errors: list[BaseException] = []
+    # Ctrl-C within Thread.join would have Python 3.11 take a running thread for one that has ended
+    ended = SimpleQueue()
 
     def run(k: int) -> None:
         try:
@@ -252,6 +259,8 @@ def _side_by_side(work: Callable[[int, threading.Event], None], n_threads: int) 
         except BaseException as error:
             errors.append(error)
             stop.set()
+        finally:
+            ended.put(k)
 
     n_others = that_fit(n_threads) - 1
     workers = [threading.Thread(target=run, args=(k,)) for k in range(1, n_others + 1)]
@@ -260,11 +269,16 @@ def _side_by_side(work: Callable[[int, threading.Event], None], n_threads: int) 
             worker.start()
         for k in (0, *range(n_others + 1, n_threads)):
             run(k)
-        for worker in workers:
-            worker.join()
+        for _ in range(n_threads):
+            ended.get()
     except BaseException:
         stop.set()
+        until = time.monotonic() + _PATIENCE
+        while time.monotonic() < until and any(worker.is_alive() for worker in workers):
+            time.sleep(0.002)
         raise
+    for worker in workers:
+        worker.join()
     if errors:
         raise errors[0]
 

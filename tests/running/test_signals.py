@@ -352,6 +352,25 @@ def test_workers_stop_when_ctrl_c_comes_while_others_start(monkeypatch):
     assert len(done) <= 1
 
 
+def test_ctrl_c_while_others_are_waited_for():
+    """What they are at ends before the call does: nothing is said or written after the end."""
+    main, begun, done = threading.main_thread(), threading.Event(), []
+
+    def work(k):
+        if threading.current_thread() is main:
+            assert begun.wait(60)
+            return
+        begun.set()
+        time.sleep(0.05)  # until the other one waits
+        signal.pthread_kill(main.ident, signal.SIGINT)
+        time.sleep(0.1)
+        done.append(k)
+
+    with pytest.raises(KeyboardInterrupt):
+        threads.for_each(work, 2, 2)
+    assert len(done) == 1
+
+
 def test_ranges_are_cut_into_steps(monkeypatch):
     """A signal waits for one step, not for a file of gigabytes."""
     monkeypatch.setattr(threads, "_STEP_BYTES", 1000)
