@@ -184,11 +184,22 @@ def end(child):
     return child.returncode, err
 
 
-def stop_at(moment, number, command, flags, folder):
-    """Begin a command, send a signal; what it said and left, and how long it took."""
+def wait_for_log(child, folder):
+    """A run begins with its log; before, modules are loaded."""
+    while child.poll() is None and not (folder / "P.log").exists():
+        time.sleep(0.002)
+
+
+def stop_at(moment, number, command, flags, folder, *, loaded):
+    """Begin a command, send a signal; what it said and left, and how long it took.
+
+    `moment` counts from the first line of its log if `loaded`, else from the first of Python.
+    """
     with loop(LOADED) as beside:
         child, dump = begin(command, flags, folder, folder / "P")
         try:
+            if loaded:
+                wait_for_log(child, folder)
             time.sleep(0.9 * moment)
             beside.begin()
             time.sleep(0.1 * moment)
@@ -255,8 +266,11 @@ def test_commands(fileset, tmp_path, size, tally, command, n_threads):
     folder.mkdir()
     start = time.monotonic()
     child, _ = begin(command, flags, folder, folder / "P")
+    wait_for_log(child, folder)
+    loading = time.monotonic() - start
     code, err = end(child)
-    duration = time.monotonic() - start
+    whole_duration = time.monotonic() - start
+    duration = whole_duration - loading
     assert code == 0, err
     whole = results(folder / "P")
     resumes = command in ("cv", "stability", "run")
@@ -267,9 +281,9 @@ def test_commands(fileset, tmp_path, size, tally, command, n_threads):
         folder.mkdir()
         number = (signal.SIGINT, signal.SIGTERM)[(k + n_threads) % 2]
         for attempt in range(ATTEMPTS):
-            # the first tenth is spent on loading
-            moment = rng.uniform(0.1, max(0.2, 0.9 - 0.2 * attempt)) * duration
-            found = stop_at(moment, number, command, flags, folder)
+            loaded = attempt > 0 or k % 5 < 4
+            moment = rng.uniform(0, 0.9 * 0.7**attempt) * (duration if loaded else whole_duration)
+            found = stop_at(moment, number, command, flags, folder, loaded=loaded)
             if check_stopped(found, number, folder, whole):
                 stopped.append(found)
                 break
