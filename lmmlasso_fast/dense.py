@@ -16,7 +16,7 @@ from lmmlasso_fast.genotypes import (
     inverse_or_zero,
     rows_of,
 )
-from lmmlasso_fast.mapped import reads
+from lmmlasso_fast.mapped import MapName, name_of, open_again, reads
 
 if TYPE_CHECKING:
     import polars as pl
@@ -134,6 +134,19 @@ class DenseGenotypes(Genotypes):
                 )
             self.mean[where] = np.where(use, mean, 0.0)
             self.sd[where] = np.where(use, np.sqrt(variance), 0.0)
+
+    # -- to another process: a file is opened again there, by its name -----------------------------
+
+    def __getstate__(self):
+        state = self.__dict__.copy()
+        if (name := name_of(self._X)) is not None:
+            state["_X"] = name
+        return state
+
+    def _opened(self, state):
+        if isinstance(state["_X"], MapName):
+            state["_X"] = np.asarray(open_again(state["_X"]))
+        return state
 
     def _ranges(self):
         width = max(1, _BLOCK_BYTES // (8 * self.n_samples))

@@ -1,6 +1,5 @@
 """Genotypes kept as dosages: imputed allele counts between 0 and 2, one or two bytes each."""
 
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ from lmmlasso_fast.genotypes import (
     inverse_or_zero,
     rows_of,
 )
-from lmmlasso_fast.mapped import map_file, reads, unchanged
+from lmmlasso_fast.mapped import MapName, name_of, open_again, reads, unchanged
 from lmmlasso_fast.parallel import poll
 from lmmlasso_fast.threads import over_ranges, steps
 
@@ -177,22 +176,16 @@ class DosageGenotypes(Genotypes):
 
     # -- to another process: a file is opened again there, by its name -----------------------------
 
-    def __copy__(self):
-        copied = object.__new__(type(self))
-        copied.__dict__.update(self.__dict__)
-        return copied
-
     def __getstate__(self):
         state = self.__dict__ | {"_duplicate_pairs": None}
-        codes = self._codes
-        if isinstance(codes, np.memmap) and _is_whole(codes):
-            state["_codes"] = (os.fspath(codes.filename), codes.offset, codes.shape, codes.dtype)
+        if (name := name_of(self._codes)) is not None:
+            state["_codes"] = name
         return state
 
-    def __setstate__(self, state):
-        if isinstance(state["_codes"], tuple):
-            state["_codes"] = _open_again(*state["_codes"])
-        self.__dict__.update(state)
+    def _opened(self, state):
+        if isinstance(state["_codes"], MapName):
+            state["_codes"] = open_again(state["_codes"])
+        return state
 
     # -- the protocol ------------------------------------------------------------------------------
 
@@ -321,23 +314,3 @@ def quantise(dosage: np.ndarray, missing: np.ndarray, out: np.ndarray, *, first:
     top = TOP[out.dtype]
     codes = np.rint(np.clip(np.where(missing, 0.0, dosage), 0.0, 2.0) * (top / 2))
     out[...] = np.where(missing, MISSING[out.dtype], codes)
-
-
-def _is_whole(codes: np.memmap) -> bool:
-    """Whether the map goes to the end of its file; that of a part has the whole's offset."""
-    if codes.filename is None:
-        return False
-    return codes.offset + codes.nbytes == os.path.getsize(codes.filename)
-
-
-def _open_again(path: str, offset: int, shape: tuple[int, int], dtype: np.dtype) -> np.memmap:
-    expected = offset + shape[0] * shape[1] * dtype.itemsize
-    found = os.path.getsize(path) if os.path.exists(path) else "no file"
-    if found != expected:
-        raise GenotypeError(
-            f"{path}: expected {expected} bytes, as where it was opened first, found {found}; "
-            "every worker has to see the same file"
-        )
-    return map_file(
-        path, lambda: np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape), expected
-    )

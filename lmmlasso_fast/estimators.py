@@ -27,11 +27,10 @@ from lmmlasso_fast.kinship import Kinship, as_kinship, kinship
 from lmmlasso_fast.null_model import fit_null
 from lmmlasso_fast.path import LARGEST_ALPHA, LassoPath, lasso_path
 from lmmlasso_fast.prediction import build_model
-from lmmlasso_fast.signals import held
 
 #: Estimators with a fit under way, by id. Kept here and not on the object, so that an estimator
 #: holds nothing that cannot be cloned, copied or pickled.
-_fitting: set[int] = set()
+_fitting: dict[int, object] = {}
 _fitting_lock = threading.Lock()
 
 
@@ -437,21 +436,21 @@ class LMMLassoCV(_Regressor):
 @contextmanager
 def _one_at_a_time(estimator):
     """Refuse a second fit of the same object while one is under way."""
-    begun = False
+    # a signal is looked for after calls, and there is none between these changes and their checks
+    key, own = id(estimator), object()
     try:
-        with held(), _fitting_lock:
-            if id(estimator) in _fitting:
+        with _fitting_lock:
+            if key in _fitting:
                 raise RuntimeError(
                     f"another fit of this {type(estimator).__name__} is under way in another "
                     "thread; fit sklearn.base.clone(estimator) instead"
                 )
-            _fitting.add(id(estimator))
-            begun = True
+            _fitting[key] = own
         yield
     finally:
-        if begun:
-            with held(), _fitting_lock:
-                _fitting.discard(id(estimator))  # a fork may have emptied it
+        with _fitting_lock:
+            if key in _fitting and _fitting[key] is own:  # a fork may have emptied it
+                del _fitting[key]
 
 
 def _no_fit_is_under_way() -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from lmmlasso_fast.checks import as_indices, as_integer, as_number, as_numbers
-from lmmlasso_fast.errors import DataWarning, GenotypeError
+from lmmlasso_fast.errors import DataWarning, FileChangedError, GenotypeError
 from lmmlasso_fast.suggestions import listed
 
 if TYPE_CHECKING:
@@ -82,6 +82,30 @@ class Genotypes(ABC):
                     f"{what}: expected a table of {n} rows, one for each of the genotypes' "
                     f"{what}, found {len(frame)}"
                 )
+
+    # -- copies, here and in another process -------------------------------------------------------
+
+    def __copy__(self):
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
+
+    def __setstate__(self, state):
+        try:
+            self.__dict__.update(self._opened(state))
+        except FileChangedError as problem:  # raised here, it would be a worker that died
+            self._problem = problem
+
+    def _opened(self, state: dict) -> dict:
+        """Return the attributes that were sent, with files opened again."""
+        return state
+
+    def __getattr__(self, name):
+        """Raise why there is no such attribute: in a worker, what its file was found to be."""
+        problem = self.__dict__.get("_problem")
+        if problem is None or name.startswith("__"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise problem
 
     def without_tables(self) -> "Genotypes":
         """Return the same genotypes without ids of samples and SNPs, for work that needs none."""

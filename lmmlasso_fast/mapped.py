@@ -7,11 +7,16 @@ a result out. The moment between its look at the file and the read is closed by
 `catching_bus_errors`, which the command line installs (src/mapped_files.h).
 
 A file that is deleted, or replaced by a rename, does not change: the map keeps what was opened.
+
+Another process is sent the name of a map and opens the file again, which then has to be as it was
+when it was opened first: of the same size, written at the same time.
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import wraps
 from mmap import ALLOCATIONGRANULARITY
 from weakref import finalize
@@ -21,8 +26,38 @@ import numpy as np
 from lmmlasso_fast import _core
 from lmmlasso_fast.errors import FileChangedError
 
-#: The watch (a number in the extension) of each map, by the id of what numpy keeps of it.
-_watches: dict[int, int] = {}
+#: Of each map, by the id of what numpy keeps of it: its watch (a number in the extension), and size
+#: and time of modification (ns) of its file.
+_watches: dict[int, tuple[int, int, int]] = {}
+_catching = threading.Lock()
+_n_catching = 0
+
+
+@dataclass(frozen=True)
+class MapName:
+    """What another process opens a map by.
+
+    Attributes
+    ----------
+    path : str
+    dtype : numpy.dtype
+    offset : int
+        Bytes before the array.
+    shape : tuple of int
+    order : {"C", "F"}
+    size : int
+        Of the file, in bytes.
+    modified : int
+        When it was written, in nanoseconds.
+    """
+
+    path: str
+    dtype: np.dtype
+    offset: int
+    shape: tuple[int, ...]
+    order: str
+    size: int
+    modified: int
 
 
 def map_file(
@@ -56,12 +91,15 @@ def map_file(
                 raise
             raise _resized(path, size, now) from None
         watch = _core.watch(array, file)
+        found = os.fstat(file)
     except BaseException:
         os.close(file)
         raise
     key = id(array._mmap)
-    _watches[key] = watch
-    finalize(array._mmap, _forget, key, watch, file).atexit = False
+    _watches[key] = watch, found.st_size, found.st_mtime_ns
+    # the array, which every view of it refers to, goes before the map: what is mapped in its place
+    # afterwards must not be watched
+    finalize(_whole(array), _forget, key, watch, file).atexit = False
     return array
 
 
@@ -83,7 +121,8 @@ def check_unchanged(array: np.ndarray) -> None:
     if array is None:
         return
     map_ = array._mmap
-    state = _core.watched_state(_watches.get(id(map_), -1))
+    watch, *_ = _watches.get(id(map_), (-1,))
+    state = _core.watched_state(watch)
     if state == _core.SAME:
         return
     path = os.fspath(array.filename)
@@ -109,6 +148,69 @@ def _map_under(array: np.ndarray) -> np.memmap | None:
             return array
         array = array.base
     return None
+
+
+def _whole(array: np.memmap) -> np.memmap:
+    """Return the array that a map began with."""
+    while isinstance(array.base, np.memmap):
+        array = array.base
+    return array
+
+
+def name_of(array: np.ndarray) -> MapName | None:
+    """Return what `open_again` takes; None for all but the whole of what `map_file` returned."""
+    map_ = _map_under(array)
+    if map_ is None or id(map_._mmap) not in _watches:
+        return None
+    map_ = _whole(map_)
+
+    def layout(array):
+        return array.ctypes.data, array.dtype, array.shape, array.strides
+
+    if layout(array) != layout(map_):
+        return None
+    _, size, modified = _watches[id(map_._mmap)]
+    order = "C" if map_.flags.c_contiguous else "F"
+    path = os.fspath(map_.filename)
+    return MapName(path, map_.dtype, map_.offset, map_.shape, order, size, modified)
+
+
+def open_again(name: MapName) -> np.memmap:
+    """Return the map of a file that another process opened first.
+
+    Raises
+    ------
+    FileChangedError
+        It is not there, or not the same: its size or time of modification is another one.
+    """
+
+    def open_map():
+        return np.memmap(name.path, name.dtype, "r", name.offset, name.shape, name.order)
+
+    try:
+        there = os.stat(name.path)
+        _require_same(name, there.st_size, there.st_mtime_ns)
+        array = map_file(name.path, open_map, name.size)
+    except OSError as error:
+        raise _another(name, f"{name.size} bytes", error.strerror) from error
+    _, *found = _watches[id(array._mmap)]
+    _require_same(name, *found)
+    return array
+
+
+def _require_same(name: MapName, size: int, modified: int) -> None:
+    if size != name.size:
+        raise _another(name, f"{name.size} bytes", size)
+    if modified != name.modified:
+        before, now = (np.datetime64(time, "ns") for time in (name.modified, modified))
+        raise _another(name, f"a file written at {before} (UTC)", f"one written at {now}")
+
+
+def _another(name: MapName, expected: str, found) -> FileChangedError:
+    return FileChangedError(
+        f"{name.path}: expected {expected}, as where it was opened first, found {found}; every "
+        "worker has to see the same file (or a copy with its time, as of cp -p)"
+    )
 
 
 def _resized(path, before: int, now: int) -> FileChangedError:
@@ -165,12 +267,19 @@ def reads(name: str) -> Callable:
 def catching_bus_errors() -> Iterator[None]:
     """Within the block a map whose file was cut short reads as zeros, and `unchanged` raises.
 
-    For programs that own their process: it has one handler of SIGBUS. Errors of other memory than
-    that of `map_file` are left to the handler that was there before.
+    For programs that own their process: it has one handler of SIGBUS, from the first block that is
+    entered to the last that is left, by whichever thread. Errors of other memory than that of
+    `map_file` are left to the handler that was there before.
     """
-    installed = _core.catch_bus_errors()
+    global _n_catching
+    with _catching:
+        if _n_catching == 0:
+            _core.catch_bus_errors()
+        _n_catching += 1
     try:
         yield
     finally:
-        if installed:
-            _core.release_bus_errors()
+        with _catching:
+            _n_catching -= 1
+            if _n_catching == 0:
+                _core.release_bus_errors()

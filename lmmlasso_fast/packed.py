@@ -1,6 +1,5 @@
 """Genotypes in two bits: PLINK's .bed, mapped or in memory, never expanded."""
 
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -8,7 +7,6 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from lmmlasso_fast import _core
-from lmmlasso_fast.errors import PlinkFormatError
 from lmmlasso_fast.genotypes import (
     _CODE,
     Genotypes,
@@ -19,7 +17,7 @@ from lmmlasso_fast.genotypes import (
     inverse_or_zero,
     rows_of,
 )
-from lmmlasso_fast.mapped import map_file, reads, unchanged
+from lmmlasso_fast.mapped import MapName, name_of, open_again, reads, unchanged
 from lmmlasso_fast.parallel import poll
 from lmmlasso_fast.threads import over_ranges, steps
 
@@ -92,34 +90,29 @@ class PackedGenotypes(Genotypes):
 
     # -- to another process: a file is opened again there, by its name -----------------------------
 
-    def __copy__(self):
-        copied = object.__new__(type(self))
-        copied.__dict__.update(self.__dict__)
-        return copied
-
     def __getstate__(self):
         state = self.__dict__ | {"_duplicate_pairs": None}
         if self._source is not None:
             data, n_file, index = self._source
-            if isinstance(data, np.memmap):
-                state |= {"_data": None, "_source": (_name_of(data), n_file, index)}
-        elif isinstance(self._data, np.memmap):
-            state["_data"] = _name_of(self._data)
+            if (name := name_of(data)) is not None:
+                state |= {"_data": None, "_source": (name, n_file, index)}
+        elif (name := name_of(self._data)) is not None:
+            state["_data"] = name
         return state
 
-    def __setstate__(self, state):
+    def _opened(self, state):
         if state["_data"] is None:
             name, n_file, index = state["_source"]
-            data = _open_again(name)
+            data = open_again(name)
             compressed = _compress(data, n_file, index)
             if compressed is None:  # another type of processor
                 state |= {"_data": data, "_n_file": n_file, "_index": index, "_source": None}
                 state["_mask"] = _core.mask(index, n_file)
             else:
                 state |= {"_data": compressed, "_source": (data, n_file, index)}
-        elif isinstance(state["_data"], tuple):
-            state["_data"] = _open_again(state["_data"])
-        self.__dict__.update(state)
+        elif isinstance(state["_data"], MapName):
+            state["_data"] = open_again(state["_data"])
+        return state
 
     # -- the protocol ------------------------------------------------------------------------------
 
@@ -258,26 +251,6 @@ def _steps(data: np.ndarray) -> Iterator[tuple[int, int]]:
     for part in steps(0, *data.shape):
         poll()
         yield part
-
-
-def _name_of(data: np.memmap) -> tuple[str, int, tuple[int, int]]:
-    return os.fspath(data.filename), data.offset, data.shape
-
-
-def _open_again(name: tuple[str, int, tuple[int, int]]) -> np.memmap:
-    path, offset, shape = name
-    expected = offset + shape[0] * shape[1]
-    found = os.path.getsize(path) if os.path.exists(path) else "no file"
-    if found != expected:
-        raise PlinkFormatError(
-            f"{path}: expected {expected} bytes, as where it was opened first, found {found}; "
-            "every worker has to see the same file"
-        )
-    return map_file(
-        path,
-        lambda: np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=shape),
-        expected,
-    )
 
 
 def pack(X: np.ndarray) -> np.ndarray | None:

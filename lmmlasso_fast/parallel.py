@@ -8,6 +8,7 @@ sent the shared part once. The few lines with Dask's client are here because job
 of a task that failed with its worker: `joblib.Parallel` would wait for it for ever.
 """
 
+import os
 import sys
 import threading
 import time
@@ -19,6 +20,7 @@ from pickle import PickleBuffer
 
 from lmmlasso_fast.checks import as_integer, is_integer
 from lmmlasso_fast.errors import InputError, LMMLassoError
+from lmmlasso_fast.mapped import catching_bus_errors
 from lmmlasso_fast.threads import blas_cap, that_fit
 
 #: How often in a row workers may die without one task having ended in between.
@@ -147,6 +149,7 @@ class _Call:
         self.__name__ = function.__name__  # what Dask shows
         self._function = function
         self._stops = stops
+        self._process = os.getpid()
 
     def __call__(self, shared, task: int):
         before = _stops()
@@ -154,7 +157,10 @@ class _Call:
         try:
             # in another process it has to be set there; here the region's ends with the region, and
             # not with what a thread that nobody waits for is still at
-            with nullcontext() if self._stops else blas_cap(1):
+            cap = nullcontext() if self._stops else blas_cap(1)
+            # a worker lives for tasks, and a file that is cut must not look like want of memory
+            elsewhere = os.getpid() != self._process
+            with cap, catching_bus_errors() if elsewhere else nullcontext():
                 shared = shared.content() if isinstance(shared, _Parcel) else shared
                 return task, self._function(shared, task)
         finally:

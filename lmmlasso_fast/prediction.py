@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from lmmlasso_fast.checks import as_integer, as_number, as_numbers, as_switch, as_text
 from lmmlasso_fast.display import Result
-from lmmlasso_fast.errors import CovariateError, KinshipError, ModelError
+from lmmlasso_fast.errors import CovariateError, InputError, KinshipError, ModelError
 from lmmlasso_fast.genotypes import Genotypes, rows_of
 from lmmlasso_fast.kinship import Kinship
 from lmmlasso_fast.path import LassoPath, as_grid, interpolate, interpolation

@@ -1,9 +1,60 @@
-"""SIGINT and SIGTERM: moments at which they must not interrupt."""
+"""SIGINT and SIGTERM: what they raise, and moments at which they must not interrupt."""
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+
+#: Not empty once signals are ignored in the block of `answering`.
+_over: list[bool] = []
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM arrived."""
+
+
+@contextmanager
+def answering(*, for_good: bool = False) -> Iterator[Callable[[], None]]:
+    """Have SIGINT raise KeyboardInterrupt and SIGTERM `Terminated`, until that is called off.
+
+    Yields a function of no arguments: once it is called, both are ignored to the end of the block.
+    SIGINT is left to whoever set another handler than Python's. Signals belong to the main thread;
+    in others the block does nothing.
+
+    Parameters
+    ----------
+    for_good : bool
+        The process ends with the block: there is no moment at which the signals would end it by
+        themselves, with another exit code. Else the handlers that were there before are back at the
+        end of the block.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    # a function of C, before which no signal is looked for
+    no_more = partial(_over.append, True)
+    before = {signal.SIGTERM: signal.getsignal(signal.SIGTERM)}
+    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _answer):
+        before[signal.SIGINT] = signal.getsignal(signal.SIGINT)
+    if before[signal.SIGTERM] is None:  # set by C code, which could not be given its handler back
+        del before[signal.SIGTERM]
+    try:
+        for number in before:
+            signal.signal(number, _answer)
+        yield no_more
+    finally:
+        if for_good:
+            no_more()
+        for number, earlier in before.items():
+            signal.signal(number, signal.SIG_IGN if for_good else earlier)
+        if not for_good:
+            _over.clear()
+
+
+def _answer(number: int, _frame) -> None:
+    if not _over:
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
 
 @contextmanager

@@ -3,13 +3,14 @@
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 
 from lmmlasso_fast.checks import as_integer
-from lmmlasso_fast.signals import held
 
 #: Below this many samples LAPACK gains nothing from a second thread on a busy machine, and one
 #: thread gives the same bits everywhere.
@@ -19,12 +20,14 @@ _BLAS_BUFFER = 1 << 26
 _BYTES_OF_THREAD = 1 << 28
 #: What one call of C goes through: 0.2 s of a slow disk.
 _STEP_BYTES = 1 << 25
+#: Seconds that Ctrl-C waits for calls that other threads are at.
+_PATIENCE = 0.25
 
 _cap_lock = threading.Lock()
-_cap_depth = 0
 _cap = 0
-_caps = []  # what restores the limits before
-_of_this_thread = threading.local()  # depth: how many regions it is in
+_regions: dict[object, int] = {}  # those that are entered, and the thread of each
+#: Libraries and their numbers of threads, as they were each time before they were set.
+_limits: list[list[tuple]] = []
 _controller = None
 _scipy_found = ()
 
@@ -89,45 +92,58 @@ def blas_cap(n_threads: int):
     was there before; regions that overlap or nest share the cap of the first. Libraries that were
     loaded since then get it too.
     """
-    global _cap_depth, _cap
-    entered = False
+    region = object()
     try:
-        with held(), _cap_lock:  # Ctrl-C in its midst would leave BLAS capped for good
-            if _cap_depth == 0:
-                _cap = n_threads
-            if _find_libraries() or _cap_depth == 0:
-                _free_control()
-                _caps.append(_controller.limit(limits=_cap, user_api="blas"))
-            _cap_depth += 1
-            _of_this_thread.depth = _own_depth() + 1
-            entered = True
+        _enter(region, n_threads)
         yield
     finally:
-        if entered:
-            with held(), _cap_lock:
-                _cap_depth -= 1
-                _of_this_thread.depth = _own_depth() - 1
-                if _cap_depth == 0:
-                    _lift_cap()
+        try:
+            _leave(region)
+        finally:  # a signal in its midst would leave BLAS capped for good: once more
+            if region in _regions:
+                _leave(region)
 
 
-def _own_depth() -> int:
-    return getattr(_of_this_thread, "depth", 0)
+def _enter(region: object, n_threads: int) -> None:
+    global _cap
+    with _cap_lock:
+        first, thread = not _regions, threading.get_ident()
+        _regions[region] = thread  # from here on, what a signal interrupts is undone by leaving
+        if first:
+            _cap = n_threads
+        if _find_libraries() or first:
+            libraries = [x for x in _controller.lib_controllers if x.user_api == "blas"]
+            _limits.append([(library, library.num_threads) for library in libraries])
+            _free_control()
+            for library in libraries:
+                library.set_num_threads(_cap)
+
+
+def _leave(region: object) -> None:
+    """Leave a region; does the rest of it where it was interrupted before."""
+    with _cap_lock:
+        if len(_regions) == 1 and region in _regions:
+            _lift_cap()
+        _regions.pop(region, None)
 
 
 def _lift_cap() -> None:
-    while _caps:
+    while _limits:
         _free_control()
-        _caps.pop().restore_original_limits()
-    _free_control()
+        for library, n_threads in _limits[-1]:
+            library.set_num_threads(n_threads)
+        _free_control()
+        _limits.pop()
 
 
 def _forget_other_threads() -> None:
     """In the child of a fork, which has none of them: nor their regions, nor the lock they held."""
-    global _cap_lock, _cap_depth
+    global _cap_lock
     _cap_lock = threading.Lock()
-    capped, _cap_depth = _cap_depth > 0, max(0, min(_cap_depth, _own_depth()))
-    if capped and _cap_depth == 0:
+    here = threading.get_ident()
+    for region in [region for region, thread in _regions.items() if thread != here]:
+        del _regions[region]
+    if not _regions:
         _lift_cap()
 
 
@@ -227,11 +243,14 @@ def for_each(function: Callable[[int], None], n: int, n_threads: int) -> None:
 def _side_by_side(work: Callable[[int, threading.Event], None], n_threads: int) -> None:
     """Call `work(k, stop)` for k in range(n_threads), each in a thread, the first in this one.
 
-    `stop` is set by the first exception, or Ctrl-C, which is raised here when all have ended. Where
-    there is no room for so many threads, this one does what is left.
+    `stop` is set by the first exception, or Ctrl-C, which is raised here when all have ended, or
+    after `_PATIENCE` if they do not. Where there is no room for so many threads, this one does what
+    is left.
     """
     stop = threading.Event()
     errors: list[BaseException] = []
+    # Ctrl-C within Thread.join would have Python 3.11 take a running thread for one that has ended
+    ended = SimpleQueue()
 
     def run(k: int) -> None:
         try:
@@ -239,6 +258,8 @@ def _side_by_side(work: Callable[[int, threading.Event], None], n_threads: int) 
         except BaseException as error:
             errors.append(error)
             stop.set()
+        finally:
+            ended.put(k)
 
     n_others = that_fit(n_threads) - 1
     workers = [threading.Thread(target=run, args=(k,)) for k in range(1, n_others + 1)]
@@ -247,17 +268,26 @@ def _side_by_side(work: Callable[[int, threading.Event], None], n_threads: int) 
             worker.start()
         for k in (0, *range(n_others + 1, n_threads)):
             run(k)
-        for worker in workers:
-            worker.join()
+        for _ in range(n_threads):
+            ended.get()
     except BaseException:
         stop.set()
+        until = time.monotonic() + _PATIENCE
+        while time.monotonic() < until and any(worker.is_alive() for worker in workers):
+            time.sleep(0.002)
         raise
+    for worker in workers:
+        worker.join()
     if errors:
         raise errors[0]
 
 
 def one_ahead(items: Iterator) -> Iterator:
-    """Yield the items in their order, each one made in a second thread during use of the last."""
+    """Yield the items in their order, each one made in a second thread during use of the last.
+
+    To be closed (`contextlib.closing`) by who may leave early: a signal that arrives while Python
+    closes a generator of its own accord is printed, and lost.
+    """
     end = object()
     with ThreadPoolExecutor(1) as worker:
         following = worker.submit(next, items, end)

@@ -120,8 +120,13 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
     uintptr_t at = (uintptr_t)info->si_addr;
     int kept_errno = errno, k;
 
-    (void)number;
     (void)context;
+    if (info->si_code <= 0) { /* sent by a process, and of no address: again, when this ends */
+        sigaction(SIGBUS, &handler_before, NULL);
+        raise(number);
+        errno = kept_errno;
+        return;
+    }
     for (k = 0; k < MAX_WATCHES; k++) {
         uintptr_t start = atomic_load(&watches[k].start), end = atomic_load(&watches[k].end);
         if (start == 0 || at < start || at >= end) {

@@ -74,7 +74,7 @@ def lmmlasso(*arguments, code=0):
 
 def process(*arguments, **options):
     """Start the command line in a process of its own."""
-    program = "from lmmlasso_fast.cli import main; main(prog_name='lmmlasso')"
+    program = "from lmmlasso_fast.cli import program; program()"
     return subprocess.Popen(
         [sys.executable, "-c", program, *(str(part) for part in arguments)],
         stdout=subprocess.DEVNULL,  # an editable installation reports its build here

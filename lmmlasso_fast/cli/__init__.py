@@ -8,6 +8,8 @@ from click.shell_completion import CompletionItem
 
 from lmmlasso_fast import __version__
 from lmmlasso_fast.cli.examples import epilog
+from lmmlasso_fast.cli.exit_codes import stopped_by
+from lmmlasso_fast.signals import answering
 from lmmlasso_fast.suggestions import did_you_mean
 
 #: The module of every subcommand.
@@ -43,9 +45,10 @@ class _Group(click.Group):
         """While a subcommand is imported or its flags are read, Ctrl-C is no less an interrupt."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            click.echo("error: interrupted", err=True)
-            ctx.exit(130)
+        except KeyboardInterrupt as error:
+            code, state = stopped_by(error)
+            click.echo(f"error: {state}", err=True)
+            ctx.exit(code)
 
 
 class _Commands(Mapping):
@@ -80,3 +83,13 @@ def main():
     0 ok, 2 usage, 3 bad input, 4 not converged (with --strict), 5 output, 70 internal error, 130
     interrupted, 143 terminated.
     """
+
+
+def program() -> None:
+    """The script `lmmlasso`: the command line in a process that ends with it.
+
+    Signals are ignored from the moment at which the exit code is decided: none that comes while
+    Python ends may change what has been recorded.
+    """
+    with answering(for_good=True):
+        main(prog_name="lmmlasso", obj={"owns_process": True})

@@ -7,9 +7,11 @@ from lmmlasso_fast.cli import options
 from lmmlasso_fast.cli.analysed import Analysed, analyses
 from lmmlasso_fast.cli.checkpoint import fingerprint, finish_tasks, open_journal
 from lmmlasso_fast.cli.estimate import Refits, estimate_tasks
+from lmmlasso_fast.cli.execution import execute
+from lmmlasso_fast.cli.exit_codes import EXIT_NOT_CONVERGED
 from lmmlasso_fast.cli.fit import fit_path, model_options, optional_null_model, write_path
 from lmmlasso_fast.cli.inputs import given_kinship
-from lmmlasso_fast.cli.recording import EXIT_NOT_CONVERGED, Run, execute
+from lmmlasso_fast.cli.recording import Run
 from lmmlasso_fast.cross_validation import CrossValidation, CvPlan, collect, make_plan, run_folds
 from lmmlasso_fast.errors import InputError, TableError
 from lmmlasso_fast.folds import kinship_groups, make_folds

@@ -7,8 +7,9 @@ import numpy as np
 
 from lmmlasso_fast.cli import options
 from lmmlasso_fast.cli.analysed import only_analysis
+from lmmlasso_fast.cli.execution import execute
 from lmmlasso_fast.cli.fit import fit, fit_and_write
-from lmmlasso_fast.cli.recording import Run, execute
+from lmmlasso_fast.cli.recording import Run
 from lmmlasso_fast.cli.simulate import write_simulated
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.path import LassoPath

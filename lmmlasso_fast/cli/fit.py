@@ -5,9 +5,11 @@ import numpy as np
 
 from lmmlasso_fast.cli import options
 from lmmlasso_fast.cli.analysed import Analysed, analyses
+from lmmlasso_fast.cli.execution import execute
+from lmmlasso_fast.cli.exit_codes import EXIT_NOT_CONVERGED
 from lmmlasso_fast.cli.inputs import say_estimate
 from lmmlasso_fast.cli.null import fit_null_model
-from lmmlasso_fast.cli.recording import EXIT_NOT_CONVERGED, Run, execute
+from lmmlasso_fast.cli.recording import Run
 from lmmlasso_fast.error_control import calibrated_alpha, marginal_fdr
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io import results

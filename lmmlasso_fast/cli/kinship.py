@@ -7,6 +7,7 @@ import click
 import numpy as np
 
 from lmmlasso_fast.cli import options
+from lmmlasso_fast.cli.execution import execute
 from lmmlasso_fast.cli.inputs import (
     fam_path,
     file_prefixes,
@@ -17,7 +18,7 @@ from lmmlasso_fast.cli.inputs import (
     report_variants,
     say_estimate,
 )
-from lmmlasso_fast.cli.recording import Run, execute
+from lmmlasso_fast.cli.recording import Run
 from lmmlasso_fast.io.kinship_files import save_kinship, write_gemma, write_grm
 from lmmlasso_fast.io.pedigrees import read_pedigree
 from lmmlasso_fast.kinship import Kinship

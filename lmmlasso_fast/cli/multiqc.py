@@ -4,7 +4,7 @@ import os
 
 import click
 
-from lmmlasso_fast.cli.recording import execute
+from lmmlasso_fast.cli.execution import execute
 from lmmlasso_fast.io.multiqc import multiqc_content
 from lmmlasso_fast.io.result_files import ResultFiles
 from lmmlasso_fast.io.results import write_json

@@ -4,8 +4,9 @@ import click
 
 from lmmlasso_fast.cli import options
 from lmmlasso_fast.cli.analysed import Analysed, analyses
+from lmmlasso_fast.cli.execution import execute
 from lmmlasso_fast.cli.inputs import given_kinship
-from lmmlasso_fast.cli.recording import Run, execute
+from lmmlasso_fast.cli.recording import Run
 from lmmlasso_fast.io.results import null_model_content, write_json
 from lmmlasso_fast.null_model import NullModel, fit_null
 

@@ -8,8 +8,9 @@ import click
 
 from lmmlasso_fast import plots
 from lmmlasso_fast.cli import options
+from lmmlasso_fast.cli.execution import execute
 from lmmlasso_fast.cli.inputs import open_genotypes
-from lmmlasso_fast.cli.recording import Run, execute
+from lmmlasso_fast.cli.recording import Run
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.io.ids import match_samples
 from lmmlasso_fast.io.result_files import ResultFiles, expected_columns

@@ -4,13 +4,13 @@ import click
 import numpy as np
 
 from lmmlasso_fast.cli import options
+from lmmlasso_fast.cli.execution import execute
 from lmmlasso_fast.cli.inputs import (
     given_kinship,
     keep_samples,
     open_genotypes,
     read_given_kinship,
 )
-from lmmlasso_fast.cli.recording import execute
 from lmmlasso_fast.errors import CovariateError, KinshipError
 from lmmlasso_fast.io import results
 from lmmlasso_fast.io.ids import match_samples

@@ -1,4 +1,4 @@
-"""What a run of any command leaves: log, timings, warnings, result files at the end, exit code."""
+"""What a run of any command leaves: log, timings, warnings, result files, record."""
 
 import ctypes
 import errno
@@ -8,14 +8,11 @@ import math
 import os
 import platform
 import shlex
-import signal
 import stat
 import sys
 import time
-import traceback
-import warnings
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from importlib.metadata import version as package_version
 from pathlib import Path
 
@@ -24,22 +21,16 @@ import click
 import lmmlasso_fast
 from lmmlasso_fast import _core
 from lmmlasso_fast.cli.estimate import Refits, Scan
-from lmmlasso_fast.cli.options import in_flags
 from lmmlasso_fast.errors import FileChangedError, InputError, OutputError
 from lmmlasso_fast.io.atomic import remove_stale, together
 from lmmlasso_fast.io.locks import NoLocksError, hold
 from lmmlasso_fast.io.regular import require_regular
 from lmmlasso_fast.io.results import write_json
-from lmmlasso_fast.mapped import catching_bus_errors
 from lmmlasso_fast.parallel import as_n_jobs
-from lmmlasso_fast.signals import held
 from lmmlasso_fast.threads import available_threads, blas_threads_for
 
-EXIT_OK, EXIT_INPUT, EXIT_NOT_CONVERGED, EXIT_OUTPUT = 0, 3, 4, 5
-EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_TERMINATED = 70, 130, 143
 #: What is said of an input that is not what it was.
 _CHANGED = "changed while it was read"
-_MORE_MEMORY = "the estimate is above: allow more, or give fewer --threads, samples or SNPs"
 #: No command's file has a longer suffix.
 _LONGEST = "stability.checkpoint"
 
@@ -48,10 +39,6 @@ def _return_memory() -> None:
     """Give what was freed back to the system: glibc keeps up to 50 MB between two stages."""
     if os.name != "nt" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
         trim(0)
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM arrived."""
 
 
 class Run:
@@ -64,7 +51,7 @@ class Run:
         #: None: as many tasks at a time as joblib finds processors
         self.n_jobs = None if threads is None else self.threads
         self.command = command
-        self.exit_code = EXIT_OK
+        self.exit_code = 0
         self.counts: dict[str, object] = {}
         #: Options whose default depends on the data; by phenotype if there are several.
         self.found: dict[str, object] = {}
@@ -112,7 +99,7 @@ class Run:
 
     def say(self, text: str) -> None:
         """Tell the user, and the log."""
-        text = _visible(text)
+        text = visible(text)
         try:
             click.echo(text, err=True)
         except OSError:  # a closed pipe must not end the run, nor fail Python's last flush (120)
@@ -279,7 +266,7 @@ class Run:
         seconds = time.perf_counter() - self._start
         full = None
         try:
-            self._write_log(f"end: {_visible(state)} (exit code {code}, {seconds:.1f} s)")
+            self._write_log(f"end: {visible(state)} (exit code {code}, {seconds:.1f} s)")
         except OutputError as error:
             full = error
         write_json(
@@ -358,129 +345,9 @@ class Run:
             raise OutputError(f"{self.out}.log: cannot be written: {error.strerror}") from error
 
 
-def execute(
-    command: str,
-    options: dict,
-    body: Callable[[Run], None],
-    then: Callable[[], None] | None = None,
-) -> None:
-    """Run a command's body; leave the process with the documented exit code.
-
-    `then` is for what needs P.run.json, and is called where there are results.
-    """
-    run = usage = None
-    message = kept = ""
-    with ExitStack() as at_the_end, _sigterm_raises():
-        try:
-            with catching_bus_errors(), warnings.catch_warnings():
-                run = Run(command, options["out"], options.get("threads"))
-                at_the_end.callback(run.release)
-                warnings.simplefilter("always")
-                warnings.showwarning = lambda message, *_, **__: run.warn(str(message))
-                body(run)
-                run.fingerprints()
-                run.write_outputs()
-                code = run.exit_code
-        except click.ClickException as error:
-            code, usage = 2, error
-        except InputError as error:
-            code, message = EXIT_INPUT, str(error)
-            if type(error) is InputError:  # of an option; its subclasses are about files and data
-                message = in_flags(message, click.get_current_context().command)
-        except OutputError as error:
-            code, message = EXIT_OUTPUT, str(error)
-        except KeyboardInterrupt as error:
-            code, message = stopped_by(error)
-            if run is not None and run.checkpoint is not None:
-                kept = f"; {run.checkpoint} is kept, and the same command with --resume goes on "
-                kept += "from it"
-        except MemoryError as error:
-            code, message = EXIT_INTERNAL, f"out of memory: {error}; {_MORE_MEMORY}"
-        except BaseException as error:  # Rust's panics are no Exception
-            if isinstance(error, SystemExit | GeneratorExit):
-                raise
-            code = EXIT_INTERNAL
-            message = f"internal error: {error!r}\n{traceback.format_exc()}"
-        if message:
-            state = message
-        elif usage is not None:
-            state = f"usage: {usage.format_message()}"
-        else:
-            state = "ok" if code == EXIT_OK else "not converged"
-        if run is not None and code not in (EXIT_INTERRUPTED, EXIT_TERMINATED):
-            with suppress(KeyboardInterrupt, MemoryError):
-                run.fingerprints()
-        # with the record written, an interrupt changes nothing but what follows it
-        with suppress(KeyboardInterrupt), held():
-            code = _record(run, options, code, state, f"{message}{kept}")
-        if usage is not None:
-            raise usage
-        if then is not None and code in (EXIT_OK, EXIT_NOT_CONVERGED):
-            code = _call(then, run, options, code)
-    sys.exit(code)
-
-
-def stopped_by(error: KeyboardInterrupt) -> tuple[int, str]:
-    """Return the exit code after a signal, and what is said of it."""
-    if isinstance(error, Terminated):
-        return EXIT_TERMINATED, "terminated"
-    return EXIT_INTERRUPTED, "interrupted"
-
-
-def _record(run: Run | None, options: dict, code: int, state: str, message: str) -> int:
-    """Show the error, if there is one, and write the run's record; return the exit code."""
-    if run is None:
-        if message:
-            click.echo(f"error: {_visible(message)}", err=True)
-        return code
-    if message:
-        with suppress(OutputError):  # of the log: this is the message about it, or finish raises
-            run.say(f"error: {message}")
-    try:
-        run.finish(options, code, state)
-    except OutputError as error:
-        click.echo(f"error: {error}", err=True)
-        return code or EXIT_OUTPUT
-    except MemoryError:
-        click.echo(f"error: {run.out}.run.json: no memory is left to write it", err=True)
-        return EXIT_INTERNAL
-    return code
-
-
-def _call(then: Callable[[], None], run: Run, options: dict, code: int) -> int:
-    """Do what follows the record, of which a failure is recorded too; return the exit code."""
-    try:
-        then()
-    except (InputError, OutputError) as error:
-        return _record(run, options, EXIT_OUTPUT, str(error), str(error))
-    except KeyboardInterrupt as error:
-        code, state = stopped_by(error)
-        with suppress(KeyboardInterrupt), held():
-            code = _record(
-                run, options, code, state, f"{state}; the result files are there, the report is not"
-            )
-    return code
-
-
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """Control characters of hostile ids and names as escape sequences."""
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
-
-
-@contextmanager
-def _sigterm_raises():
-    def handler(signum, frame):
-        raise Terminated
-
-    try:
-        before = signal.signal(signal.SIGTERM, handler)
-    except ValueError:  # not the main thread: the caller deals with signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _written_by(path: str) -> dict[str, str]:

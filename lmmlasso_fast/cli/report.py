@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from lmmlasso_fast.cli.recording import EXIT_INPUT, EXIT_INTERRUPTED, EXIT_OUTPUT
+from lmmlasso_fast.cli.exit_codes import EXIT_INPUT, EXIT_OUTPUT
 from lmmlasso_fast.errors import InputError, OutputError
 from lmmlasso_fast.report import write_report
 
@@ -25,8 +25,6 @@ def report(prefix, out):
         _end(str(error), EXIT_INPUT)
     except OutputError as error:
         _end(str(error), EXIT_OUTPUT)
-    except KeyboardInterrupt:
-        _end("interrupted", EXIT_INTERRUPTED)
     click.echo(f"wrote {target} ({os.path.getsize(target) / 1e6:.1f} MB)", err=True)
 
 

@@ -11,10 +11,12 @@ from lmmlasso_fast.cli.analysed import Analysed, analyses
 from lmmlasso_fast.cli.checkpoint import fingerprint
 from lmmlasso_fast.cli.config import config_text, read_config
 from lmmlasso_fast.cli.cv import check_folds, cross_validate_and_write, cv, folds_to_fit
+from lmmlasso_fast.cli.execution import execute
+from lmmlasso_fast.cli.exit_codes import EXIT_OK
 from lmmlasso_fast.cli.fit import fit, fit_and_write
 from lmmlasso_fast.cli.inputs import given_kinship, note_given_kinship
 from lmmlasso_fast.cli.null import fit_null_model, null
-from lmmlasso_fast.cli.recording import EXIT_OK, Run, execute
+from lmmlasso_fast.cli.recording import Run
 from lmmlasso_fast.cli.scan import scan, scan_and_write
 from lmmlasso_fast.cli.stability import check_subsamples, select_and_write, stability
 from lmmlasso_fast.cli.steps import FinishedSteps

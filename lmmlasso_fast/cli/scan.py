@@ -9,9 +9,10 @@ from lmmlasso_fast.association import AssociationScan, association_scan, associa
 from lmmlasso_fast.cli import options
 from lmmlasso_fast.cli.analysed import Analysed, analyses
 from lmmlasso_fast.cli.estimate import Scan
+from lmmlasso_fast.cli.execution import execute
 from lmmlasso_fast.cli.inputs import say_estimate
 from lmmlasso_fast.cli.null import fit_null_model
-from lmmlasso_fast.cli.recording import Run, execute
+from lmmlasso_fast.cli.recording import Run
 from lmmlasso_fast.covariates import as_design
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.results import write_json, write_table

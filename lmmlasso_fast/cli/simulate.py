@@ -1,14 +1,16 @@
 """`lmmlasso simulate`: genotypes and a phenotype whose truth is known, or the phenotype alone."""
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import click
 import numpy as np
 
 from lmmlasso_fast.cli import options
+from lmmlasso_fast.cli.execution import execute
 from lmmlasso_fast.cli.inputs import SOURCES, located, open_genotypes
-from lmmlasso_fast.cli.recording import Run, execute
+from lmmlasso_fast.cli.recording import Run
 from lmmlasso_fast.errors import InputError, TableError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.io.atomic import together
@@ -224,8 +226,11 @@ def write_simulated(
     _refuse_another_fileset(run, "overwrite")
     with run.stage("simulate"), together():
         samples = genotypes.samples
-        with plink_writer(run.out, genotypes.pedigree) as fileset:
-            for dosages in genotypes.blocks(n_threads=run.threads):
+        with (
+            plink_writer(run.out, genotypes.pedigree) as fileset,
+            closing(genotypes.blocks(n_threads=run.threads)) as blocks,
+        ):
+            for dosages in blocks:
                 first = fileset.n_variants
                 index = np.arange(first, first + dosages.shape[1])
                 fileset.append(dosages, genotypes.variants(index))

@@ -15,9 +15,10 @@ from lmmlasso_fast.cli import options
 from lmmlasso_fast.cli.analysed import Analysed, analyses, only_analysis
 from lmmlasso_fast.cli.checkpoint import check_results, fingerprint, finish_tasks, open_journal
 from lmmlasso_fast.cli.estimate import Refits, estimate_tasks
+from lmmlasso_fast.cli.execution import execute
 from lmmlasso_fast.cli.inputs import say_estimate
 from lmmlasso_fast.cli.null import fit_null_model
-from lmmlasso_fast.cli.recording import Run, execute
+from lmmlasso_fast.cli.recording import Run
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.io import stability_tables
 from lmmlasso_fast.io.journal import JournalError, check_same, merge_journals, read_journal

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -301,6 +302,8 @@ family_size, seed
     def blocks(self, *, n_threads: int = 1) -> Iterator[NDArray[np.int8]]:
         """Yield the dosages of all variants, in their order; every call yields the same.
 
+        With more threads than one, close the generator (`contextlib.closing`) to leave it early.
+
         Parameters
         ----------
         n_threads : int, default 1
@@ -317,19 +320,20 @@ family_size, seed
         draws = (self._draw(rows, *streams) for rows in ranges)
         carried = np.zeros(len(self._haplotype_population), dtype=np.float32)
         side = None if self._gametes is None else self._gametes.start()
-        for rows, u, kept, changes, lost in one_ahead(draws) if n_threads > 1 else draws:
-            for fresh, keep in zip(u, kept, strict=True):
-                np.copyto(fresh, carried, where=keep)
-                carried = fresh
-            alleles = self._alleles(u, rows)
-            if changes is not None:
-                alleles, side = self._gametes.transmit(alleles, changes, side)
-            # The two haplotypes of a sample, or its only one twice.
-            copies = alleles.view(np.int8)
-            dosages = copies[:, :: self._ploidy] + copies[:, self._ploidy - 1 :: self._ploidy]
-            if lost is not None:
-                dosages[lost] = -1
-            yield dosages.T
+        with closing(one_ahead(draws) if n_threads > 1 else draws) as drawn:
+            for rows, u, kept, changes, lost in drawn:
+                for fresh, keep in zip(u, kept, strict=True):
+                    np.copyto(fresh, carried, where=keep)
+                    carried = fresh
+                alleles = self._alleles(u, rows)
+                if changes is not None:
+                    alleles, side = self._gametes.transmit(alleles, changes, side)
+                # The two haplotypes of a sample, or its only one twice.
+                copies = alleles.view(np.int8)
+                dosages = copies[:, :: self._ploidy] + copies[:, self._ploidy - 1 :: self._ploidy]
+                if lost is not None:
+                    dosages[lost] = -1
+                yield dosages.T
 
     def _draw(
         self,

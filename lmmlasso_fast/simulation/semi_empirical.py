@@ -1,5 +1,7 @@
 """Semi-empirical phenotypes: drawn on genotypes that exist, with the parts in given shares."""
 
+from contextlib import closing
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -189,8 +191,9 @@ def _random_effect(
     ranges = variant_blocks(len(offered), genotypes.n_samples)
     blocks = (genotypes.columns(offered[snps]) for snps in ranges)
     u = np.zeros(genotypes.n_samples)
-    with blas_cap(1):  # the last bits of a product depend on its number of threads
-        for X in one_ahead(blocks) if n_threads > 1 else blocks:
+    # the last bits of a product depend on its number of threads
+    with blas_cap(1), closing(one_ahead(blocks) if n_threads > 1 else blocks) as in_turn:
+        for X in in_turn:
             u += X @ stream.standard_normal(X.shape[1])
     return u
 

@@ -1,23 +1,34 @@
 """Files of genotypes that change while they are mapped: a named error, never a crash or numbers
 that the file did not hold."""
 
+import gc
 import os
+import pickle
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from functools import partial
 
+import joblib
 import numpy as np
 import pytest
 from cli_files import lmmlasso, run_json, write_table
 
 import lmmlasso_fast as ll
-from lmmlasso_fast import _core, dosage, packed
+from lmmlasso_fast import _core, packed
 from lmmlasso_fast.dosage import DosageGenotypes
 from lmmlasso_fast.errors import FileChangedError
 from lmmlasso_fast.io.plink_write import write_plink
-from lmmlasso_fast.mapped import catching_bus_errors, check_unchanged, map_file
+from lmmlasso_fast.mapped import (
+    _watches,
+    catching_bus_errors,
+    check_unchanged,
+    map_file,
+    name_of,
+)
+from lmmlasso_fast.parallel import each
 from lmmlasso_fast.simulation import simulate_genotypes
 
 pytestmark = [
@@ -49,8 +60,7 @@ def files(original, tmp_path):
 
 
 def open_codes(path):
-    codes = dosage._open_again(str(path), 0, (P, N), np.dtype(np.uint16))
-    return DosageGenotypes(codes)
+    return DosageGenotypes(map_file(path, lambda: np.memmap(path, np.uint16, "r", shape=(P, N))))
 
 
 #: File, how it is opened, and the function of the extension that reads it (numpy reads the .npy).
@@ -269,6 +279,134 @@ def test_many_maps_at_a_time(files):
             check_unchanged(array)
 
 
+# --- other processes ----------------------------------------------------------------------------
+
+
+def replace_alike(path):
+    """Another file of the same size, by a rename."""
+    other = path.with_name("other")
+    other.write_bytes(bytes(255 - byte for byte in path.read_bytes()))
+    os.replace(other, path)
+
+
+ELSEWHERE = {
+    "cut": (cut, r"expected \d+ bytes, as where it was opened first, found 5000"),
+    "grown": (grow, r"expected \d+ bytes, as where it was opened first, found \d+"),
+    "written over": (overwrite, r"expected a file written at .* \(UTC\), .*, found one written at"),
+    "replaced": (replace_alike, r"expected a file written at .* \(UTC\), .*, found one written at"),
+    "deleted": (os.unlink, r"expected \d+ bytes, .*, found No such file or directory"),
+}
+
+
+@pytest.mark.parametrize("change", ELSEWHERE)
+@pytest.mark.parametrize("sent_after", [False, True])
+def test_opened_again_after_a_change(opened, change, sent_after, tally):
+    """Compared with what was opened first, not with what is there when it is sent."""
+    genotypes, path, _ = opened
+    apply, message = ELSEWHERE[change]
+    sent = None if sent_after else pickle.dumps(genotypes)
+    apply(path)
+    there = pickle.loads(pickle.dumps(genotypes) if sent_after else sent)
+    for read in READS.values():
+        with pytest.raises(FileChangedError, match=f"{path}: {message}.*every worker has to see"):
+            read(there)
+    tally(cases=len(READS))
+
+
+def test_opened_again(opened):
+    """A name and no numbers are sent, and the bits are the same; the new map is watched, too."""
+    genotypes, path, _ = opened
+    sent = pickle.dumps(genotypes)
+    assert path.read_bytes()[5000:6000] not in sent
+    there = pickle.loads(pickle.dumps(pickle.loads(sent)))
+    assert np.array_equal(there.gradient(np.ones(N)), genotypes.gradient(np.ones(N)))
+    overwrite(path)
+    with pytest.raises(FileChangedError, match="written to since"):
+        there.gradient(np.ones(N))
+
+
+def test_opened_again_for_samples_packed_anew(files):
+    genotypes = ll.read_plink(files / "g").subset(np.arange(0, N, 2))
+    sent = pickle.dumps(genotypes)
+    assert np.array_equal(
+        pickle.loads(sent).gradient(np.ones(N // 2)), genotypes.gradient(np.ones(N // 2))
+    )
+    overwrite(files / "g.bed")
+    with pytest.raises(FileChangedError, match="every worker has to see the same file"):
+        pickle.loads(sent).gradient(np.ones(N // 2))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_what_is_named(tmp_path, order):
+    path = tmp_path / "X.npy"
+    X = np.asarray(np.random.default_rng(0).standard_normal((7, 5)), order=order)
+    np.save(path, X)
+    array = map_file(path, lambda: np.load(path, mmap_mode="r"))
+    name = name_of(np.asarray(array))
+    assert np.array_equal(np.memmap(path, name.dtype, "r", name.offset, name.shape, name.order), X)
+    for part in (array[1:], array[:, ::2], array.T, array.view(np.int64), np.array(array)):
+        assert name_of(part) is None
+    assert name_of(np.memmap(path, mode="r")) is None
+
+
+@pytest.fixture(params=["loky", "dask"])
+def processes(request):
+    """Two workers in other processes."""
+    if request.param == "dask":
+        distributed = pytest.importorskip("distributed")
+        request.applymarker(pytest.mark.filterwarnings("default::DeprecationWarning"))
+        with (
+            distributed.LocalCluster(
+                n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+            ) as cluster,
+            distributed.Client(cluster),
+            joblib.parallel_config("dask"),
+        ):
+            yield
+        return
+    from joblib.externals.loky import get_reusable_executor
+
+    with joblib.parallel_config("loky", n_jobs=2):
+        yield
+    get_reusable_executor().shutdown(wait=True)
+
+
+def gradient(genotypes, task):
+    return genotypes.gradient(np.ones(N)).tobytes()
+
+
+def gradient_of_a_cut_file(genotypes, task):
+    """In a worker: the file is cut after the look at it, before it is read."""
+    path = name_of(genotypes._data).path
+    real = _core.gradient
+
+    def cut_first(*arguments):
+        os.truncate(path, 5000)
+        return real(*arguments)
+
+    _core.gradient = cut_first
+    try:
+        genotypes.gradient(np.ones(N))
+    except FileChangedError as error:
+        return str(error)
+    finally:
+        _core.gradient = real
+
+
+def test_in_other_processes(files, processes):
+    """The bits of this process, and its errors for a file that changed: no worker dies."""
+    genotypes = ll.read_plink(files / "g")
+    expected = gradient(genotypes, 0)
+    assert dict(each(gradient, genotypes, range(4))) == dict.fromkeys(range(4), expected)
+    genotypes = ll.read_plink(files / "g")  # not what the workers have already
+    overwrite(files / "g.bed")
+    with pytest.raises(FileChangedError, match=r"g\.bed: .* every worker has to see the same file"):
+        list(each(gradient, genotypes, range(4)))
+    genotypes = ll.read_plink(files / "g")
+    [(_, message)] = each(gradient_of_a_cut_file, genotypes, [0])
+    assert "g.bed: changed while it was read" in message
+
+
 # --- the handler --------------------------------------------------------------------------------
 
 
@@ -295,6 +433,67 @@ def test_bus_errors_of_other_memory_end_the_process(files):
     ended = run_python(BUS_ERROR, files / "g.bed")
     assert ended.returncode == -signal.SIGBUS
     assert "Fatal Python error: Bus error" in ended.stderr
+
+
+SENT = """
+import faulthandler, os, signal
+from lmmlasso_fast.mapped import catching_bus_errors
+faulthandler.enable()
+with catching_bus_errors():
+    os.kill(os.getpid(), signal.SIGBUS)
+    print("still there")
+"""
+
+
+def test_a_signal_that_somebody_sends_ends_the_process():
+    ended = run_python(SENT)
+    assert ended.returncode == -signal.SIGBUS
+    assert "still there" not in ended.stdout
+    assert "Fatal Python error: Bus error" in ended.stderr
+
+
+def test_the_handler_stays_for_who_is_left():
+    """Blocks of several threads overlap."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def work():
+        with catching_bus_errors():
+            inside.set()
+            assert leave.wait(60)
+
+    worker = threading.Thread(target=work)
+    with catching_bus_errors():
+        worker.start()
+        assert inside.wait(60)
+    assert not _core.catch_bus_errors()  # it is installed
+    leave.set()
+    worker.join(60)
+    assert _core.catch_bus_errors()
+    _core.release_bus_errors()
+
+
+def test_the_watch_ends_before_the_map(files, monkeypatch):
+    """Else it would be of whatever is mapped in its place."""
+    path, mapped = files / "g.bed", []
+    array = map_file(path, lambda: np.memmap(path, mode="r"))
+    own, forget = _watches[id(array._mmap)][0], _core.forget
+
+    def look(watch):
+        if watch == own:  # maps of other tests may go now, too
+            with open("/proc/self/maps") as maps:
+                mapped.append(str(path) in maps.read())
+        forget(watch)
+
+    monkeypatch.setattr(_core, "forget", look)
+    part = array[5:]
+    del array
+    assert not mapped
+    overwrite(path)
+    with pytest.raises(FileChangedError):
+        check_unchanged(part)
+    del part
+    gc.collect()
+    assert mapped == [True]
 
 
 WITHOUT = """

@@ -84,7 +84,7 @@ def test_a_folder_of_somebody_else(small, out):
             pytest.skip(f"NOT TESTED here, root cannot give up its rights: {error}")
 
     def run():
-        program = "from lmmlasso_fast.cli import main; main(prog_name='lmmlasso')"
+        program = "from lmmlasso_fast.cli import program; program()"
         command = [*without, sys.executable, "-c", program]
         command += map(str, arguments(small, "fit", out / "P"))
         ended = subprocess.run(command, capture_output=True, text=True)

@@ -10,7 +10,7 @@ from problems import from_array, plain_problem, sample_table, variant_table
 
 import lmmlasso_fast as ll
 from lmmlasso_fast import error_bounds
-from lmmlasso_fast.errors import InputError
+from lmmlasso_fast.errors import FileChangedError, InputError
 from lmmlasso_fast.path import PathOptions
 from lmmlasso_fast.stability import collect, make_plan, run_replicates, stability_selection
 
@@ -360,5 +360,6 @@ def test_plan_is_small_to_send(problem, tmp_path):
     assert dict(run_replicates(there, [0], 1)) == dict(run_replicates(plan, [0], 1))
     with open(tmp_path / "g.bed", "ab") as file:
         file.write(b"x")
-    with pytest.raises(InputError, match="every worker has to see the same file"):
-        pickle.loads(sent)
+    there = pickle.loads(sent)  # an error here would be a worker that died
+    with pytest.raises(FileChangedError, match="every worker has to see the same file"):
+        dict(run_replicates(there, [0], 1))

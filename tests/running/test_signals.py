@@ -3,11 +3,15 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from blas import blas_threads
 from cli_files import lmmlasso, results, run_json
 
 from lmmlasso_fast import cli, threads
@@ -93,6 +97,65 @@ def test_other_threads_have_none_to_hold():
     assert done == [signal.default_int_handler]
 
 
+# ---- what is undone however it ends --------------------------------------------------------------
+
+
+def interrupted_everywhere(work, check):
+    """Call work() with Ctrl-C at its first moment, its second, ...; returns how many there were.
+
+    Python looks for signals where a function of Python begins and where one of C has returned:
+    there a profiler is called.
+    """
+    moment = 0
+    while True:
+        moment += 1
+        left = moment
+
+        def profile(_frame, event, _):
+            nonlocal left
+            if event in ("call", "c_return"):
+                left -= 1
+                if left == 0:
+                    signal.raise_signal(signal.SIGINT)
+
+        sys.setprofile(profile)
+        try:
+            work()
+            sys.setprofile(None)
+        except KeyboardInterrupt:  # which has ended the profile
+            pass
+        check(moment)
+        if left > 0:
+            return moment - 1
+
+
+def test_the_cap_on_blas_is_lifted_wherever_ctrl_c_comes(two_threads, tally):
+    def work():
+        with threads.blas_cap(1):
+            pass
+
+    def check(moment):
+        assert not threads._regions, moment
+        assert blas_threads() == two_threads, moment
+
+    work()
+    tally(cases=interrupted_everywhere(work, check))
+
+
+def test_an_estimator_can_be_fitted_again_wherever_ctrl_c_comes(tally):
+    estimators = import_module("lmmlasso_fast.estimators")
+    model = estimators.LMMLasso()
+
+    def work():
+        with estimators._one_at_a_time(model):
+            pass
+
+    def check(moment):
+        assert not estimators._fitting, moment
+
+    tally(cases=interrupted_everywhere(work, check))
+
+
 # ---- commands ------------------------------------------------------------------------------------
 
 
@@ -132,14 +195,16 @@ def test_while_the_record_is_written(small, tmp_path, monkeypatch, number):
 
 @pytest.mark.parametrize("number", CODES)
 def test_while_inputs_are_hashed(small, tmp_path, monkeypatch, number):
-    """A file of many gigabytes takes minutes: what was not read by then is not read."""
+    """A file of many gigabytes takes minutes: the results of hours do not wait for that."""
     hashed = raising(recording.file_fingerprint, number, calls=[1])
     monkeypatch.setattr(recording, "file_fingerprint", hashed)
     code, state = CODES[number]
-    lmmlasso("fit", *small.base, "--out", tmp_path / "P", code=code)
-    assert results(tmp_path / "P") == {}
+    err = lmmlasso("fit", *small.base, "--out", tmp_path / "P", code=code)
+    assert f"error: {state}; the result files are there\n" in err
+    assert results(tmp_path / "P") == results(small.plain)
     found = run_json(tmp_path / "P")
     assert found["exit"] == {"code": code, "state": state}
+    assert sorted(f".{suffix}" for suffix in found["outputs"]) == sorted(results(tmp_path / "P"))
     assert {item.get("error") for item in found["inputs"]} == {"not read before the end"}
 
 
@@ -148,6 +213,86 @@ def test_while_inputs_of_a_failed_run_are_hashed(small, tmp_path, monkeypatch):
     monkeypatch.setattr(recording, "file_fingerprint", hashed)
     lmmlasso("fit", *small.base, "--pheno-name", "absent", "--out", tmp_path / "P", code=3)
     assert run_json(tmp_path / "P")["exit"]["code"] == 3
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_while_the_record_is_written_and_a_report_is_left(small, tmp_path, monkeypatch, number):
+    """There is something left to do, and it is not done."""
+    monkeypatch.setattr(recording, "write_json", raising(recording.write_json, number, calls=[1]))
+    code, state = CODES[number]
+    arguments = ["run", *small.base, "--steps", "null", "--out", tmp_path / "P"]
+    err = lmmlasso(*arguments, code=code)
+    assert f"error: {state}; the result files are there, the report is not" in err
+    assert run_json(tmp_path / "P")["exit"] == {"code": code, "state": state}
+    assert not (tmp_path / "P.report.html").exists()
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_before_the_record_of_a_failed_run(small, tmp_path, monkeypatch, number):
+    """Errors are recorded whatever comes after them."""
+    finish = raising(recording.Run.fingerprints, number)
+    monkeypatch.setattr(recording.Run, "fingerprints", finish)
+    lmmlasso("fit", *small.base, "--pheno-name", "absent", "--out", tmp_path / "P", code=3)
+    assert run_json(tmp_path / "P")["exit"]["code"] == 3
+
+
+#: The script; says when the record is there, and when one of its files is read or hashed.
+PROGRAM = """
+import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from lmmlasso_fast.cli import program, recording
+write = recording.write_json
+def and_say(*arguments):
+    write(*arguments)
+    os.write(2, b"recorded\\n")
+recording.write_json = and_say
+program()
+"""
+
+
+@pytest.mark.parametrize("arguments", [["null"], ["null", "--pheno-name", "absent"]])
+def test_after_the_record(small, tmp_path, arguments, tally):
+    """However many signals come while Python ends, the exit code is what was recorded."""
+    command = [sys.executable, "-c", PROGRAM, *arguments[:1], *map(str, small.base)]
+    command += [*arguments[1:], "--out", str(tmp_path / "P")]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    sent, said = 0, []
+    try:
+        for line in child.stderr:
+            said.append(line)
+            if line == "recorded\n":
+                break
+        while child.poll() is None:
+            child.send_signal((signal.SIGINT, signal.SIGTERM)[sent % 2])
+            sent += 1
+            time.sleep(0.0005)
+        said.append(child.stderr.read())
+    finally:
+        child.kill()
+        child.communicate()
+    said = "".join(said)
+    assert sent > 3
+    assert "recorded" in said
+    assert child.returncode == run_json(tmp_path / "P")["exit"]["code"], said
+    assert child.returncode == (3 if "absent" in arguments else 0)
+    assert "Traceback" not in said
+    assert "ignored" not in said
+    tally(cases=sent)
+
+
+def test_while_a_generator_is_left(tmp_path, monkeypatch):
+    """Python prints what is raised while it closes a generator of its own accord."""
+    module = import_module("lmmlasso_fast.cli.simulate")
+    monkeypatch.setattr(recording, "available_threads", lambda: 2)
+    monkeypatch.setattr(module.PhenotypeStream, "add", raising(lambda *_: None, signal.SIGINT))
+    executor = threads.ThreadPoolExecutor
+    end = raising(executor.__exit__, signal.SIGINT)  # Polars may have passed on a signal twice
+    monkeypatch.setattr(executor, "__exit__", end)
+    printed = []
+    monkeypatch.setattr(sys, "unraisablehook", printed.append)
+    size = ["--n-samples", 300, "--n-variants", 50_000, "--threads", 2]
+    lmmlasso("simulate", *size, "--out", tmp_path / "P", code=130)
+    assert not printed
 
 
 @pytest.mark.parametrize("number", CODES)
@@ -205,6 +350,25 @@ def test_workers_stop_when_ctrl_c_comes_while_others_start(monkeypatch):
     go_on.set()
     begun[0].join(60)
     assert len(done) <= 1
+
+
+def test_ctrl_c_while_others_are_waited_for():
+    """What they are at ends before the call does: nothing is said or written after the end."""
+    main, begun, done = threading.main_thread(), threading.Event(), []
+
+    def work(k):
+        if threading.current_thread() is main:
+            assert begun.wait(60)
+            return
+        begun.set()
+        time.sleep(0.05)  # until the other one waits
+        signal.pthread_kill(main.ident, signal.SIGINT)
+        time.sleep(0.1)
+        done.append(k)
+
+    with pytest.raises(KeyboardInterrupt):
+        threads.for_each(work, 2, 2)
+    assert len(done) == 1
 
 
 def test_ranges_are_cut_into_steps(monkeypatch):
