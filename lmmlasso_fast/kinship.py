@@ -121,7 +121,7 @@ class Kinship(Result):
         ------
         KinshipError
             Not square, not finite or above 1e290, not symmetric, a mean diagonal that is not
-            positive, or another number of sample ids than rows.
+            positive or too small to divide by, or another number of sample ids than rows.
         """
         A = as_numbers(A, "kinship", KinshipError)  # a copy: it is scaled below
         if A.ndim != 2 or A.shape[0] != A.shape[1] or A.shape[0] == 0:

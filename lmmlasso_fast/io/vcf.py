@@ -47,7 +47,8 @@ def read_vcf(
     Raises
     ------
     GenotypeError
-        Not a VCF, cut short, without GT (DS), of more than two alleles at a variant or in a call.
+        Not a VCF, cut short, without GT (DS), of more than two alleles at a variant or in a call,
+        of chromosomes whose names the format does not allow.
     ImportError
         The package cyvcf2 is not installed.
 
