@@ -120,7 +120,7 @@ class Kinship(Result):
         ------
         KinshipError
             Not square, not finite or above 1e290, not symmetric, a mean diagonal that is not
-            positive, or another number of sample ids than rows.
+            positive or too small to divide by, or another number of sample ids than rows.
         """
         estimator = as_text("estimator", estimator)
         n_variants = None if n_variants is None else as_integer("n_variants", n_variants, 1)

@@ -167,9 +167,10 @@ class Model(Result):
         Raises
         ------
         ModelError
-            A SNP of the model that is absent, has other alleles, or cannot be told apart.
+            A SNP of the model that is absent, has other alleles, or cannot be told apart; genotypes
+            whose products with its effects are infinite.
         CovariateError, KinshipError
-            Missing, superfluous or of the wrong shape.
+            Missing, superfluous, of the wrong shape, or of a size whose products are infinite.
         InputError
             alpha below the model's last.
         """

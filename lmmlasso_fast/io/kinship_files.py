@@ -279,11 +279,6 @@ def load_kinship(path: str | os.PathLike) -> "Kinship":
             "a matrix with the mean diagonal 1, and a positive scale",
             f"the mean diagonal {diagonal} and the scale {scale}",
         )
-    largest = float(np.abs(matrix).max())
-    if largest * scale == np.inf:  # products of Python's numbers do not warn
-        raise _damaged(
-            name, "a matrix that floating point holds times its scale", f"{largest} and {scale}"
-        )
     samples = None
     fid, iid = content["fid"], content["iid"]
     if fid.size or iid.size:
@@ -294,6 +289,11 @@ def load_kinship(path: str | os.PathLike) -> "Kinship":
         samples = _check_samples(name, samples, len(matrix))
     n_variants = int(content["n_variants"]) if content["n_variants"] >= 0 else None
     kinship = _make_kinship(name, matrix, samples, str(content["estimator"]), n_variants)
+    largest = float(np.abs(matrix).max())
+    if largest * scale == np.inf:  # products of Python's numbers do not warn
+        raise _damaged(
+            name, "a matrix that floating point holds times its scale", f"{largest} and {scale}"
+        )
     # Dividing by a mean diagonal that is 1 up to rounding costs the last bits: take those stored.
     matrix = (matrix + matrix.T) / 2
     matrix.flags.writeable = False

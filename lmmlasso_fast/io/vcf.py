@@ -3,6 +3,8 @@
 import gzip
 import os
 import re
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -21,6 +23,21 @@ from lmmlasso_fast.io.text import quote
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 #: What the format lets a chromosome be called.
 _CONTIG = re.compile(r"[0-9A-Za-z!#$%&+./:;?@^_|~-][0-9A-Za-z!#$%&*+./:;=?@^_|~-]*")
+
+#: Takes from every record what `_dosages` does.
+_REHEARSAL = """
+import sys
+try:
+    import cyvcf2
+    for variant in cyvcf2.VCF(sys.argv[1]):
+        variant.CHROM, variant.ID, variant.POS, variant.ALT, variant.REF
+        if "GT" in variant.FORMAT:
+            variant.genotype.array()
+        if sys.argv[2] in variant.FORMAT:
+            variant.format(sys.argv[2])
+except Exception:
+    pass
+"""
 
 
 def read_vcf(
@@ -48,7 +65,8 @@ def read_vcf(
     Raises
     ------
     GenotypeError
-        Not a VCF, cut short, without GT (DS), of more than two alleles at a variant or in a call.
+        Not a VCF, cut short, without GT (DS), of more than two alleles at a variant or in a call,
+        of chromosomes whose names the format does not allow.
     ImportError
         The package cyvcf2 is not installed.
 
@@ -65,10 +83,13 @@ def read_vcf(
     n_skipped = n_half = 0
     rows = []
     try:
+        if _is_bcf(path):
+            _rehearse(path, dosage)
         # the name starts with neither a protocol nor "-", which mean more than a file to the reader
         reader = cyvcf2.VCF(os.path.abspath(path))
         samples = from_iids(path, reader.samples, GenotypeError)
-        _declare_contigs(path, reader)
+        if not _is_bcf(path):
+            _declare_contigs(path, reader)
         if dosage == "DS" and not reader.contains("DS"):
             raise GenotypeError(
                 f"{path}: expected the field DS in the header, found none; leave --dosage out to "
@@ -148,15 +169,22 @@ def _declare_contigs(path: str, reader) -> None:
         reader.add_to_header(f"##contig=<ID={name}>")
 
 
-def _chromosomes(path: str) -> dict[str, None]:
-    """First columns of the records of a VCF, in their order; none of a BCF, which refers to its
-    header."""
+def _open(path: str):
+    """The content of a file, unpacked if it is compressed."""
+    with open(path, "rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path) if packed else open(path, "rb")
+
+
+def _is_bcf(path: str) -> bool:
+    with _open(path) as file:
+        return file.read(3) == b"BCF"
+
+
+def _chromosomes(path: str) -> list[str]:
+    """First columns of the records of a VCF, each once."""
     found = {}
-    with open(path, "rb") as plain:
-        packed = plain.read(2) == b"\x1f\x8b"
-    with gzip.open(path) if packed else open(path, "rb") as file:
-        if file.read(3) == b"BCF":
-            return {}
+    with _open(path) as file:
         begins, in_header = True, True
         while piece := file.readline(1 << 16):  # a line may have no end
             if begins and in_header:
@@ -166,7 +194,21 @@ def _chromosomes(path: str) -> dict[str, None]:
                 name = piece.split(b"\t", 1)[0].rstrip(b"\r\n").split(b"\0", 1)[0]
                 found[name] = None
             begins = piece.endswith(b"\n")
-    return dict.fromkeys(name.decode("utf-8", "surrogateescape") for name in found)
+    return [name.decode("utf-8", "surrogateescape") for name in found]
+
+
+def _rehearse(path: str, dosage: str) -> None:
+    """Read a BCF in another process first: htslib calls exit() at fields of another type than the
+    header says. Errors that are raised there are left to the reading itself."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", _REHEARSAL, os.path.abspath(path), dosage], capture_output=True
+    )
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise GenotypeError(
+            f"{path}: expected a BCF file that htslib can read, found that it ends the process: "
+            f"{quote(said)}; copy or write it again"
+        )
 
 
 def _dosages(path, variant, n: int, dosage: str) -> tuple[np.ndarray, int]:

@@ -455,6 +455,27 @@ def test_cut_or_changed_vcf_files_are_refused_or_read(files, tmp_path, end, capf
     capfd.readouterr()  # htslib writes to standard error
 
 
+def test_a_bcf_that_ends_the_process_in_htslib(tmp_path):
+    """A field without type where the header says numbers: htslib calls exit()."""
+    cyvcf2 = pytest.importorskip("cyvcf2")
+    write_vcf(tmp_path / "x.vcf", ["0/1:0.1 0/0:0.5", "0/1:1.5 1/1:2"], fields="GT:DS")
+    reader = cyvcf2.VCF(str(tmp_path / "x.vcf"))
+    writer = cyvcf2.Writer(str(tmp_path / "x.bcf"), reader, mode="wb")
+    for variant in reader:
+        writer.write_record(variant)
+    writer.close()
+    path = tmp_path / "x.bcf"
+    assert ll.read_vcf(path, dosage="DS").n_variants == 2
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    at = content.index(struct.pack("<f", 1.5)) - 1
+    assert content[at] == 0x15  # one float
+    content[at] = 0
+    path.write_bytes(content)
+    with pytest.raises(GenotypeError, match=r"x\.bcf: .* ends the process: .*Unexpected type 0"):
+        ll.read_vcf(path, dosage="DS")
+    assert ll.read_vcf(path).n_variants == 2
+
+
 # ---- BGEN --------------------------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SHARES = {
     "genotypes and results": ("plink,bimbam,npy,pgen,bgen,report,multiqc,merge,resume", 1_500),
     "tables and matrices": (
-        "vcf,bcf,plink-text,phenotypes,covariates,lists,genes,grm,gemma,rel,kinship,model,journal,"
+        "vcf,plink-text,phenotypes,covariates,lists,genes,grm,gemma,rel,kinship,model,journal,"
         "config,records",
         10_000,
     ),

@@ -24,14 +24,6 @@ from lmmlasso_fast.io.plink_write import write_plink
 from lmmlasso_fast.simulation import simulate_genotypes
 
 N = 20
-VCF = (
-    b'##fileformat=VCFv4.2\n##contig=<ID=1>\n##FORMAT=<ID=GT,Number=1,Type=String,Description="'
-    b'x">\n##FORMAT=<ID=DS,Number=1,Type=Float,Description="x">\n'
-    b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\ta\tb\tc\td\n"
-    b"1\t5\tr1\tA\tG\t.\t.\t.\tGT:DS\t0/0:0.1\t0/1:1\t1|1:1.9\t./.:.\n"
-    b"1\t6\tr2\tA\tG,T\t.\t.\t.\tGT:DS\t0/0:0\t0/2:1\t1|1:2\t0:1\n"
-    b"1\t7\t.\tC\tT\t.\t.\t.\tGT:DS\t0/.:0.5\t1:1\t1|0:1.25\t0/0:0\n"
-)
 HERE = Path(__file__).with_name("seeds")
 
 
@@ -88,6 +80,14 @@ def text_files(samples, variants, dosages) -> dict[str, list[bytes]]:
         for j in range(6)
     )
     fractions = bimbam.replace(b" 1,", b" 0.75,").replace(b" 0,", b" NA,", 3)
+    vcf = (
+        b'##fileformat=VCFv4.2\n##contig=<ID=1>\n##FORMAT=<ID=GT,Number=1,Type=String,Description="'
+        b'x">\n##FORMAT=<ID=DS,Number=1,Type=Float,Description="x">\n'
+        b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\ta\tb\tc\td\n"
+        b"1\t5\tr1\tA\tG\t.\t.\t.\tGT:DS\t0/0:0.1\t0/1:1\t1|1:1.9\t./.:.\n"
+        b"1\t6\tr2\tA\tG,T\t.\t.\t.\tGT:DS\t0/0:0\t0/2:1\t1|1:2\t0:1\n"
+        b"1\t7\t.\tC\tT\t.\t.\t.\tGT:DS\t0/.:0.5\t1:1\t1|0:1.25\t0/0:0\n"
+    )
     header = b"IID Y\na 1\nb 2\nc NA\n"
     return {
         "plink-text": [fam, b"\n".join(bim), psam, b"\n".join(pvar), sample, ped],
@@ -97,14 +97,13 @@ def text_files(samples, variants, dosages) -> dict[str, list[bytes]]:
         "config": [toml],
         "bimbam": [bimbam, annotation],
         "bimbam-dosages": [gzip.compress(fractions, mtime=0), cases.ABSENT],
-        "vcf": [VCF],
+        "vcf": [vcf],
         "phenotypes-one-id": [header],
     }
 
 
 def genotype_files(samples, variants, dosages) -> dict[str, list[bytes]]:
     import bgen
-    import cyvcf2
     import pgenlib
 
     ids, n, p = [row[1] for row in samples.rows()[:8]], 8, 5
@@ -121,18 +120,11 @@ def genotype_files(samples, variants, dosages) -> dict[str, list[bytes]]:
             P = np.eye(3)[np.maximum(small[:, j], 0)]
             P[small[:, j] < 0] = np.nan
             writer.add_variant(f"v{j}", f"r{j}", "1", j + 5, ["A", "G"], P)
-    Path("v.vcf").write_bytes(VCF)
-    reader = cyvcf2.VCF("v.vcf")
-    writer = cyvcf2.Writer("v.bcf", reader, mode="wbu")
-    for variant in reader:
-        writer.write_record(variant)
-    writer.close()
     np.save("i.npy", np.maximum(small, 0).astype(np.int8))
     np.save("f.npy", np.asfortranarray(small * 0.5 + 0.5))
     return {
         "pgen": files_of("g", TARGETS["pgen"].files),
         "bgen": files_of("g", TARGETS["bgen"].files),
-        "bcf": [gzip.decompress(Path("v.bcf").read_bytes())],
         "npy": files_of("i", (".npy",)),
         "npy-floats": files_of("f", (".npy",)),
     }

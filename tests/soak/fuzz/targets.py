@@ -124,9 +124,9 @@ def _npy(x: str) -> None:
         use(genotypes)
 
 
-def _vcf(path: str) -> None:
-    use(ll.read_vcf(path, multiallelic="skip"))
-    use(ll.read_vcf(path, dosage="DS", bits=8, multiallelic="skip"))
+def _vcf(x: str) -> None:
+    use(ll.read_vcf(f"{x}.vcf", multiallelic="skip"))
+    use(ll.read_vcf(f"{x}.vcf", dosage="DS", bits=8, multiallelic="skip"))
 
 
 def _bgen(x: str) -> None:
@@ -329,8 +329,7 @@ TARGETS = {
         (".fam", ".bim", ".psam", ".pvar", ".sample", ".ped"), ("text",) * 6, _plink_text
     ),
     "pgen": Target((".psam", ".pvar", ".pgen"), ("text", "text", "bytes"), _pgen, needs="pgenlib"),
-    "vcf": Target((".vcf",), ("text",), lambda x: _vcf(f"{x}.vcf"), needs="cyvcf2"),
-    "bcf": Target((".bcf",), ("bytes",), lambda x: _vcf(f"{x}.bcf"), needs="cyvcf2"),
+    "vcf": Target((".vcf",), ("text",), _vcf, needs="cyvcf2"),
     "bgen": Target((".bgen", ".sample"), ("bytes", "text"), _bgen, needs="bgen"),
     "bimbam": Target((".bimbam", ".annotation"), ("text", "text"), _bimbam),
     "npy": Target((".npy",), ("npy",), _npy),
