@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from threadpoolctl import ThreadpoolController
 
 import lmmlasso_fast as ll
 from lmmlasso_fast import (
@@ -313,14 +312,14 @@ def _problem_of_run(case, name, change, monkeypatch, capsys):
         start(thread)
 
     seen_limits = []
-    limit = ThreadpoolController.limit
+    enter = threads._enter
 
-    def seen(controller, *, limits, user_api):
-        seen_limits.append(limits)
-        return limit(controller, limits=limits, user_api=user_api)
+    def seen(region, n_threads):
+        seen_limits.append(n_threads)
+        enter(region, n_threads)
 
     monkeypatch.setattr(threading.Thread, "start", counted)
-    monkeypatch.setattr(ThreadpoolController, "limit", seen)
+    monkeypatch.setattr(threads, "_enter", seen)
     monkeypatch.setattr(threads, "SINGLE_THREAD_BELOW", 1)
     for module in (packed, dosage):
         monkeypatch.setattr(module, "_THREADS_FROM", 1)
