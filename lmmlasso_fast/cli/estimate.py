@@ -62,6 +62,14 @@ def estimate(n: int, p: int, *, n_alphas: int, with_lengths: bool = False) -> tu
     return seconds, _PYTHON + _matrices(n, working_set) + 8e-6 * 80 * p
 
 
+def longest_call(n: int, *, exact: bool = False) -> float:
+    """Return the seconds of the one call of LAPACK that an interrupt has to wait for.
+
+    The tridiagonal form of the kinship is 4/3 n^3, its eigenvectors (delta of every SNP) 9 n^3.
+    """
+    return (9 if exact else 4 / 3) * n**3 / _LAPACK
+
+
 def estimate_scan(n: int, p: int, scan: Scan, *, workers: int) -> tuple[float, float]:
     """Return (seconds, megabytes) for a scan of n samples and p SNPs, null models included.
 

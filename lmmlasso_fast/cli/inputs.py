@@ -8,7 +8,7 @@ from os.path import isfile, splitext
 import click
 import numpy as np
 
-from lmmlasso_fast.cli.estimate import estimate, estimate_refits, estimate_scan
+from lmmlasso_fast.cli.estimate import estimate, estimate_refits, estimate_scan, longest_call
 from lmmlasso_fast.cli.options import ignored, whitens
 from lmmlasso_fast.cli.recording import Run
 from lmmlasso_fast.dosage import DosageGenotypes
@@ -320,6 +320,13 @@ def say_estimate(run: Run, options: dict, genotypes: Genotypes) -> None:
         megabytes = max(megabytes, estimate_refits(n, p, run.refits, workers=workers))
     megabytes += genotypes.memory / 1e6
     say_time(run, seconds, f"and {megabytes:.0f} MB of memory")
+    exact = run.scan is not None and run.scan.exact
+    waiting = longest_call(n, exact=exact)
+    if waiting >= 1 and run.command != "kinship" and not options.get("no_kinship"):
+        run.say(
+            f"an interrupt (Ctrl-C) is answered at once, but within one call of LAPACK, which may "
+            f"take {waiting:.0f} s"
+        )
 
 
 def say_time(run: Run, seconds: float, what: str) -> None:

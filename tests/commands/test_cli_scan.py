@@ -290,3 +290,28 @@ def test_too_many_covariates_are_refused_before_the_null_model(small, tmp_path, 
 
 def test_it_is_a_command():
     assert "scan" in list(main.commands)
+
+
+@pytest.mark.parametrize(
+    ("flags", "operations"),
+    [
+        (["null"], 4 / 3),
+        (["fit", "--n-alphas", 2], 4 / 3),
+        (["scan"], 4 / 3),
+        (["scan", "--exact"], 9),
+        (["fit", "--n-alphas", 2, "--no-kinship"], None),
+        (["scan", "--no-kinship"], None),
+    ],
+)
+def test_the_call_that_an_interrupt_waits_for_is_said(
+    small, tmp_path, monkeypatch, flags, operations
+):
+    """One call of LAPACK takes n^3; below a second nothing is said of it."""
+    command, *others = flags
+    said = r"an interrupt .* one call of LAPACK, which may take (\d+) s\n"
+    arguments = [command, *small.base, *others, "--out", tmp_path / "P"]
+    assert not re.search(said, lmmlasso(*arguments))
+    monkeypatch.setattr(estimate, "_LAPACK", 3e3)
+    found = re.findall(said, lmmlasso(*arguments))
+    n = 90
+    assert found == ([] if operations is None else [f"{operations * n**3 / 3e3:.0f}"])

@@ -791,6 +791,23 @@ def test_npy_that_is_no_matrix_of_numbers(tmp_path):
         ll.read_npy(tmp_path / "none.npy")
 
 
+@pytest.mark.promise("hostile")
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_npy_with_objects_is_not_unpickled(tmp_path, order):
+    trap, path = tmp_path / "trap", tmp_path / "x.npy"
+
+    class Bomb:
+        def __reduce__(self):
+            return open, (str(trap), "w")
+
+    np.save(path, np.array([[Bomb(), 1.0], [0.0, 2.0]], dtype=object, order=order))
+    with pytest.raises(GenotypeError, match=r"x.npy: .*expected .*found"):
+        ll.read_npy(path)
+    assert not trap.exists()
+    np.load(path, allow_pickle=True)[0, 0].close()
+    assert trap.exists()  # it would have
+
+
 # ---- packages that are not there ---------------------------------------------------------------
 
 

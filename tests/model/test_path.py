@@ -417,3 +417,66 @@ def test_no_alpha_with_so_many_active_snps():
     for n_active, expected in ((1, [0]), (2, [0, 2]), (3, [0, 2, 3])):
         found = PathSolver(whole, options).until(n_active, grid)
         assert [len(solution.support) for _, solution in found] == expected
+
+
+# ---- SNPs that leave the active set -------------------------------------------------------------
+
+
+def leaving(path):
+    """SNPs that are active at some alpha and not at a smaller one."""
+    active = path.coefs.toarray() != 0
+    return np.flatnonzero((active[:, :-1] & ~active[:, 1:]).any(axis=1))
+
+
+@pytest.mark.parametrize("gram_limit", [16384, 0])
+@pytest.mark.parametrize("form", [from_array, dense])
+def test_a_proxy_leaves_and_comes_back_with_the_other_sign(form, gram_limit, tally):
+    """A SNP close to the sum of two causal ones enters for them; its own effect is the opposite."""
+    rng = np.random.default_rng(5)
+    D = random_dosages(rng, 200, 40, 0.0, False)
+    D[:, 2] = np.clip(np.round((D[:, 0] + D[:, 1]) / 2), 0, 2)
+    genotypes = form(D)
+    X = genotypes.columns(np.arange(40))
+    y = X[:, 0] + X[:, 1] - 0.3 * X[:, 2] + 1e-3 * rng.standard_normal(200)
+    path = ll.lasso_path(genotypes, y, n_alphas=100, eps=1e-3, gram_limit=gram_limit)
+    certify(path, X, y)
+    beta = path.coefs.toarray()[2]
+    positive, negative = np.flatnonzero(beta > 0), np.flatnonzero(beta < 0)
+    assert 2 in leaving(path)
+    assert (beta[positive[-1] + 1 : negative[0]] == 0).all()
+    assert positive[-1] + 1 < negative[0]
+    assert path.alpha_entry[2] == path.alphas[positive[0]]  # what comes later does not change it
+    for k in (positive[-1], positive[-1] + 1, negative[0]):
+        cold = ll.lasso_path(genotypes, y, alphas=path.alphas[[k]], gram_limit=gram_limit)
+        certify(cold, X, y)
+        assert np.sign(cold.coefs.toarray()[2, 0]) == np.sign(beta[k])
+    tally(cases=4, left=len(leaving(path)))
+
+
+@pytest.mark.parametrize("gram_limit", [16384, 0])
+def test_snps_that_leave_are_certified_at_every_alpha(gram_limit, tally):
+    """Correlated SNPs and a fine grid: many leave, some come back."""
+    n_left = n_back = 0
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        base = random_dosages(rng, 60, 15, 0.0, False)
+        D = np.repeat(base, 6, axis=1)
+        flipped = rng.random(D.shape) < 0.15
+        D[flipped] = rng.integers(0, 3, int(flipped.sum()))
+        genotypes = from_array(D)
+        X = genotypes.columns(np.arange(D.shape[1]))
+        y = X[:, ::12].sum(axis=1) - X[:, 1::12].sum(axis=1) + 0.3 * rng.standard_normal(60)
+        null = ll.fit_null(y, ll.kinship(genotypes), log_delta=1.0)
+        path = ll.lasso_path(
+            genotypes, y, null, n_alphas=80, eps=1e-3, max_active=40, gram_limit=gram_limit
+        )
+        certify(path, X, y)
+        active = path.coefs.toarray() != 0
+        entered = (np.diff(active.astype(int), axis=1) == 1).sum(axis=1) + active[:, 0]
+        n_left += len(leaving(path))
+        n_back += int((entered > 1).sum())
+        entry = np.array([path.alphas[row.argmax()] if row.any() else np.nan for row in active])
+        assert_array_equal(path.alpha_entry, entry)
+    assert n_left > 20
+    assert n_back > 0
+    tally(cases=8, left=n_left, came_back=n_back)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import reference as ref
 from cli_files import COLUMNS, decode, lmmlasso, log, read, results, run_json
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 import lmmlasso_fast as ll
 
@@ -321,3 +321,32 @@ def test_large_delta_is_the_plain_lasso(data_dir):
             sklearn_value, sklearn_fitted = solution(lasso.coef_, alpha)
             assert_allclose(value, sklearn_value, rtol=1e-8)
             assert_allclose(fitted, sklearn_fitted, rtol=0, atol=1e-8 * spread)
+
+
+def test_an_accession_that_is_the_reference_may_be_the_last(data_dir, tmp_path):
+    """Accession 7000 is 00 at all 53,859 SNPs: where it is the last, it looks like unused bits."""
+    folder = data_dir / "arabidopsis_chr5"
+    given = ll.read_plink(folder / "arabidopsis_chr5")
+    assert given.samples["IID"][0] == "7000"
+    order = np.append(np.arange(1, given.n_samples), 0)
+    dosages = decode(folder / "arabidopsis_chr5")[order].astype(np.int8)  # none is missing
+    assert not given.n_missing.any()
+    assert (dosages[-1] == 2).all()
+    samples = given.samples[order.tolist()]
+    ll.simulation.write_plink(tmp_path / "last", dosages, samples, given.variants)
+    with pytest.raises(ll.errors.PlinkFormatError, match=r"the last 1 of its 162 .*--accept-ref"):
+        ll.read_plink(tmp_path / "last")
+    found = ll.read_plink(tmp_path / "last", accept_reference_samples=True)
+    assert_array_equal(found.mean, given.mean)
+    assert_array_equal(found.n_missing, given.n_missing)
+    rows = np.arange(0, given.n_variants, 1000)
+    assert_array_equal(found.columns(rows), given.columns(rows)[order])
+    out = tmp_path / "P"
+    arguments = ["null", "--bfile", tmp_path / "last", "--pheno", folder / "phenotypes.tsv"]
+    arguments += ["--pheno-name", "FT10", "--out", out]
+    assert "--accept-reference-samples" in lmmlasso(*arguments, code=3)
+    assert not Path(f"{out}.null.json").exists()
+    lmmlasso(*arguments, "--accept-reference-samples")
+    h2 = null_json(out)["h2"]
+    lmmlasso("null", *fileset(data_dir, "arabidopsis_chr5"), "--pheno-name", "FT10", "--out", out)
+    assert_allclose(h2, null_json(out)["h2"], rtol=1e-9)
