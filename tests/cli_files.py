@@ -56,6 +56,10 @@ STABILITY_COLUMNS = {
     "selected.tsv": f"{_SNP} N_MISSING SEL_FREQ LD_GROUP",
     "replicates.tsv": "REPLICATE N_SELECTED LAST_ALPHA LOG_DELTA CONVERGED FAILED",
 }
+#: What `select` asks of `stability`: groups of several SNPs, samples with different covariates.
+STABILITY_OPTIONS = ["--n-active", 6, "--seed", 3, "--ld-r2", 0.1, "--ld-window", 9000]
+STABILITY_OPTIONS += ["--cutoff", 0.6]
+N_REPLICATES = 12
 #: Of the tables that `cv` has besides those of `fit`, with three folds.
 CV_COLUMNS = {
     "cv.tsv": "ALPHA N_ACTIVE EXPLAINED_VARIANCE SE CORRELATION EV_1 EV_2 EV_3",
@@ -70,6 +74,13 @@ def lmmlasso(*arguments, code=0):
     assert code == 70 or "Traceback" not in result.output, result.output
     assert result.stdout == "", "results go to files, everything else to standard error"
     return result.stderr
+
+
+def refused(command, *arguments, code=3):
+    """Run a command that must fail; return its message."""
+    err = lmmlasso(command, *arguments, code=code)
+    [message] = [line for line in err.splitlines() if line.startswith(("error: ", "Error: "))]
+    return message
 
 
 def process(*arguments, **options):
@@ -162,9 +173,32 @@ def decode(prefix) -> np.ndarray:
     return ref.decode_bed(Path(f"{prefix}.bed").read_bytes(), n, p)
 
 
+def inputs(files) -> list:
+    """Flags of the genotypes and the phenotype in a folder."""
+    return ["--bfile", files / "g", "--pheno", files / "y.tsv"]
+
+
 def ids_of(small) -> dict[str, list[str]]:
     """The columns of ids of a table, for `write_table`."""
     return {name: small.samples[name].to_list() for name in ("FID", "IID")}
+
+
+def rows_of(small) -> dict[str, int]:
+    """{id: row} of its SNPs."""
+    return {name: j for j, name in enumerate(small.variants["ID"])}
+
+
+def select(small, out, *arguments, code=0):
+    return lmmlasso(
+        "stability",
+        *small.base,
+        *small.covar,
+        *STABILITY_OPTIONS,
+        *arguments,
+        "--out",
+        out,
+        code=code,
+    )
 
 
 def tiny_fileset(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from cli_files import (
     n_records,
     null_of,
     read,
+    refused,
     results,
     run_json,
     write_table,
@@ -34,11 +34,6 @@ from lmmlasso_fast.io.kinship_files import load_kinship
 pytestmark = pytest.mark.promise("no-wrong-answer")
 
 FOLDS = ["--folds", 3, "--n-alphas", 40, "--seed", 5]
-
-
-@pytest.fixture(scope="module")
-def genotypes(small):
-    return ll.read_plink(small.prefix)
 
 
 @pytest.fixture(scope="module")
@@ -63,22 +58,8 @@ def found(small, genotypes, covariates):
     )
 
 
-@pytest.fixture
-def files(small, tmp_path):
-    for name in ("g.bed", "g.bim", "g.fam", "y.tsv", "c.tsv"):
-        shutil.copy(small.folder / name, tmp_path)
-    (tmp_path / "out").mkdir()
-    return tmp_path
-
-
 def cv(small, out, *arguments, code=0, **_):
     return lmmlasso("cv", *small.base, *FOLDS, *arguments, "--out", out, code=code)
-
-
-def refused(*arguments, code=3):
-    err = lmmlasso(*arguments, code=code)
-    [message] = [line for line in err.splitlines() if line.startswith(("error: ", "Error: "))]
-    return message
 
 
 def chosen_alpha(err) -> str:

@@ -27,11 +27,6 @@ KINDS = {
 
 
 @pytest.fixture(scope="module")
-def genotypes(small):
-    return ll.read_plink(small.prefix)
-
-
-@pytest.fixture(scope="module")
 def runs(small, tmp_path_factory):
     """{test: (prefix, what it said)} of every kind, with covariates."""
     folder = tmp_path_factory.mktemp("scan")
