@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 #: The files that are mutated, with their tests: test_NAME.py of some folder.
 TESTS = {
     "lmmlasso_fast/certificate.py": "certificate path_options path",
-    "lmmlasso_fast/checks.py": "path_options folds kinship stability",
+    "lmmlasso_fast/checks.py": "checks path_options folds",
     "lmmlasso_fast/folds.py": "folds cross_validation",
     "lmmlasso_fast/genotypes.py": "genotypes filters plink_bed ids",
     "lmmlasso_fast/io/ids.py": "ids tables kinship_files",
