@@ -216,8 +216,8 @@ family_size, seed
         n_samples = as_integer("n_samples", n_samples, 1, MOST_ROWS)
         n_variants = as_integer("n_variants", n_variants, 1, MOST_ROWS)
         seed = as_integer("seed", seed, 0)
-        of_samples = f"an integer between 1 and n_samples = {n_samples}"
-        of_variants = f"an integer between 1 and n_variants = {n_variants}"
+        of_samples = "between 1 and n_samples"
+        of_variants = "between 1 and n_variants"
         n_populations = as_integer(
             "n_populations", n_populations, 1, n_samples, expected=of_samples
         )
