@@ -15,7 +15,7 @@ when it was opened first: of the same size, written at the same time.
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import wraps
 from mmap import ALLOCATIONGRANULARITY
@@ -103,6 +103,19 @@ def map_file(
     return array
 
 
+def watch_map(array: np.ndarray) -> None:
+    """Have `check_unchanged` know the caller's own map of a file, as the file is now.
+
+    Nothing is done for other arrays, maps whose changes never reach the file, and files that are
+    not there any more.
+    """
+    map_ = _map_under(array)
+    if map_ is None or id(map_._mmap) in _watches or map_.filename is None or map_.mode == "c":
+        return
+    with suppress(OSError):
+        map_file(map_.filename, lambda: _whole(map_))
+
+
 def _forget(key: int, watch: int, file: int) -> None:
     _core.forget(watch)
     del _watches[key]
@@ -158,7 +171,7 @@ def _whole(array: np.memmap) -> np.memmap:
 
 
 def name_of(array: np.ndarray) -> MapName | None:
-    """Return what `open_again` takes; None for all but the whole of what `map_file` returned."""
+    """Return what `open_again` takes; None for all but the whole of a map that is watched."""
     map_ = _map_under(array)
     if map_ is None or id(map_._mmap) not in _watches:
         return None

@@ -10,7 +10,8 @@ def hold(file: int) -> bool:
 
     The lock belongs to the file and not to its name, keeps nobody from reading or writing it who
     does not ask for it, and ends with the process, killed or not: there are no stale ones. Windows
-    has none of this kind, and everybody gets it there.
+    has none of this kind, and everybody gets it there. Workers of joblib and Dask are programs of
+    their own, which inherit no open file; a child of a bare fork would keep the lock.
 
     Parameters
     ----------

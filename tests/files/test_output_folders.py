@@ -257,6 +257,64 @@ def test_a_lock_ends_with_the_file(out):
         assert hold(second.fileno())
 
 
+HOLDING = """
+import os, sys
+
+def process(_, task):
+    return os.getpid()
+
+def workers(kind):
+    if kind == "loky":
+        from joblib import Parallel, delayed
+        return set(Parallel(n_jobs=2)(delayed(process)(None, k) for k in range(8)))
+    if kind == "dask":
+        from distributed import Client, LocalCluster
+        global cluster
+        cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0")
+        return set(Client(cluster).run(os.getpid).values())
+    child = os.fork()
+    if child == 0:
+        os.read(0, 1)
+        os._exit(0)
+    return {child}
+
+if __name__ == "__main__":
+    from lmmlasso_fast.io.locks import hold
+    file = open(sys.argv[1], "a")
+    assert hold(file.fileno())
+    print(*workers(sys.argv[2]), flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("workers", ["loky", "dask", "fork"])
+def test_workers_do_not_keep_the_lock(out, workers):
+    """It ends with the process that took it, while its workers may go on; a bare fork has it."""
+    if workers == "dask":
+        pytest.importorskip("distributed")
+    (out / "holding.py").write_text(HOLDING)
+    program = [sys.executable, str(out / "holding.py"), str(out / "lock"), workers]
+    child = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    pids = []
+    try:
+        pids += [int(pid) for pid in child.stdout.readline().split()]
+        assert pids
+        assert child.pid not in pids
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)  # they would end with their parent
+        child.kill()
+        child.wait()
+        with open(out / "lock", "a") as file:
+            assert hold(file.fileno()) == (workers != "fork")
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        child.kill()
+        child.wait()
+        child.stdin.close()
+        child.stdout.close()
+
+
 def test_an_interrupted_run_lets_go(small, out, monkeypatch):
     with monkeypatch.context() as patch:
         interrupt(patch, "stability", after=2)

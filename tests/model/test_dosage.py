@@ -14,7 +14,7 @@ from problems import certify, random_dosages, sample_table, variant_table
 import lmmlasso_fast as ll
 from lmmlasso_fast.dense import DenseGenotypes
 from lmmlasso_fast.dosage import DosageGenotypes
-from lmmlasso_fast.errors import GenotypeError
+from lmmlasso_fast.errors import FileChangedError, GenotypeError
 from lmmlasso_fast.genotypes import REASONS
 
 pytestmark = pytest.mark.promise("same-bytes")
@@ -274,8 +274,10 @@ def test_codes_of_a_file_are_sent_by_name(tmp_path, bits):
     assert_array_equal(received.gradient(v), mapped.gradient(v))
     assert copy.copy(mapped)._codes is mapped._codes
     (tmp_path / "codes.npy").write_bytes(b"short")
-    with pytest.raises(GenotypeError, match=r"codes.npy: expected .* bytes"):
-        pickle.loads(sent)
+    with pytest.raises(FileChangedError, match=r"codes.npy: expected .* bytes"):
+        pickle.loads(sent).gradient(v)
+    with pytest.raises(FileChangedError, match=r"codes.npy: changed while it was read: expected"):
+        mapped.gradient(v)
 
 
 # ---- everything above the protocol -----------------------------------------------------------

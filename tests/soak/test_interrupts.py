@@ -65,7 +65,7 @@ except KeyboardInterrupt:
 """
 LOADED = "import numpy, polars, scipy.linalg, scipy.special, lmmlasso_fast.cli.execution"
 #: Functions that call LAPACK once: that ends before Python looks for signals.
-LAPACK = {"eigh", "cholesky", "cho_factor", "tridiagonalise", "qr", "inv", "svd", "solve"}
+LAPACK = {"eigh", "cholesky", "tridiagonalise", "qr", "inv", "svd"}
 
 
 # ---- what half a second is worth -----------------------------------------------------------------
