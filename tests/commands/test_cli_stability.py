@@ -279,7 +279,11 @@ def test_max_false_that_nothing_keeps(small, tmp_path):
             "at most the number of SNPs that can be selected / sqrt(3) = 85.44783984, where the "
             "unimodal bound holds, found 100; select fewer SNPs, or take --assumption none",
         ),
-        (5000, "a number from 0 to the number of SNPs that can be selected = 148, found 5000"),
+        (
+            5000,
+            "a number from 0 to the number of SNPs that can be selected = 148, found 5000; "
+            "choose another value",
+        ),
     ],
 )
 def test_max_false_of_more_snps_than_are_covered(small, tmp_path, n_active, expected):
