@@ -233,7 +233,7 @@ def lasso_path(
         Full passes over the genotypes per alpha.
     gram_limit : int, default 16384
         Largest working set whose Gram matrix (8 w^2 bytes) is kept; beyond it coordinate descent
-        updates the residual instead.
+        updates the residual instead, and a Gram matrix of the active SNPs alone ends each alpha.
     n_threads : int, optional
         Threads of the passes over the genotypes, on which the result does not depend, and, from
         3,000 samples on, of BLAS, on which its last bits may. Default: all available.
