@@ -731,7 +731,10 @@ def test_heatmap_of_many_samples(found):
     rows = np.linspace(0, len(K) - 1, 15).round().astype(int)
     assert_allclose(image.get_array(), scaled[np.ix_(rows, rows)])
     assert figure.axes[0].get_xlabel() == "15 of 60 samples"
-    with pytest.raises(InputError, match="order: expected 'clusters' or 'given', found"):
+    expected = "order: expected 'clusters', 'eigenvector' or 'given', found 'alphabet'"
+    with pytest.raises(InputError, match=expected):
+        InputError, match="order: expected 'clusters', 'eigenvector' or 'given', found"
+    ):
         plots.kinship_heatmap(K, order="alphabet")
     with pytest.raises(InputError, match="max_samples: expected an integer of at least 2"):
         plots.kinship_heatmap(K, max_samples=1)
