@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from lmmlasso_fast import checks
+from lmmlasso_fast import checks, make_folds
 from lmmlasso_fast.errors import GenotypeError, InputError, KinshipError
 
 pytestmark = pytest.mark.promise("options")
@@ -81,6 +81,21 @@ def test_numbers(value):
 def test_what_is_no_number(value):
     assert message(checks.as_number, "a", value).startswith("a: expected a finite number, found ")
     assert message(checks.as_number, "a", value, infinite=True).startswith("a: expected a number, ")
+
+
+def test_what_is_found_is_shown():
+    for value in (np.array([2.0]), np.ma.array(2.0), np.timedelta64(2)):
+        assert f", found {value!r}; " in message(checks.as_number, "a", value)
+    assert ", found nan; " in message(checks.as_number, "a", np.array(np.nan))
+
+
+def test_most_of_what_there_may_be():
+    """At the limit, and far from it."""
+    assert len(make_folds(200)) == 10
+    found = message(make_folds, 2**31)
+    assert found.startswith("n_samples: expected an integer of at most 2147483647, found 21474")
+    found = message(make_folds, 10, 2, n_repeats=10**8 + 1)
+    assert found.startswith("n_repeats: expected an integer of at most 100000000, found 100000001")
 
 
 def test_large_whole_numbers_are_numbers():
@@ -161,6 +176,7 @@ def test_arrays_of_numbers():
     assert (found.dtype, found.flags.c_contiguous) == (np.float64, True)
     plain = np.arange(3.0)
     assert not np.shares_memory(checks.as_numbers(plain, "X", InputError), plain)
+    plain.flags.writeable = False
     assert checks.as_numbers(plain, "X", InputError, copy=False) is plain
     hidden = np.ma.array(plain, mask=[0, 1, 0])
     assert_array_equal(checks.as_numbers(hidden, "X", InputError, copy=False), [0, np.nan, 2])
