@@ -75,6 +75,25 @@ def test_every_solution_of_a_random_problem_is_certified(seed, request):
     )
 
 
+@pytest.mark.parametrize("late", [0, 1, 2])
+def test_nothing_is_taken_before_what_goes_before_it(monkeypatch, late):
+    """Of alphas solved together, one that has to be solved again keeps back all after it."""
+    gaps_of, held = PathSolver._gaps, []
+
+    def one_too_large(solver, batch, V, gradients):
+        gaps, outside = gaps_of(solver, batch, V, gradients)
+        if len(batch) > late + 1 and batch[late].n_passes == 0 and batch[late].cd_tol > 1e-12:
+            gaps[late] = 1.0
+            held.append(batch[late].alpha)
+        return gaps, outside
+
+    problem = mixed_problem(2, n=70, p=300)
+    monkeypatch.setattr(PathSolver, "_gaps", one_too_large)
+    path = ll.lasso_path(problem.genotypes, problem.y, problem.null, n_alphas=60, eps=0.1)
+    assert len(held) > 3
+    certify(path, problem.X, problem.y)
+
+
 def test_every_instruction_set(isa):
     problem = mixed_problem(1, n=70, p=300)
     path = ll.lasso_path(problem.genotypes, problem.y, problem.null, n_alphas=20)

@@ -140,11 +140,11 @@ def check_promise(stopped, full: bool) -> dict:
 def fileset(tmp_path_factory, request):
     """Flags that name a simulated fileset, and its size."""
     full = request.config.getoption("--full")
-    n, p = (1000, 50_000) if full else (200, 4000)
+    n, p = (600, 20_000) if full else (200, 4000)
     prefix = tmp_path_factory.mktemp("fileset") / "g"
     lmmlasso("simulate", "--n-samples", n, "--n-variants", p, "--seed", 3, "--out", prefix)
     inputs = ["--bfile", prefix, "--pheno", f"{prefix}.pheno.tsv"]
-    return SimpleNamespace(inputs=inputs, n=n, p=p, n_tasks=40 if full else 12)
+    return SimpleNamespace(inputs=inputs, n=n, p=p, n_tasks=16 if full else 12)
 
 
 def flags_of(command, fileset):
@@ -260,7 +260,7 @@ def test_commands(fileset, tmp_path, size, tally, command, n_threads):
     """Stopped anywhere, then resumed or done again: the bytes of an undisturbed run."""
     if size((command, n_threads) not in [("fit", 2), ("run", 2), ("simulate", 2)], False):
         pytest.skip("only at full size")
-    moments = size(1, 25)
+    moments = size(1, 10)
     flags = [*flags_of(command, fileset), "--threads", n_threads]
     folder = tmp_path / "out"
     folder.mkdir()
@@ -408,7 +408,7 @@ CALLS = [null_model, path, cross_validation, stability, scan, estimator]
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
 def test_calls(problem, size, tally, call):
     """KeyboardInterrupt leaves objects that can be used, and the next call gives the same bits."""
-    moments = size(3, 50)
+    moments = size(3, 25)
     stopped = check_interrupts(call, problem, moments, np.random.default_rng(11))
     tally(cases=moments, **check_promise(stopped, size(False, True)))
 
@@ -417,7 +417,7 @@ def test_calls(problem, size, tally, call):
 @pytest.mark.parametrize("call", [cross_validation, stability], ids=lambda call: call.__name__)
 def test_backends(problem, size, tally, backend, call):
     """The same of workers in other processes, which are there again for the next call."""
-    moments = size(1, 10)
+    moments = size(1, 5)
     if backend == "dask":
         distributed = pytest.importorskip("distributed")
         cluster = distributed.LocalCluster(
