@@ -45,8 +45,12 @@ class _Group(click.Group):
         """While a subcommand is imported or its flags are read, Ctrl-C is no less an interrupt."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt as error:
-            code, state = stopped_by(error)
+        except (KeyboardInterrupt, RuntimeError) as error:
+            # Python 3.11 has a RuntimeError for whatever is raised while a class gets its names
+            cause = error if isinstance(error, KeyboardInterrupt) else error.__cause__
+            if not isinstance(cause, KeyboardInterrupt):
+                raise
+            code, state = stopped_by(cause)
             click.echo(f"error: {state}", err=True)
             ctx.exit(code)
 

@@ -149,9 +149,9 @@ def _numbers(path: str, line: int, fields: list[bytes]) -> np.ndarray:
         found = quote(odd.decode(errors="replace"))
         raise _failure(path, line, "dosages", "numbers from 0 to 2, or NA", found)
     try:
-        values = np.array(
+        values = _as_floats(
             [b"nan" if field in (b"NA", b"nan", b"NaN") else field for field in fields]
-        ).astype(np.float64)
+        )
     except ValueError:
         first = quote(next(filterfalse(_is_number, fields)).decode(errors="replace"))
         raise _failure(path, line, "dosages", "numbers or NA", first) from None
@@ -164,10 +164,16 @@ def _numbers(path: str, line: int, fields: list[bytes]) -> np.ndarray:
 
 def _is_number(field: bytes) -> bool:
     try:
-        np.array([field]).astype(np.float64)
+        _as_floats([field])
     except ValueError:
         return field == b"NA"
     return True
+
+
+def _as_floats(fields: list[bytes]) -> np.ndarray:
+    """Infinite, without a warning, where a number is too large."""
+    with np.errstate(over="ignore"):
+        return np.array(fields).astype(np.float64)
 
 
 def _variants(names: list[list[str]], annotation) -> "pl.DataFrame":

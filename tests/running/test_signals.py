@@ -313,6 +313,21 @@ def test_while_a_command_is_imported(small, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_while_a_class_gets_its_names(small, tmp_path, monkeypatch):
+    """Python 3.11 turns what is raised there into a RuntimeError, whose cause it is."""
+
+    class Name:
+        def __set_name__(self, owner, name):
+            raise KeyboardInterrupt
+
+    def import_module(name):
+        type("Class", (), {"name": Name()})
+
+    monkeypatch.setattr(cli, "import_module", import_module)
+    err = lmmlasso("fit", *small.base, "--out", tmp_path / "P", code=130)
+    assert err == "error: interrupted\n"
+
+
 def test_a_panic_of_another_language_is_an_internal_error(small, tmp_path, monkeypatch):
     class Panic(BaseException):
         """As those of Polars."""
