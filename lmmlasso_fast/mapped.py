@@ -106,11 +106,11 @@ def map_file(
 def watch_map(array: np.ndarray) -> None:
     """Have `check_unchanged` know the caller's own map of a file, as the file is now.
 
-    Nothing is done for other arrays, maps whose changes never reach the file, and files that are
-    not there any more.
+    Nothing is done for other arrays, maps that the caller may write to, and files that are not
+    there any more.
     """
     map_ = _map_under(array)
-    if map_ is None or id(map_._mmap) in _watches or map_.filename is None or map_.mode == "c":
+    if map_ is None or id(map_._mmap) in _watches or map_.filename is None or map_.mode != "r":
         return
     with suppress(OSError):
         map_file(map_.filename, lambda: _whole(map_))

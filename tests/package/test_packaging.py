@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import lmmlasso_fast
-from lmmlasso_fast.cli import main
+from lmmlasso_fast.cli import program
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PROJECT = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -87,7 +87,7 @@ def test_stable_abi_is_that_of_the_oldest_python():
 
 def test_the_command_is_installed():
     (script,) = entry_points(group="console_scripts", name="lmmlasso")
-    assert script.load() is main
+    assert script.load() is program
 
 
 def test_the_wheel_has_no_sources():
