@@ -16,7 +16,7 @@ from lmmlasso_fast.genotypes import (
     inverse_or_zero,
     rows_of,
 )
-from lmmlasso_fast.mapped import MapName, name_of, open_again, reads
+from lmmlasso_fast.mapped import MapName, name_of, open_again, own_map, reads
 
 if TYPE_CHECKING:
     import polars as pl
@@ -80,7 +80,7 @@ class DenseGenotypes(Genotypes):
     ):
         X = as_matrix(X)
         super().__init__(X.shape[0], X.shape[1], samples, variants)
-        self._X = X
+        self._X = X if isinstance(X, np.ma.MaskedArray) else np.asarray(own_map(X))
         self._standardize = bool(standardize)
         self.reasons = (
             np.zeros(self.n_variants, dtype=np.uint8) if reasons is None else reasons.copy()

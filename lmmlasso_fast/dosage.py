@@ -20,7 +20,7 @@ from lmmlasso_fast.genotypes import (
     inverse_or_zero,
     rows_of,
 )
-from lmmlasso_fast.mapped import MapName, name_of, open_again, reads, unchanged, watch_map
+from lmmlasso_fast.mapped import MapName, name_of, open_again, own_map, reads, unchanged
 from lmmlasso_fast.parallel import poll
 from lmmlasso_fast.threads import over_ranges, steps
 
@@ -92,8 +92,7 @@ class DosageGenotypes(Genotypes):
             raise GenotypeError(f"codes: expected samples and SNPs, found shape {codes.shape}")
         n = codes.shape[1] if index is None else len(index)
         super().__init__(n, codes.shape[0], samples, variants)
-        watch_map(codes)
-        self._codes = codes
+        self._codes = own_map(codes)
         self._index = index  # None: all
         self._per_copy = TOP[dtype] / 2
         self._duplicate_pairs = None

@@ -15,7 +15,7 @@ when it was opened first: of the same size, written at the same time.
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from mmap import ALLOCATIONGRANULARITY
@@ -25,6 +25,7 @@ import numpy as np
 
 from lmmlasso_fast import _core
 from lmmlasso_fast.errors import FileChangedError
+from lmmlasso_fast.threads import steps
 
 #: Of each map, by the id of what numpy keeps of it: its watch (a number in the extension), and size
 #: and time of modification (ns) of its file.
@@ -103,17 +104,48 @@ def map_file(
     return array
 
 
-def watch_map(array: np.ndarray) -> None:
-    """Have `check_unchanged` know the caller's own map of a file, as the file is now.
+def own_map(array: np.ndarray) -> np.ndarray:
+    """Return another map of the file that the caller mapped, which `check_unchanged` knows.
 
-    Nothing is done for other arrays, maps that the caller may write to, and files that are not
-    there any more.
+    A map of its own, because what the caller writes to the file concerns what was made of it
+    before, and nothing that is made of it afterwards. Where another file has its name by now, the
+    numbers are copied: workers would open that one. An array comes back as it is if it is not the
+    whole of a map, or its changes never reach the file, or the file is gone.
+
+    Raises
+    ------
+    FileChangedError
+        The file was cut since the caller mapped it.
     """
     map_ = _map_under(array)
-    if map_ is None or id(map_._mmap) in _watches or map_.filename is None or map_.mode != "r":
-        return
-    with suppress(OSError):
-        map_file(map_.filename, lambda: _whole(map_))
+    if map_ is None or map_.filename is None or map_.mode == "c" or id(map_._mmap) in _watches:
+        return array
+    map_ = _whole(map_)
+    if _layout(array) != _layout(map_):
+        return array
+    before, now = _mapped_to(map_), map_._mmap.size()
+    if now < before:
+        raise _resized(map_.filename, before, now)
+    if map_.mode != "r":
+        map_.flush()  # or the file's time may change later
+    order = "C" if map_.flags.c_contiguous else "F"
+
+    def open_map():
+        return np.memmap(map_.filename, map_.dtype, "r", map_.offset, map_.shape, order)
+
+    try:
+        own = map_file(map_.filename, open_map)
+    except OSError:
+        return array
+    except ValueError:  # another file, which is shorter
+        own = None
+    return np.array(array) if own is None or not _same_bytes(own, map_) else own
+
+
+def _same_bytes(one: np.memmap, other: np.memmap) -> bool:
+    """Whether two maps hold the same, NaN or not."""
+    one, other = (np.frombuffer(map_._mmap, np.uint8) for map_ in (one, other))
+    return all(np.array_equal(one[a:b], other[a:b]) for a, b in steps(0, len(one), 1))
 
 
 def _forget(key: int, watch: int, file: int) -> None:
@@ -139,7 +171,7 @@ def check_unchanged(array: np.ndarray) -> None:
     if state == _core.SAME:
         return
     path = os.fspath(array.filename)
-    size = len(map_) + array.offset - array.offset % ALLOCATIONGRANULARITY
+    size = _mapped_to(array)
     if state == _core.RESIZED:
         raise _resized(path, size, map_.size())
     if state == _core.WRITTEN:
@@ -170,17 +202,22 @@ def _whole(array: np.memmap) -> np.memmap:
     return array
 
 
+def _mapped_to(array: np.memmap) -> int:
+    """Bytes of the file up to the end of a map."""
+    return len(array._mmap) + array.offset - array.offset % ALLOCATIONGRANULARITY
+
+
+def _layout(array: np.ndarray) -> tuple:
+    return array.ctypes.data, array.dtype, array.shape, array.strides
+
+
 def name_of(array: np.ndarray) -> MapName | None:
     """Return what `open_again` takes; None for all but the whole of a map that is watched."""
     map_ = _map_under(array)
     if map_ is None or id(map_._mmap) not in _watches:
         return None
     map_ = _whole(map_)
-
-    def layout(array):
-        return array.ctypes.data, array.dtype, array.shape, array.strides
-
-    if layout(array) != layout(map_):
+    if _layout(array) != _layout(map_):
         return None
     _, size, modified = _watches[id(map_._mmap)]
     order = "C" if map_.flags.c_contiguous else "F"

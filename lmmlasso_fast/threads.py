@@ -268,6 +268,9 @@ def _side_by_side(work: Callable[[int, threading.Event], None], n_threads: int) 
             worker.start()
         for k in (0, *range(n_others + 1, n_threads)):
             run(k)
+        for error in errors:  # Ctrl-C while this one worked
+            if isinstance(error, KeyboardInterrupt):
+                raise error
         for _ in range(n_threads):
             ended.get()
     except BaseException:

@@ -257,17 +257,6 @@ def test_unusable_codes_are_refused():
 # ---- other processes -------------------------------------------------------------------------
 
 
-def test_codes_that_the_caller_may_write_to_are_not_watched(tmp_path, bits):
-    memory = DosageGenotypes.from_dosages(imputed(np.random.default_rng(9), 300, 100), bits=bits)
-    np.save(tmp_path / "codes.npy", memory._codes)
-    codes = np.load(tmp_path / "codes.npy", mmap_mode="r+")
-    mapped, v = DosageGenotypes(codes), np.ones(300)
-    codes[0] = codes[0]
-    codes.flush()
-    assert_array_equal(mapped.gradient(v), memory.gradient(v))
-    assert_array_equal(pickle.loads(pickle.dumps(mapped)).gradient(v), memory.gradient(v))
-
-
 def test_codes_of_a_file_are_sent_by_name(tmp_path, bits):
     rng = np.random.default_rng(9)
     D = imputed(rng, 300, 100)

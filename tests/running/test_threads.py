@@ -193,6 +193,33 @@ def test_nothing_is_begun_after_an_error(n_threads):
     assert len(done) < 10_000
 
 
+@pytest.mark.promise("interrupts")
+@pytest.mark.parametrize("first", [None, ValueError])
+def test_ctrl_c_while_this_thread_works_does_not_wait_for_the_others(first):
+    """Nor is it lost behind what one of them raised before."""
+    begun, go_on, ended = threading.Event(), threading.Event(), []
+
+    def work(k, stop):
+        if k == 0:
+            assert begun.wait(60)
+            raise KeyboardInterrupt
+        if k == 2 and first is not None:
+            raise first
+        begun.set()
+        go_on.wait(20)
+        ended.append(k)
+
+    n_threads = 2 if first is None else 3
+    with pytest.raises(KeyboardInterrupt):
+        threads._side_by_side(work, n_threads)
+    assert not ended
+    go_on.set()
+    for thread in threading.enumerate():
+        if thread.name.endswith("(run)"):
+            thread.join()
+    assert ended == [1]
+
+
 # ---- forks ---------------------------------------------------------------------------------------
 
 FORK = """
