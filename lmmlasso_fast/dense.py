@@ -16,7 +16,7 @@ from lmmlasso_fast.genotypes import (
     inverse_or_zero,
     rows_of,
 )
-from lmmlasso_fast.mapped import MapName, name_of, open_again, own_map, reads
+from lmmlasso_fast.mapped import MapName, open_again, own_map, reads, to_send
 
 if TYPE_CHECKING:
     import polars as pl
@@ -138,10 +138,7 @@ class DenseGenotypes(Genotypes):
     # -- to another process: a file is opened again there, by its name -----------------------------
 
     def __getstate__(self):
-        state = self.__dict__.copy()
-        if (name := name_of(self._X)) is not None:
-            state["_X"] = name
-        return state
+        return self.__dict__ | {"_X": to_send(self._X)}
 
     def _opened(self, state):
         if isinstance(state["_X"], MapName):

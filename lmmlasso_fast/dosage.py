@@ -20,7 +20,7 @@ from lmmlasso_fast.genotypes import (
     inverse_or_zero,
     rows_of,
 )
-from lmmlasso_fast.mapped import MapName, name_of, open_again, own_map, reads, unchanged
+from lmmlasso_fast.mapped import MapName, open_again, own_map, reads, to_send, unchanged
 from lmmlasso_fast.parallel import poll
 from lmmlasso_fast.threads import over_ranges, steps
 
@@ -178,9 +178,7 @@ class DosageGenotypes(Genotypes):
 
     def __getstate__(self):
         state = self.__dict__ | {"_duplicate_pairs": None}
-        if (name := name_of(self._codes)) is not None:
-            state["_codes"] = name
-        return state
+        return state | {"_codes": to_send(self._codes)}
 
     def _opened(self, state):
         if isinstance(state["_codes"], MapName):

@@ -327,10 +327,12 @@ class Genotypes(ABC):
             Complex numbers, text, sparse matrices.
         """
         from lmmlasso_fast.dense import DenseGenotypes, as_matrix
+        from lmmlasso_fast.mapped import own_map, unchanged
         from lmmlasso_fast.packed import PackedGenotypes, pack
 
-        X = as_matrix(X)
-        packed = pack(X)
+        X = own_map(as_matrix(X))
+        with unchanged(X):
+            packed = pack(X)
         if packed is not None:
             return PackedGenotypes(packed, X.shape[0], samples=samples, variants=variants)
         if X.dtype.kind == "i" and X.min() < 0:

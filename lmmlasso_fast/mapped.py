@@ -22,6 +22,7 @@ from mmap import ALLOCATIONGRANULARITY
 from weakref import finalize
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from lmmlasso_fast import _core
 from lmmlasso_fast.errors import FileChangedError
@@ -36,16 +37,15 @@ _n_catching = 0
 
 @dataclass(frozen=True)
 class MapName:
-    """What another process opens a map by.
+    """What another process opens a map by, or a part of one.
 
     Attributes
     ----------
     path : str
     dtype : numpy.dtype
     offset : int
-        Bytes before the array.
-    shape : tuple of int
-    order : {"C", "F"}
+        Bytes of the file before the first number.
+    shape, strides : tuple of int
     size : int
         Of the file, in bytes.
     modified : int
@@ -56,7 +56,7 @@ class MapName:
     dtype: np.dtype
     offset: int
     shape: tuple[int, ...]
-    order: str
+    strides: tuple[int, ...]
     size: int
     modified: int
 
@@ -100,7 +100,7 @@ def map_file(
     _watches[key] = watch, found.st_size, found.st_mtime_ns
     # the array, which every view of it refers to, goes before the map: what is mapped in its place
     # afterwards must not be watched
-    finalize(_whole(array), _forget, key, watch, file).atexit = False
+    finalize(array, _forget, key, watch, file).atexit = False
     return array
 
 
@@ -109,8 +109,8 @@ def own_map(array: np.ndarray) -> np.ndarray:
 
     A map of its own, because what the caller writes to the file concerns what was made of it
     before, and nothing that is made of it afterwards. Where another file has its name by now, the
-    numbers are copied: workers would open that one. An array comes back as it is if it is not the
-    whole of a map, or its changes never reach the file, or the file is gone.
+    numbers are copied: workers would open that one. An array comes back as it is if it is no map,
+    or its changes never reach the file, or the file is gone.
 
     Raises
     ------
@@ -120,32 +120,37 @@ def own_map(array: np.ndarray) -> np.ndarray:
     map_ = _map_under(array)
     if map_ is None or map_.filename is None or map_.mode == "c" or id(map_._mmap) in _watches:
         return array
-    map_ = _whole(map_)
-    if _layout(array) != _layout(map_):
-        return array
     before, now = _mapped_to(map_), map_._mmap.size()
     if now < before:
         raise _resized(map_.filename, before, now)
     if map_.mode != "r":
         map_.flush()  # or the file's time may change later
-    order = "C" if map_.flags.c_contiguous else "F"
-
-    def open_map():
-        return np.memmap(map_.filename, map_.dtype, "r", map_.offset, map_.shape, order)
-
     try:
-        own = map_file(map_.filename, open_map)
+        own = _map_bytes(map_.filename)
     except OSError:
         return array
-    except ValueError:  # another file, which is shorter
-        own = None
-    return np.array(array) if own is None or not _same_bytes(own, map_) else own
+    except ValueError:  # another file, which is empty
+        return np.array(array)
+    if not _same(own[_mapped_from(map_) : before], np.frombuffer(map_._mmap, np.uint8)):
+        return np.array(array)
+    return _part(own, _offset(array, map_), array.dtype, array.shape, array.strides)
 
 
-def _same_bytes(one: np.memmap, other: np.memmap) -> bool:
-    """Whether two maps hold the same, NaN or not."""
-    one, other = (np.frombuffer(map_._mmap, np.uint8) for map_ in (one, other))
-    return all(np.array_equal(one[a:b], other[a:b]) for a, b in steps(0, len(one), 1))
+def _map_bytes(path: str | os.PathLike, size: int | None = None) -> np.memmap:
+    return map_file(path, lambda: np.memmap(path, np.uint8, "r"), size)
+
+
+def _part(own: np.memmap, offset: int, dtype: np.dtype, shape, strides) -> np.memmap:
+    """Return a part of a file, of which all bytes are mapped, as an array."""
+    first = own[offset : offset + dtype.itemsize].view(dtype)
+    return as_strided(first, shape, strides, subok=True, writeable=False)
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether bytes are the same; a part at a time, between which signals are answered."""
+    return len(one) == len(other) and all(
+        np.array_equal(one[a:b], other[a:b]) for a, b in steps(0, len(one), 1)
+    )
 
 
 def _forget(key: int, watch: int, file: int) -> None:
@@ -187,42 +192,51 @@ def check_unchanged(array: np.ndarray) -> None:
 
 
 def _map_under(array: np.ndarray) -> np.memmap | None:
-    """Return the map that an array is, or is a view of."""
-    while isinstance(array, np.ndarray):
+    """Return the map that an array is, or is a view of; those of masked arrays are not watched."""
+    if isinstance(array, np.ma.MaskedArray):
+        return None
+    while array is not None:
         if getattr(array, "_mmap", None) is not None:
             return array
-        array = array.base
+        array = getattr(array, "base", None)  # not an array itself below as_strided
     return None
 
 
-def _whole(array: np.memmap) -> np.memmap:
-    """Return the array that a map began with."""
-    while isinstance(array.base, np.memmap):
-        array = array.base
-    return array
+def _mapped_from(map_: np.memmap) -> int:
+    """Bytes of the file before the first one of a map."""
+    return map_.offset - map_.offset % ALLOCATIONGRANULARITY
 
 
-def _mapped_to(array: np.memmap) -> int:
+def _mapped_to(map_: np.memmap) -> int:
     """Bytes of the file up to the end of a map."""
-    return len(array._mmap) + array.offset - array.offset % ALLOCATIONGRANULARITY
+    return _mapped_from(map_) + len(map_._mmap)
 
 
-def _layout(array: np.ndarray) -> tuple:
-    return array.ctypes.data, array.dtype, array.shape, array.strides
+def _offset(array: np.ndarray, map_: np.memmap) -> int:
+    """Bytes of the file before the first number of a view of its map."""
+    start = np.frombuffer(map_._mmap, np.uint8).ctypes.data
+    return _mapped_from(map_) + array.ctypes.data - start
 
 
 def name_of(array: np.ndarray) -> MapName | None:
-    """Return what `open_again` takes; None for all but the whole of a map that is watched."""
+    """Return what `open_again` takes; None for what is no map, or one that is not watched."""
     map_ = _map_under(array)
     if map_ is None or id(map_._mmap) not in _watches:
         return None
-    map_ = _whole(map_)
-    if _layout(array) != _layout(map_):
-        return None
     _, size, modified = _watches[id(map_._mmap)]
-    order = "C" if map_.flags.c_contiguous else "F"
+    offset = _offset(array, map_)
     path = os.fspath(map_.filename)
-    return MapName(path, map_.dtype, map_.offset, map_.shape, order, size, modified)
+    return MapName(path, array.dtype, offset, array.shape, array.strides, size, modified)
+
+
+def to_send(array: np.ndarray) -> MapName | np.ndarray:
+    """Return what another process is sent of an array: numbers, or the name of a watched map.
+
+    joblib sends the name of any map: its file need not hold what this process sees there.
+    """
+    if (name := name_of(array)) is not None:
+        return name
+    return array if _map_under(array) is None else np.array(array)
 
 
 def open_again(name: MapName) -> np.memmap:
@@ -233,19 +247,15 @@ def open_again(name: MapName) -> np.memmap:
     FileChangedError
         It is not there, or not the same: its size or time of modification is another one.
     """
-
-    def open_map():
-        return np.memmap(name.path, name.dtype, "r", name.offset, name.shape, name.order)
-
     try:
         there = os.stat(name.path)
         _require_same(name, there.st_size, there.st_mtime_ns)
-        array = map_file(name.path, open_map, name.size)
+        own = _map_bytes(name.path, name.size)
     except OSError as error:
         raise _another(name, f"{name.size} bytes", error.strerror) from error
-    _, *found = _watches[id(array._mmap)]
+    _, *found = _watches[id(own._mmap)]
     _require_same(name, *found)
-    return array
+    return _part(own, name.offset, name.dtype, name.shape, name.strides)
 
 
 def _require_same(name: MapName, size: int, modified: int) -> None:

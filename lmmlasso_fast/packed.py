@@ -17,7 +17,7 @@ from lmmlasso_fast.genotypes import (
     inverse_or_zero,
     rows_of,
 )
-from lmmlasso_fast.mapped import MapName, name_of, open_again, reads, unchanged
+from lmmlasso_fast.mapped import MapName, name_of, open_again, reads, to_send, unchanged
 from lmmlasso_fast.parallel import poll
 from lmmlasso_fast.threads import over_ranges, steps
 
@@ -96,8 +96,8 @@ class PackedGenotypes(Genotypes):
             data, n_file, index = self._source
             if (name := name_of(data)) is not None:
                 state |= {"_data": None, "_source": (name, n_file, index)}
-        elif (name := name_of(self._data)) is not None:
-            state["_data"] = name
+        else:
+            state["_data"] = to_send(self._data)
         return state
 
     def _opened(self, state):

@@ -19,8 +19,8 @@ def answering(*, for_good: bool = False) -> Iterator[Callable[[], None]]:
     """Have SIGINT raise KeyboardInterrupt and SIGTERM `Terminated`, until that is called off.
 
     Yields a function of no arguments: once it is called, both are ignored to the end of the block.
-    SIGINT is left to whoever set another handler than Python's. Signals belong to the main thread;
-    in others the block does nothing.
+    SIGINT is left to whoever set another handler than Python's, and SIGTERM ignored where it is.
+    Signals belong to the main thread; in others the block does nothing.
 
     Parameters
     ----------
@@ -37,7 +37,8 @@ def answering(*, for_good: bool = False) -> Iterator[Callable[[], None]]:
     before = {signal.SIGTERM: signal.getsignal(signal.SIGTERM)}
     if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _answer):
         before[signal.SIGINT] = signal.getsignal(signal.SIGINT)
-    if before[signal.SIGTERM] is None:  # set by C code, which could not be given its handler back
+    # None: set by C code, which could not be given its handler back
+    if before[signal.SIGTERM] in (None, signal.SIG_IGN):
         del before[signal.SIGTERM]
     try:
         for number in before:

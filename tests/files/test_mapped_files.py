@@ -11,14 +11,12 @@ import sys
 import threading
 from functools import partial
 
-import joblib
 import numpy as np
 import pytest
 from cli_files import lmmlasso, run_json, write_table
 
 import lmmlasso_fast as ll
 from lmmlasso_fast import _core, packed
-from lmmlasso_fast.dense import DenseGenotypes
 from lmmlasso_fast.dosage import DosageGenotypes
 from lmmlasso_fast.errors import FileChangedError
 from lmmlasso_fast.io.plink_write import write_plink
@@ -28,7 +26,6 @@ from lmmlasso_fast.mapped import (
     check_unchanged,
     map_file,
     name_of,
-    own_map,
 )
 from lmmlasso_fast.parallel import each
 from lmmlasso_fast.simulation import simulate_genotypes
@@ -338,121 +335,8 @@ def test_opened_again_for_samples_packed_anew(files):
         pickle.loads(sent).gradient(np.ones(N // 2))
 
 
-@pytest.mark.parametrize("order", ["C", "F"])
-def test_what_is_named(tmp_path, order):
-    path = tmp_path / "X.npy"
-    X = np.asarray(np.random.default_rng(0).standard_normal((7, 5)), order=order)
-    np.save(path, X)
-    array = map_file(path, lambda: np.load(path, mmap_mode="r"))
-    name = name_of(np.asarray(array))
-    assert np.array_equal(np.memmap(path, name.dtype, "r", name.offset, name.shape, name.order), X)
-    for part in (array[1:], array[:, ::2], array.T, array.view(np.int64), np.array(array)):
-        assert name_of(part) is None
-    assert name_of(np.memmap(path, mode="r")) is None
-
-
-@pytest.fixture(params=["loky", "dask"])
-def processes(request):
-    """Two workers in other processes."""
-    if request.param == "dask":
-        distributed = pytest.importorskip("distributed")
-        request.applymarker(pytest.mark.filterwarnings("default::DeprecationWarning"))
-        with (
-            distributed.LocalCluster(
-                n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
-            ) as cluster,
-            distributed.Client(cluster),
-            joblib.parallel_config("dask"),
-        ):
-            yield
-        return
-    from joblib.externals.loky import get_reusable_executor
-
-    with joblib.parallel_config("loky", n_jobs=2):
-        yield
-    get_reusable_executor().shutdown(wait=True)
-
-
 def gradient(genotypes, task):
     return genotypes.gradient(np.ones(N)).tobytes()
-
-
-# ---- maps that the caller made -------------------------------------------------------------------
-
-
-@pytest.fixture(params=["numbers", "codes"])
-def callers(request, tmp_path):
-    """A file of an array, and what makes genotypes of a map of it."""
-    rng, path = np.random.default_rng(3), tmp_path / "X.npy"
-    if request.param == "numbers":
-        np.save(path, rng.standard_normal((N, P)))
-        return path, DenseGenotypes
-    np.save(path, rng.integers(0, 255, (P, N), dtype=np.uint8))
-    return path, DosageGenotypes
-
-
-def replace(path):
-    """Another file of the same size, by a rename."""
-    np.save(path.with_suffix(".new.npy"), np.load(path)[::-1])
-    os.replace(path.with_suffix(".new.npy"), path)
-
-
-def test_callers_map_of_a_file_that_was_replaced(callers, processes):
-    """Its name is another file's: workers must not open that."""
-    path, genotypes_of = callers
-    X = np.load(path, mmap_mode="r")
-    expected = gradient(genotypes_of(np.array(X)), 0)
-    replace(path)
-    genotypes = genotypes_of(X)
-    assert gradient(genotypes, 0) == expected
-    assert dict(each(gradient, genotypes, range(3))) == dict.fromkeys(range(3), expected)
-
-
-def test_callers_map_of_a_file_that_is_shorter_now(callers):
-    path, genotypes_of = callers
-    X = np.load(path, mmap_mode="r")
-    expected = gradient(genotypes_of(np.array(X)), 0)
-    np.save(path.with_suffix(".new.npy"), np.zeros(3))
-    os.replace(path.with_suffix(".new.npy"), path)
-    assert gradient(genotypes_of(X), 0) == expected
-
-
-def test_caller_writes_to_the_map(callers):
-    """What was made of it before is refused, what is made of it afterwards is not."""
-    path, genotypes_of = callers
-    X = np.load(path, mmap_mode="r+")
-    before = genotypes_of(X)
-    assert name_of(before._X if hasattr(before, "_X") else before._codes) is not None
-    X[:3] = X[3:6]
-    X.flush()
-    os.utime(path, ns=(0, 0))  # clocks of file systems are coarse
-    with pytest.raises(FileChangedError, match="was written to since"):
-        gradient(before, 0)
-    assert gradient(genotypes_of(X), 0) == gradient(genotypes_of(np.array(X)), 0)
-
-
-def test_callers_map_that_was_cut(callers):
-    path, genotypes_of = callers
-    X = np.load(path, mmap_mode="r")
-    size = path.stat().st_size
-    os.truncate(path, size // 2)
-    with pytest.raises(FileChangedError, match=f"expected the {size} bytes .* found {size // 2}"):
-        genotypes_of(X)
-
-
-@pytest.mark.parametrize("order", ["C", "F"])
-def test_callers_maps_of_any_offset(tmp_path, order):
-    path = tmp_path / "X"
-    values = np.random.default_rng(1).standard_normal((70, 90))
-    X = np.memmap(path, np.float64, "w+", 5000, (70, 90), order)  # beyond a page
-    X[:] = values
-    own = own_map(X)
-    assert own._mmap is not X._mmap
-    assert np.array_equal(own, values)
-    for part in (X[1:], X.T, X.view(np.int64), np.array(X)):
-        assert own_map(part) is part
-    path.unlink()
-    assert own_map(X) is X
 
 
 def gradient_of_a_cut_file(genotypes, task):

@@ -17,7 +17,7 @@ from cli_files import lmmlasso, results, run_json
 from lmmlasso_fast import cli, threads
 from lmmlasso_fast.cli import recording
 from lmmlasso_fast.io import atomic
-from lmmlasso_fast.signals import held
+from lmmlasso_fast.signals import answering, held
 
 pytestmark = [
     pytest.mark.promise("interrupts"),
@@ -82,6 +82,18 @@ def test_a_signal_that_is_ignored_stays_so():
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def test_who_starts_a_command_may_have_it_ignore_sigterm():
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with answering():
+            signal.raise_signal(signal.SIGTERM)
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_other_threads_have_none_to_hold():

@@ -5,6 +5,7 @@ time, and what is tested gets half a second on top of some times what the loop t
 which some thread was within LAPACK is only counted.
 """
 
+import linecache
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -64,11 +66,18 @@ except KeyboardInterrupt:
     pass
 """
 LOADED = "import numpy, polars, scipy.linalg, scipy.special, lmmlasso_fast.cli.execution"
-#: Functions that call LAPACK once: that ends before Python looks for signals.
-LAPACK = {"eigh", "cholesky", "tridiagonalise", "qr", "inv", "svd"}
+#: Functions of numpy.linalg that call LAPACK once: that ends before Python looks for signals.
+LAPACK = {"eigh", "cholesky", "qr", "inv", "svd"}
 
 
 # ---- what half a second is worth -----------------------------------------------------------------
+
+
+def is_lapack(file: str, line: int, function: str) -> bool:
+    """Whether a frame of Python is at a call of LAPACK."""
+    if "linalg" in Path(file).parts:
+        return function in LAPACK
+    return "table.tridiagonalise(" in linecache.getline(file, line)
 
 
 class Loop:
@@ -211,14 +220,14 @@ def stop_at(moment, number, command, flags, folder, *, loaded):
             code, err = end(child)
         took = time.monotonic() - start
         where = dump.read_text()
-        # of every thread the function that it was in
-        inside = re.findall(r"most recent call first\):\n +File .* in (.*)", where)
+        # where every thread was
+        inside = re.findall(r'call first\):\n +File "(.*)", line (\d+) in (.*)', where)
         return SimpleNamespace(
             code=code,
             err=err,
             took=took,
             loop=beside.took(),
-            in_lapack=not LAPACK.isdisjoint(inside),
+            in_lapack=any(is_lapack(file, int(line), name) for file, line, name in inside),
             where=where,
         )
 
@@ -351,8 +360,9 @@ def interrupted(call, o, moment):
     def send():
         frames = sys._current_frames()
         frames.pop(threading.get_ident())
-        found.where = sorted(frame.f_code.co_name for frame in frames.values())
-        found.in_lapack = not LAPACK.isdisjoint(found.where)
+        places = [(x.f_code.co_filename, x.f_lineno, x.f_code.co_name) for x in frames.values()]
+        found.where = sorted(name for _, _, name in places)
+        found.in_lapack = any(is_lapack(*place) for place in places)
         beside.stop(signal.SIGINT)
         found.sent = time.monotonic()
         signal.pthread_kill(main, signal.SIGINT)
