@@ -1,4 +1,5 @@
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -29,6 +30,9 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    # what a shell starts with & ignores Ctrl-C, and so would all that tests start
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     full = config.getoption("--full")
     settings.load_profile("full" if full else "ci" if os.environ.get("CI") else "small")
     config.addinivalue_line("markers", "promise(name): which promise of promises.py it is for")

@@ -157,6 +157,8 @@ def main() -> int:
     parser.add_argument("pytest", nargs="*", metavar="-- ARGUMENTS", help="more for pytest")
     given = parser.parse_args()
     started = time.monotonic()
+    commit = _git("rev-parse", "--short", "HEAD")
+    changed = " with changes" if _git("status", "--porcelain", "--untracked-files=no") else ""
     size = [] if given.small else ["--full"]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -178,10 +180,9 @@ def main() -> int:
     if covered < LINES:
         print(f"FAILED: {covered:.1f} % of the lines were run, expected {LINES} %")
         codes.append(1)
-    changed = " with changes" if _git("status", "--porcelain", "--untracked-files=no") else ""
     head = {
         "date": datetime.date.today().isoformat(),
-        "commit": _git("rev-parse", "--short", "HEAD") + changed,
+        "commit": commit + changed,
         "machine": f"{os.cpu_count()} cores, {platform.machine()}; {_versions()}",
         "arguments": " ".join(sys.argv[1:]) or "none",
         "minutes": f"{(time.monotonic() - started) / 60:.0f}",
