@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
-from mmap import ALLOCATIONGRANULARITY
+from mmap import ALLOCATIONGRANULARITY, mmap
 from weakref import finalize
 
 import numpy as np
@@ -96,11 +96,11 @@ def map_file(
     except BaseException:
         os.close(file)
         raise
-    key = id(array._mmap)
-    _watches[key] = watch, found.st_size, found.st_mtime_ns
-    # the array, which every view of it refers to, goes before the map: what is mapped in its place
-    # afterwards must not be watched
-    finalize(array, _forget, key, watch, file).atexit = False
+    map_ = array._mmap
+    _watches[id(map_)] = watch, found.st_size, found.st_mtime_ns
+    # every view refers to the array; the map, kept here, goes after its watch: what is mapped in
+    # its place must not be watched
+    finalize(array, _forget, map_, watch, file).atexit = False
     return array
 
 
@@ -153,9 +153,9 @@ def _same(one: np.ndarray, other: np.ndarray) -> bool:
     )
 
 
-def _forget(key: int, watch: int, file: int) -> None:
+def _forget(map_: mmap, watch: int, file: int) -> None:
     _core.forget(watch)
-    del _watches[key]
+    del _watches[id(map_)]
     os.close(file)
 
 

@@ -87,9 +87,16 @@ class Run:
                 f"{out}.log: cannot be written: {error.strerror}; --out is the prefix of the "
                 "result files and its folder must exist"
             ) from error
+        try:
+            self._begin()
+        except BaseException:
+            self.release()
+            raise
+
+    def _begin(self) -> None:
         unlocked = self._take_log()
-        remove_stale(out)
-        self._written_by = _written_by(f"{out}.run.json")
+        remove_stale(self.out)
+        self._written_by = _written_by(f"{self.out}.run.json")
         self._write_log(f"lmmlasso {lmmlasso_fast.__version__} ({_core.kernels_name()} kernels)")
         self._write_log("command: " + shlex.join(sys.argv))
         if unlocked:
@@ -320,9 +327,6 @@ class Run:
                 f"{self.out}.log: cannot be locked here ({error.strerror}): start no second run "
                 "with this --out before this one has ended"
             )
-        except OutputError:
-            self._log.close()
-            raise
         if os.path.isfile(f"{self.out}.log"):  # a device cannot be cut
             self._log.truncate(0)
         return unlocked

@@ -30,7 +30,7 @@ def test_whole_numbers(value):
 @pytest.mark.parametrize(
     "value",
     [3.0, np.float64(3), True, np.True_, np.array(True), "3", None, [3], np.array([3]),
-     np.ma.array(3), np.timedelta64(3), 3 + 0j, np.array("3")],
+     np.ma.array(3), np.timedelta64(3, "s"), 3 + 0j, np.array("3")],
     ids=repr,
 )  # fmt: skip
 def test_what_is_no_whole_number(value):
@@ -84,7 +84,7 @@ def test_what_is_no_number(value):
 
 
 def test_what_is_found_is_shown():
-    for value in (np.array([2.0]), np.ma.array(2.0), np.timedelta64(2)):
+    for value in (np.array([2.0]), np.ma.array(2.0), np.timedelta64(2, "s")):
         assert f", found {value!r}; " in message(checks.as_number, "a", value)
     assert ", found nan; " in message(checks.as_number, "a", np.array(np.nan))
 
