@@ -1,6 +1,7 @@
 """Genotypes of other formats, against what PLINK itself says of the same files."""
 
 import gzip
+import re
 import shutil
 import struct
 import subprocess
@@ -455,16 +456,45 @@ def test_cut_or_changed_vcf_files_are_refused_or_read(files, tmp_path, end, capf
     capfd.readouterr()  # htslib writes to standard error
 
 
-def test_a_bcf_that_ends_the_process_in_htslib(tmp_path):
-    """A field without type where the header says numbers: htslib calls exit()."""
+def bcf_of(vcf):
+    """The same as BCF, beside it."""
     cyvcf2 = pytest.importorskip("cyvcf2")
-    write_vcf(tmp_path / "x.vcf", ["0/1:0.1 0/0:0.5", "0/1:1.5 1/1:2"], fields="GT:DS")
-    reader = cyvcf2.VCF(str(tmp_path / "x.vcf"))
-    writer = cyvcf2.Writer(str(tmp_path / "x.bcf"), reader, mode="wb")
+    path = vcf.with_suffix(".bcf")
+    reader = cyvcf2.VCF(str(vcf))
+    writer = cyvcf2.Writer(str(path), reader, mode="wb")
     for variant in reader:
         writer.write_record(variant)
     writer.close()
-    path = tmp_path / "x.bcf"
+    return path
+
+
+@pytest.mark.parametrize("alts", [["C"], ["C,G"]])
+def test_names_of_chromosomes_are_those_of_the_format(tmp_path, alts, capfd):
+    """The same answer whether the header has them or not, and of a BCF, where it always does."""
+    pytest.importorskip("cyvcf2")
+    vcf = tmp_path / "x.vcf"
+    for name, allowed in {"(x)": False, "é": False, "*": False, "HLA-A*01:01": True}.items():
+        write_vcf(vcf, ["0/1 0/0"], alts=alts)
+        content = vcf.read_text().replace("\n1\t", f"\n{name}\t")
+        vcf.write_text(content)
+        paths = [vcf, tmp_path / "declared.vcf"]
+        paths[1].write_text(content.replace("<ID=1>", f"<ID={name}>"))
+        paths.append(bcf_of(paths[1]))
+        for path in paths:
+            if allowed and len(alts[0]) == 1:
+                assert ll.read_vcf(path).variants["CHROM"].to_list() == [name]
+                continue
+            says = "found 3 alleles" if allowed else f"found {name!r}"
+            with pytest.raises(GenotypeError, match=f": expected .*{re.escape(says)}"):
+                ll.read_vcf(path)
+    capfd.readouterr()  # htslib writes to standard error
+
+
+def test_a_bcf_that_ends_the_process_in_htslib(tmp_path):
+    """A field without type where the header says numbers: htslib calls exit()."""
+    pytest.importorskip("cyvcf2")
+    write_vcf(tmp_path / "x.vcf", ["0/1:0.1 0/0:0.5", "0/1:1.5 1/1:2"], fields="GT:DS")
+    path = bcf_of(tmp_path / "x.vcf")
     assert ll.read_vcf(path, dosage="DS").n_variants == 2
     content = bytearray(gzip.decompress(path.read_bytes()))
     at = content.index(struct.pack("<f", 1.5)) - 1
