@@ -27,19 +27,21 @@ _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000
 #: What the format lets a chromosome be called.
 _CONTIG = re.compile(r"[0-9A-Za-z!#$%&+./:;?@^_|~-][0-9A-Za-z!#$%&*+./:;=?@^_|~-]*")
 
-#: Takes from every record what `_dosages` does.
+#: Takes from every record what `read_vcf` does, whatever cannot be taken of the others.
 _REHEARSAL = """
 import sys
-try:
+from contextlib import suppress
+with suppress(Exception):
     import cyvcf2
     for variant in cyvcf2.VCF(sys.argv[1]):
-        variant.CHROM, variant.ID, variant.POS, variant.ALT, variant.REF
-        if "GT" in variant.FORMAT:
-            variant.genotype.array()
-        if sys.argv[2] in variant.FORMAT:
-            variant.format(sys.argv[2])
-except Exception:
-    pass
+        with suppress(Exception):
+            variant.CHROM, variant.ID, variant.POS, variant.ALT, variant.REF
+        with suppress(Exception):
+            if "GT" in variant.FORMAT:
+                variant.genotype.array()
+        with suppress(Exception):
+            if sys.argv[2] == "DS" and "DS" in variant.FORMAT:
+                variant.format("DS")
 """
 
 
