@@ -72,7 +72,7 @@ def test_one_byte_changed(tmp_path, size, tally):
     # every byte once, or many times; of the header's text, which matters less, some
     places = [*range(12), *range(records, len(content)), *range(12, records, size(10, 1))]
     cases = []
-    for place in np.repeat(places, size(1, 40)):
+    for place in np.repeat(places, size(1, 15)):
         changed = bytearray(content)
         changed[place] ^= rng.integers(1, 256)
         cases.append((["GT", "DS"][rng.integers(2)], changed.hex()))
