@@ -1,6 +1,7 @@
 """Matrices of genotypes in numpy's .npy files."""
 
 import os
+from tokenize import TokenError
 
 import numpy as np
 
@@ -54,6 +55,8 @@ def read_npy(
     # arithmetic with its sizes, of the type that it names.
     except Exception as error:
         found = (getattr(error, "strerror", None) or str(error))[:200]
+        if isinstance(error, TokenError):  # its text is a tuple, and another one in each Python
+            found = "a header that cannot be parsed"
         raise GenotypeError(
             f"{path}: expected a .npy file of a matrix of numbers, found: {found}; write it with "
             "numpy.save"

@@ -6,6 +6,9 @@ import re
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
 
 import numpy as np
 
@@ -24,19 +27,21 @@ _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000
 #: What the format lets a chromosome be called.
 _CONTIG = re.compile(r"[0-9A-Za-z!#$%&+./:;?@^_|~-][0-9A-Za-z!#$%&*+./:;=?@^_|~-]*")
 
-#: Takes from every record what `_dosages` does.
+#: Takes from every record what `read_vcf` does, whatever cannot be taken of the others.
 _REHEARSAL = """
 import sys
-try:
+from contextlib import suppress
+with suppress(Exception):
     import cyvcf2
     for variant in cyvcf2.VCF(sys.argv[1]):
-        variant.CHROM, variant.ID, variant.POS, variant.ALT, variant.REF
-        if "GT" in variant.FORMAT:
-            variant.genotype.array()
-        if sys.argv[2] in variant.FORMAT:
-            variant.format(sys.argv[2])
-except Exception:
-    pass
+        with suppress(Exception):
+            variant.CHROM, variant.ID, variant.POS, variant.ALT, variant.REF
+        with suppress(Exception):
+            if "GT" in variant.FORMAT:
+                variant.genotype.array()
+        with suppress(Exception):
+            if sys.argv[2] == "DS" and "DS" in variant.FORMAT:
+                variant.format("DS")
 """
 
 
@@ -66,7 +71,8 @@ def read_vcf(
     ------
     GenotypeError
         Not a VCF, cut short, without GT (DS), of more than two alleles at a variant or in a call,
-        of chromosomes whose names the format does not allow.
+        of chromosomes whose names the format does not allow (in the header or not), with blank
+        lines among the variants.
     ImportError
         The package cyvcf2 is not installed.
 
@@ -83,13 +89,14 @@ def read_vcf(
     n_skipped = n_half = 0
     rows = []
     try:
-        if _is_bcf(path):
+        is_bcf = _is_bcf(path)
+        if is_bcf:
             _rehearse(path, dosage)
+        chromosomes = [] if is_bcf else _chromosomes(path)
         # the name starts with neither a protocol nor "-", which mean more than a file to the reader
         reader = cyvcf2.VCF(os.path.abspath(path))
         samples = from_iids(path, reader.samples, GenotypeError)
-        if not _is_bcf(path):
-            _declare_contigs(path, reader)
+        _declare_contigs(reader, chromosomes)
         if dosage == "DS" and not reader.contains("DS"):
             raise GenotypeError(
                 f"{path}: expected the field DS in the header, found none; leave --dosage out to "
@@ -98,6 +105,8 @@ def read_vcf(
         collector = Collector(path, samples.height, bits)
         block = []
         for variant in reader:
+            if is_bcf:
+                _check_contig(path, variant.CHROM)
             if len(variant.ALT) > 1:
                 if multiallelic == "error":
                     name = variant.ID or f"{variant.CHROM}:{variant.POS}"
@@ -151,29 +160,34 @@ def _check_file(path: str) -> None:
         )
 
 
-def _declare_contigs(path: str, reader) -> None:
+def _declare_contigs(reader, chromosomes: list[str]) -> None:
     """Name all chromosomes of the records in the header.
 
     A malformed record ends the process if its chromosome is none of the header's: cyvcf2 up to 0.35
     takes the note of htslib that it was added for the only fault, and uses what was not filled in.
     """
     declared = set(re.findall(r'(?m)^##contig=<ID=([^,">]+)(?:,[^">]*)?>$', reader.raw_header))
-    for name in _chromosomes(path):
-        if name in declared:
-            continue
-        if not _CONTIG.fullmatch(name):
-            raise GenotypeError(
-                f"{path}: expected names of chromosomes as the format has them in the first "
-                f"column, found {quote(name)}; write the file again"
-            )
-        reader.add_to_header(f"##contig=<ID={name}>")
+    for name in chromosomes:
+        if name not in declared:
+            reader.add_to_header(f"##contig=<ID={name}>")
 
 
-def _open(path: str):
+def _check_contig(path: str, name: str) -> None:
+    """Refuse names that the format does not allow, whether the header has them or not."""
+    if not _CONTIG.fullmatch(name):
+        raise GenotypeError(
+            f"{path}: expected names of chromosomes as the format has them in the first "
+            f"column, found {quote(name)}; write the file again"
+        )
+
+
+@contextmanager
+def _open(path: str) -> Iterator[BinaryIO]:
     """The content of a file, unpacked if it is compressed."""
     with open(path, "rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path) if packed else open(path, "rb")
+        packed = file.peek(2)[:2] == b"\x1f\x8b"
+        with gzip.GzipFile(fileobj=file) if packed else file as content:
+            yield content
 
 
 def _is_bcf(path: str) -> bool:
@@ -182,19 +196,33 @@ def _is_bcf(path: str) -> bool:
 
 
 def _chromosomes(path: str) -> list[str]:
-    """First columns of the records of a VCF, each once."""
+    """First columns of the records of a VCF, each once; names that the format allows.
+
+    Blank lines are refused, as bcftools and PLINK do: htslib takes them for records.
+    """
     found = {}
     with _open(path) as file:
-        begins, in_header = True, True
+        begins, in_header, line = True, True, 0
         while piece := file.readline(1 << 16):  # a line may have no end
+            line += begins
             if begins and in_header:
+                if piece.strip() and not piece.startswith(b"#"):
+                    return []  # htslib says that it is no VCF
                 in_header = not piece.startswith(b"#CHROM")
             elif begins:
+                if not piece.strip():
+                    raise GenotypeError(
+                        f"{path}, line {line}: a blank line: expected a variant in every line "
+                        "after the header, found none; delete the line"
+                    )
                 # as htslib, which reads texts of C
                 name = piece.split(b"\t", 1)[0].rstrip(b"\r\n").split(b"\0", 1)[0]
                 found[name] = None
             begins = piece.endswith(b"\n")
-    return [name.decode("utf-8", "surrogateescape") for name in found]
+    names = [name.decode("utf-8", "surrogateescape") for name in found]
+    for name in names:
+        _check_contig(path, name)
+    return names
 
 
 def _rehearse(path: str, dosage: str) -> None:

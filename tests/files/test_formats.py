@@ -1,12 +1,12 @@
 """Genotypes of other formats, against what PLINK itself says of the same files."""
 
 import gzip
+import re
 import shutil
 import struct
 import subprocess
 import warnings
 from contextlib import nullcontext
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from problems import random_dosages, sample_table, variant_table
+from vcf_files import bcf_of, write_vcf
 
 import lmmlasso_fast as ll
 from lmmlasso_fast.dense import DenseGenotypes
@@ -27,6 +28,7 @@ from lmmlasso_fast.errors import (
     TableError,
 )
 from lmmlasso_fast.io.pgen_text import read_psam, read_pvar, read_sample_file
+from lmmlasso_fast.io.vcf import _rehearse
 from lmmlasso_fast.packed import PackedGenotypes
 from lmmlasso_fast.simulation import write_plink
 
@@ -362,28 +364,6 @@ def test_vcf_is_what_plink_says(files, name, end):
     assert_array_equal(calls.dosages(np.arange(P)), ll.read_plink(files / name).dosages(range(P)))
 
 
-def write_vcf(path, rows, *, alts=None, fields="GT", head=""):
-    """A VCF of a few samples; one string of calls per variant."""
-    n = len(rows[0].split())
-    lines = ["##fileformat=VCFv4.2", "##contig=<ID=1>"]
-    lines += [
-        '##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">',
-        '##FORMAT=<ID=DS,Number=A,Type=Float,Description="Dosage">',
-    ]
-    lines = [line for line in lines if not head or head not in line]
-    lines.append(
-        "\t".join(
-            ["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT"]
-            + [f"s{i}" for i in range(n)]
-        )
-    )
-    for j, row in enumerate(rows):
-        alt = alts[j] if alts else "C"
-        lines.append("\t".join(["1", str(j + 1), f"v{j}", "A", alt, ".", ".", ".", fields]))
-        lines[-1] += "\t" + "\t".join(row.split())
-    Path(path).write_text("\n".join(lines) + "\n")
-
-
 def test_haploid_half_missing_and_phased_calls_are_taken_as_plink_does(tmp_path, plink2):
     pytest.importorskip("cyvcf2")
     rows = ["0|1 1|1 0 1 . ./. 0/0 1|0", "1 0 1 0 1 . 0 1", "0/1 1/1 0/0 0/1 1/1 ./. 0/0 1/1"]
@@ -455,16 +435,33 @@ def test_cut_or_changed_vcf_files_are_refused_or_read(files, tmp_path, end, capf
     capfd.readouterr()  # htslib writes to standard error
 
 
+@pytest.mark.parametrize("alts", [["C"], ["C,G"]])
+def test_names_of_chromosomes_are_those_of_the_format(tmp_path, alts, capfd):
+    """The same answer whether the header has them or not, and of a BCF, where it always does."""
+    pytest.importorskip("cyvcf2")
+    vcf = tmp_path / "x.vcf"
+    for name, allowed in {"(x)": False, "é": False, "*": False, "HLA-A*01:01": True}.items():
+        write_vcf(vcf, ["0/1 0/0"], alts=alts)
+        content = vcf.read_text().replace("\n1\t", f"\n{name}\t")
+        vcf.write_text(content)
+        paths = [vcf, tmp_path / "declared.vcf"]
+        paths[1].write_text(content.replace("<ID=1>", f"<ID={name}>"))
+        paths.append(bcf_of(paths[1]))
+        for path in paths:
+            if allowed and len(alts[0]) == 1:
+                assert ll.read_vcf(path).variants["CHROM"].to_list() == [name]
+                continue
+            says = "found 3 alleles" if allowed else f"found {name!r}"
+            with pytest.raises(GenotypeError, match=f": expected .*{re.escape(says)}"):
+                ll.read_vcf(path)
+    capfd.readouterr()  # htslib writes to standard error
+
+
 def test_a_bcf_that_ends_the_process_in_htslib(tmp_path):
     """A field without type where the header says numbers: htslib calls exit()."""
-    cyvcf2 = pytest.importorskip("cyvcf2")
+    pytest.importorskip("cyvcf2")
     write_vcf(tmp_path / "x.vcf", ["0/1:0.1 0/0:0.5", "0/1:1.5 1/1:2"], fields="GT:DS")
-    reader = cyvcf2.VCF(str(tmp_path / "x.vcf"))
-    writer = cyvcf2.Writer(str(tmp_path / "x.bcf"), reader, mode="wb")
-    for variant in reader:
-        writer.write_record(variant)
-    writer.close()
-    path = tmp_path / "x.bcf"
+    path = bcf_of(tmp_path / "x.vcf")
     assert ll.read_vcf(path, dosage="DS").n_variants == 2
     content = bytearray(gzip.decompress(path.read_bytes()))
     at = content.index(struct.pack("<f", 1.5)) - 1
@@ -474,6 +471,20 @@ def test_a_bcf_that_ends_the_process_in_htslib(tmp_path):
     with pytest.raises(GenotypeError, match=r"x\.bcf: .* ends the process: .*Unexpected type 0"):
         ll.read_vcf(path, dosage="DS")
     assert ll.read_vcf(path).n_variants == 2
+
+
+def test_a_bcf_is_read_to_its_end_in_the_other_process(tmp_path):
+    """Haploid calls are no text in UTF-8: asking for that ended the rehearsal at the first one."""
+    pytest.importorskip("cyvcf2")
+    write_vcf(tmp_path / "x.vcf", ["0/1 1", "0/1 0/0"])
+    path = bcf_of(tmp_path / "x.vcf")
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    at = content.index(b"\x21\x02\x04\x02\x02")  # 0/1 0/0, two integers of 8 bits each
+    content[at] = 0x27  # two characters
+    path.write_bytes(content)
+    for dosage in ("GT", "DS"):
+        with pytest.raises(GenotypeError, match=r"ends the process: .*Unexpected type 7"):
+            _rehearse(str(path), dosage)
 
 
 # ---- BGEN --------------------------------------------------------------------------------------

@@ -96,11 +96,18 @@ def test_refused(files, tmp_path, case, request):
 
 
 def assert_says(message: str, named: str, parts) -> None:
-    """The file first, then every part, in this order."""
-    at = message.index(named)
-    for part in parts:
+    """The file first, then every part, in this order, each behind the one before it."""
+    at = 0
+    for part in [named, *parts]:
         assert part in message[at:], f"{part!r} is not in {message[at:]!r}"
-        at = message.index(part, at)
+        at = message.index(part, at) + len(part)
+
+
+def test_parts_of_a_message_come_in_order_and_do_not_overlap():
+    assert_says("x.fam: expected a, found aa", "x.fam", ["a", "aa"])
+    for parts in (["found aa", "expected"], ["found a", "aa"], ["fam"]):
+        with pytest.raises(AssertionError, match="is not in"):
+            assert_says("x.fam: expected a, found aa", "x.fam", parts)
 
 
 def test_texts_that_would_break_a_table_are_refused(tmp_path):

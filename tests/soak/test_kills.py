@@ -16,6 +16,8 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="needs fork and /proc"),
 ]
 
+#: How often a moment is drawn anew, always earlier, because the run had ended before the kill.
+ATTEMPTS = 20
 COMMANDS = {
     "stability": ["stability", "--replicates", 4, "--n-active", 3],
     "cv": ["cv", "--folds", 3, "--n-alphas", 8, "--eps", 0.2],
@@ -115,14 +117,37 @@ def test_at_every_operation(setting, command, size, tally):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_at_random_moments(setting, command, size, tally):
-    """Killed at any moment, and before any operation of the run that goes on."""
+    """Killed at any moment, and before any operation of the run that goes on: each kill hits."""
+
+    def moment(after):
+        setting.fresh()
+        return setting.killed(command, kill_after=after)
+
+    def operation(at):
+        return setting.killed(command, "--resume", kill_at=int(at))
+
     seconds = setting.undisturbed(command).seconds
     rng = np.random.default_rng(len(command))
-    n, n_killed = size(1, 67), 0
+    n, n_runs = size(1, 67), 0
     for _ in range(n):
-        setting.fresh()
-        n_killed += setting.killed(command, kill_after=rng.uniform(0, seconds))
-        n_killed += setting.killed(command, "--resume", kill_at=int(rng.integers(40)))
+        n_runs += until_killed(moment, seconds, rng) + until_killed(operation, 40, rng)
         setting.resume(command)
-    tally(cases=2 * n, **{f"killed_{command}": n_killed})
-    assert n_killed >= size(0, n)
+    tally(cases=2 * n, **{f"runs_of_{command}_until_killed": n_runs})
+
+
+def until_killed(kill, latest, rng):
+    """Draw a moment until the kill comes before the end of its run. How many runs that took."""
+    for n_runs in range(1, ATTEMPTS + 1):
+        latest = rng.uniform(0, latest)
+        if kill(latest):
+            return n_runs
+    raise AssertionError(f"{ATTEMPTS} runs ended before they were killed")
+
+
+def test_a_kill_that_comes_too_late_is_drawn_again():
+    rng = np.random.default_rng(1)
+    tried = []
+    assert until_killed(lambda t: tried.append(t) or t < 0.1, 1, rng) == len(tried) > 1
+    assert tried == sorted(tried, reverse=True)
+    with pytest.raises(AssertionError, match="ended before they were killed"):
+        until_killed(lambda t: False, 1, rng)

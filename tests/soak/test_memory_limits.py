@@ -1,10 +1,14 @@
 """Limits on the address space (ulimit -v): the right result or a named error, nothing between."""
 
+import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
+from dataclasses import dataclass
+from tempfile import TemporaryFile
 
 import numpy as np
 import pytest
@@ -33,8 +37,19 @@ main(prog_name="lmmlasso")
 POLARS_NEEDS = 1 << 25
 #: Bytes of addresses below which its threads may also wait for each other for ever.
 POLARS_THREADS_NEED = 1 << 28
-#: A thread that Polars cannot start, or a panic of its own for want of memory.
-POLARS = re.compile("PanicException|spawn")
+#: A thread that Polars cannot start: the place in its source or Rust's, and the reason.
+PANIC = re.compile(
+    r"thread '.*' (?:\(\d+\) )?panicked at \S*(?:polars|rayon|library/std/src/thread)\S*\.rs:\S*\n"
+    r".*(?:Resource temporarily unavailable|Cannot allocate memory|spawn)",
+)
+#: How Python shows it.
+PANIC_RAISED = re.compile(r"^error: internal error: PanicException\(", re.MULTILINE)
+#: Memory that Rust does not get: it has no other answer than the end of the process.
+ABORT = re.compile(r"memory allocation of \d+ bytes failed")
+#: What the allocator of Polars says again and again.
+JEMALLOC = "<jemalloc>: background thread creation failed"
+#: Bytes and seconds after which a process is stopped.
+MOST, SECONDS = 1 << 20, 300
 FLAGS = {
     "kinship": [],
     "null": [],
@@ -52,14 +67,34 @@ def inputs(tmp_path_factory):
     return ["--bfile", prefix], ["--pheno", f"{prefix}.pheno.tsv"]
 
 
-def run(command, extra, flags, out):
-    arguments = [extra, command, *flags, "--threads", 2, "--out", out]
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended: the exit code (None: it was stopped, saying too much), what it said."""
+
+    code: int | None
+    out: str
+    err: str
+
+
+def run(program, *arguments) -> Ended:
+    """Run a program, until it has said MOST bytes: Polars may say one line for ever."""
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    with TemporaryFile() as out, TemporaryFile() as err:
+        with subprocess.Popen(command, stdout=out, stderr=err) as child:
+            try:
+                end, length = time.monotonic() + SECONDS, 0
+                while child.poll() is None and length < MOST:
+                    assert time.monotonic() < end, (arguments, content(err)[-1500:])
+                    time.sleep(0.02)
+                    length = sum(os.fstat(file.fileno()).st_size for file in (out, err))
+            finally:
+                child.kill()  # if it has not ended
+        return Ended(child.returncode if length < MOST else None, content(out), content(err))
+
+
+def content(file) -> str:
+    file.seek(0)
+    return file.read(MOST).decode(errors="replace")
 
 
 @pytest.mark.parametrize("command", FLAGS)
@@ -74,25 +109,50 @@ def test_limits(inputs, tmp_path, size, tally, command):
     # from the most to the least: the first one must work
     for extra in np.geomspace(1 << 31, POLARS_THREADS_NEED, n + 1).astype(int):
         out = tmp_path / f"{extra}"
-        found = run(command, extra, flags, out)
-        said = (extra, found.returncode, found.stderr)
+        found = run(PROGRAM, extra, command, *flags, "--threads", 2, "--out", out)
+        said = (extra, found.code, found.err[-3000:])
         if whole is None:
-            assert found.returncode == 0, said
+            assert found.code == 0, said
             whole = results(out)
-        seen[found.returncode] += 1
-        if found.returncode == 0:
+        seen[found.code] += 1
+        if found.code == 0:
             assert results(out) == whole, said
             continue
         assert {suffix for suffix in results(out) if "checkpoint" not in suffix} == set()
-        assert "OpenBLAS error" not in found.stderr, said
-        if found.returncode == -signal.SIGABRT:  # Rust has no other answer: Polars reads tables
-            assert "memory allocation of" in found.stderr, said
+        assert "OpenBLAS error" not in found.err, said
+        if found.code == -signal.SIGABRT:  # Polars reads tables
+            assert ABORT.search(found.err), said
+        elif PANIC_RAISED.search(found.err):
+            assert found.code == 70, said
+            assert PANIC.search(found.err), said
         else:
-            assert found.returncode == 70, said
-            assert POLARS.search(found.stderr) or "Traceback" not in found.stderr, said
+            assert found.code == 70, said
+            assert "Traceback" not in found.err, said
             said_so = ("error: out of memory: ", "no memory is left to write it")
-            assert POLARS.search(found.stderr) or any(x in found.stderr for x in said_so), said
+            assert any(x in found.err for x in said_so), said
     tally(cases=n + 1, worked=seen[0], refused=seen[70], ended_by_polars=seen[-signal.SIGABRT])
+
+
+def test_a_program_that_says_too_much_is_stopped():
+    found = run("while True: print('x' * 99)")
+    assert (found.code, found.out[:101], len(found.out)) == (None, "x" * 99 + "\nx", MOST)
+
+
+def test_what_is_excused_is_of_polars():
+    said = (
+        "thread '<unnamed>' (4611) panicked at crates/polars-async/src/executor/mod.rs:372:22:\n"
+        'called `Result::unwrap()` on an `Err` value: Os { code: 11, kind: WouldBlock, message: "'
+        'Resource temporarily unavailable" }\n'
+        "error: internal error: PanicException('called `Result::unwrap()` on an `Err` value')\n"
+    )
+    assert PANIC.search(said)
+    assert PANIC_RAISED.search(said)
+    for text in (
+        "OSError: cannot spawn a process\n",
+        said.replace("crates/polars-async/", ""),
+        said.replace("Resource temporarily unavailable", "index out of bounds"),
+    ):
+        assert not PANIC.search(text)
 
 
 #: One stage under the limit, with all libraries loaded and their first memory taken.
@@ -144,23 +204,24 @@ def test_stages(inputs, size, tally, stage):
     prefix = inputs[0][1]
     seen, whole = Counter(), None
     for extra in [1 << 31, *np.geomspace(1 << 28, 1 << 14, n + 2).astype(int)[1:-1]]:
-        found = subprocess.run(
-            [sys.executable, "-c", STAGES, stage, str(extra), str(prefix)],
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        said = (extra, found.returncode, found.stdout[-500:], found.stderr[-1500:])
-        if found.returncode == -signal.SIGABRT:
+        found = run(STAGES, stage, extra, prefix)
+        said = (extra, found.code, found.out[-500:], found.err[-1500:])
+        if found.code == -signal.SIGABRT:
             assert extra < POLARS_NEEDS, said
-            assert "memory allocation of" in found.stderr, said
+            assert ABORT.search(found.err), said
             seen["ended"] += 1
             continue
-        assert found.returncode == 0, said
-        outcome = found.stdout.splitlines()[-1].split()[0]
+        if found.code is None:
+            assert extra < POLARS_THREADS_NEED, said
+            assert found.err.count(JEMALLOC) > 10_000, said
+            seen["ended"] += 1
+            continue
+        assert found.code == 0, said
+        last = found.out.splitlines()[-1]
+        outcome = last.split()[0]
         if whole is None:
-            whole = found.stdout.splitlines()[-1]
-        assert outcome == "refused" or found.stdout.splitlines()[-1] == whole, said
+            whole = last
+        assert outcome == "refused" or last == whole, said
         seen[outcome] += 1
     assert seen["worked"]
     tally(
