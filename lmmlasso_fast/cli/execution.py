@@ -70,7 +70,8 @@ def execute(
                 kept = f"; {run.checkpoint} is kept, and the same command with --resume goes on "
                 kept += "from it"
         except MemoryError as error:
-            code, message = EXIT_INTERNAL, f"out of memory: {error}; {_MORE_MEMORY}"
+            what = f": {error}" if str(error) else ""
+            code, message = EXIT_INTERNAL, f"out of memory{what}; {_MORE_MEMORY}"
         except BaseException as error:  # Rust's panics are no Exception
             if isinstance(error, SystemExit | GeneratorExit):
                 raise

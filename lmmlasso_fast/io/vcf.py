@@ -71,8 +71,8 @@ def read_vcf(
     ------
     GenotypeError
         Not a VCF, cut short, without GT (DS), of more than two alleles at a variant or in a call,
-        of chromosomes whose names the format does not allow (in the header or not), with blank
-        lines among the variants.
+        of chromosomes whose names neither the header has nor the format allows, with blank lines
+        among the variants.
     ImportError
         The package cyvcf2 is not installed.
 
@@ -96,7 +96,7 @@ def read_vcf(
         # the name starts with neither a protocol nor "-", which mean more than a file to the reader
         reader = cyvcf2.VCF(os.path.abspath(path))
         samples = from_iids(path, reader.samples, GenotypeError)
-        _declare_contigs(reader, chromosomes)
+        _declare_contigs(path, reader, chromosomes)
         if dosage == "DS" and not reader.contains("DS"):
             raise GenotypeError(
                 f"{path}: expected the field DS in the header, found none; leave --dosage out to "
@@ -105,8 +105,6 @@ def read_vcf(
         collector = Collector(path, samples.height, bits)
         block = []
         for variant in reader:
-            if is_bcf:
-                _check_contig(path, variant.CHROM)
             if len(variant.ALT) > 1:
                 if multiallelic == "error":
                     name = variant.ID or f"{variant.CHROM}:{variant.POS}"
@@ -160,7 +158,7 @@ def _check_file(path: str) -> None:
         )
 
 
-def _declare_contigs(reader, chromosomes: list[str]) -> None:
+def _declare_contigs(path: str, reader, chromosomes: list[str]) -> None:
     """Name all chromosomes of the records in the header.
 
     A malformed record ends the process if its chromosome is none of the header's: cyvcf2 up to 0.35
@@ -168,17 +166,14 @@ def _declare_contigs(reader, chromosomes: list[str]) -> None:
     """
     declared = set(re.findall(r'(?m)^##contig=<ID=([^,">]+)(?:,[^">]*)?>$', reader.raw_header))
     for name in chromosomes:
-        if name not in declared:
-            reader.add_to_header(f"##contig=<ID={name}>")
-
-
-def _check_contig(path: str, name: str) -> None:
-    """Refuse names that the format does not allow, whether the header has them or not."""
-    if not _CONTIG.fullmatch(name):
-        raise GenotypeError(
-            f"{path}: expected names of chromosomes as the format has them in the first "
-            f"column, found {quote(name)}; write the file again"
-        )
+        if name in declared:
+            continue
+        if not _CONTIG.fullmatch(name):
+            raise GenotypeError(
+                f"{path}: expected names of chromosomes that the header declares, or that the "
+                f"format allows, in the first column, found {quote(name)}; write the file again"
+            )
+        reader.add_to_header(f"##contig=<ID={name}>")
 
 
 @contextmanager
@@ -196,7 +191,7 @@ def _is_bcf(path: str) -> bool:
 
 
 def _chromosomes(path: str) -> list[str]:
-    """First columns of the records of a VCF, each once; names that the format allows.
+    """First columns of the records of a VCF, each once.
 
     Blank lines are refused, as bcftools and PLINK do: htslib takes them for records.
     """
@@ -219,10 +214,7 @@ def _chromosomes(path: str) -> list[str]:
                 name = piece.split(b"\t", 1)[0].rstrip(b"\r\n").split(b"\0", 1)[0]
                 found[name] = None
             begins = piece.endswith(b"\n")
-    names = [name.decode("utf-8", "surrogateescape") for name in found]
-    for name in names:
-        _check_contig(path, name)
-    return names
+    return [name.decode("utf-8", "surrogateescape") for name in found]
 
 
 def _rehearse(path: str, dosage: str) -> None:
