@@ -424,6 +424,31 @@ def test_the_alpha_with_so_many_active_snps(problem, n_active):
         assert solution.n_passes >= 1
 
 
+def test_a_grid_that_starts_with_more_active_snps_than_asked_for(problem):
+    """The alpha comes from above the grid."""
+    options = PathOptions(n_alphas=5)
+    whole = Problem(problem.genotypes, problem.y, problem.null, problem.null.design, options, 1)
+    grid = options.grid(whole.alpha_max)
+    for n_active in (1, 3):
+        [(alpha, solution)] = PathSolver(whole, options).until(n_active, grid[3:])
+        assert len(solution.support) == n_active
+        assert grid[3] < alpha < whole.alpha_max
+
+
+@pytest.mark.parametrize(("max_iter", "n_passes"), [(1, 1), (2, 2), (50, 4)])
+def test_the_alpha_with_so_many_counts_all_its_passes(monkeypatch, problem, max_iter, n_passes):
+    """A gap that stays too large is tried from closer and closer, as often as allowed."""
+    gaps_of = PathSolver._gaps
+    monkeypatch.setattr(
+        PathSolver, "_gaps", lambda *args: (gaps_of(*args)[0] + 1, gaps_of(*args)[1])
+    )
+    options = PathOptions(n_alphas=5, max_iter=max_iter)
+    whole = Problem(problem.genotypes, problem.y, problem.null, problem.null.design, options, 1)
+    *_, (_, solution) = PathSolver(whole, options).until(5, options.grid(whole.alpha_max))
+    assert len(solution.support) == 5
+    assert solution.n_passes == n_passes
+
+
 def test_no_alpha_with_so_many_active_snps():
     """Two orthogonal SNPs that enter together: the last alpha with fewer."""
     signs = np.array([[1.0, 1.0], [1.0, -1.0]])
