@@ -86,6 +86,8 @@ def mutants_of(file: str, source: bytes) -> list[Mutant]:
     lines = source.split(b"\n")
     counts, result = Counter(), []
     for start, end, text, function in sorted(set(found)):
+        if source[start:end].decode() == text:
+            continue
         number = source.count(b"\n", 0, start)
         line = lines[number].decode().strip()
         old = " ".join(source[start:end].decode().split())
