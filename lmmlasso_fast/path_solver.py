@@ -260,7 +260,6 @@ class PathSolver:
         room = max(100, np.count_nonzero(self._working.beta))
         if len(found) > room:
             found = np.sort(found[np.argsort(-score, kind="stable")[:room]])
-        if len(found):
-            self._working.add(found)
-            self._skip[found] = 1
+        self._working.add(found)
+        self._skip[found] = 1
         return len(found)

@@ -16,7 +16,7 @@ from problems import (
 
 import lmmlasso_fast as ll
 from lmmlasso_fast.covariates import as_design
-from lmmlasso_fast.errors import DataWarning
+from lmmlasso_fast.errors import DataWarning, GenotypeError
 from lmmlasso_fast.path import PathOptions
 from lmmlasso_fast.path_solver import PathSolver
 from lmmlasso_fast.problem import Problem
@@ -262,6 +262,26 @@ def test_not_even_next_to_no_penalty_lets_it_in():
         assert not path.coefs.toarray()[5].any()
         fits = [problem.X @ other.coefs.toarray() for other in (path, plain)]
         assert_allclose(*fits, atol=1e-2)
+
+
+@pytest.mark.filterwarnings("ignore::lmmlasso_fast.errors.ConvergenceWarning")
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
+@pytest.mark.parametrize("n_others", [0, 1, 20])
+def test_rounding_is_no_alpha_max_whatever_the_unit_of_the_snps(unit, n_others):
+    """It comes first, over next to no penalty, and is passed over for the largest of the others."""
+    rng = np.random.default_rng(6)
+    X, y = unit * rng.standard_normal((40, 1 + n_others)), rng.standard_normal(40)
+    genotypes, span = dense(X, standardize=False), X[:, [0]]
+    pi = np.r_[1e-20, np.ones(n_others)]
+    if n_others == 0:
+        with pytest.raises(GenotypeError, match="span of the covariates"):
+            ll.lasso_path(genotypes, y, penalty_factors=pi, covariates=span)
+        return
+    path = ll.lasso_path(genotypes, y, penalty_factors=pi, covariates=span, n_alphas=2)
+    C = np.column_stack([np.ones(40), span])
+    residual = y - C @ np.linalg.lstsq(C, y)[0]
+    largest = np.abs(X[:, 1:].T @ residual).max() / 40
+    assert path.alpha_max == pytest.approx(largest, rel=1e-12)
 
 
 def test_duplicates_share_one_fit():
