@@ -31,7 +31,7 @@ TESTS = {
     "lmmlasso_fast/path_solver.py": "path_options path",
     "lmmlasso_fast/preprocessing.py": "preprocessing",
     "lmmlasso_fast/problem.py": "path_options path whitened_factors",
-    "lmmlasso_fast/working_set.py": "path_options path",
+    "lmmlasso_fast/working_set.py": "working_set path_options path",
     "src/lmml_batch.c": "path_options path",
     "src/lmml_descent.c": "path_options path",
     "src/lmml_dosage.c": "dosage formats",
