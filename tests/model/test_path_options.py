@@ -419,6 +419,8 @@ def test_samples_must_be_the_same_in_the_same_order(problem):
     order = np.r_[1, 0, 2:45]
     with pytest.raises(SampleMatchError, match=r"sample 1 is s1 s1 in the genotypes and s0 s0"):
         ll.lasso_path(named.subset(order), problem.y, null)
+    for genotypes, others in ((problem.genotypes, null), (named, problem.null)):  # ids of one only
+        assert ll.lasso_path(genotypes, problem.y, others, n_alphas=3).converged.all()
     swapped = ll.fit_null(problem.y, K.subset(order))
     assert ll.lasso_path(named.subset(order), problem.y, swapped, n_alphas=3).converged.all()
     with pytest.raises(SampleMatchError, match=r"expected the 44 samples .* found 45"):

@@ -27,7 +27,7 @@ TESTS = {
     "lmmlasso_fast/kinship.py": "kinship display kinship_files parallel",
     "lmmlasso_fast/null_model.py": "null_model tridiagonal variance",
     "lmmlasso_fast/packed.py": "genotypes plink_bed filters path dask",
-    "lmmlasso_fast/path.py": "path_options path prediction",
+    "lmmlasso_fast/path.py": "defaults path_options path prediction",
     "lmmlasso_fast/path_solver.py": "path_options path",
     "lmmlasso_fast/preprocessing.py": "preprocessing",
     "lmmlasso_fast/problem.py": "path_options path whitened_factors",
