@@ -103,22 +103,22 @@ class PathSolver:
     def until(self, n_active: int, grid: np.ndarray) -> Iterator[tuple[float, Solution]]:
         """Yield (alpha, solution) down a decreasing grid, until n_active SNPs are active.
 
-        Where a step of the grid leaps over that number, the last solution comes from between its
-        ends; it is the last one with fewer if no alpha has exactly that many.
+        Where a step of the grid leaps over that number (the first one starts at alpha_max), the
+        last solution comes from between its ends; it is the last one with fewer if no alpha has
+        exactly that many.
         """
-        before, fewer = None, True
+        before = self._problem.alpha_max
         for alpha, solution in zip(grid, self.solutions(grid), strict=False):
             found = len(solution.support)
             if found > n_active:
-                if fewer and before is not None:
-                    between = self._last_with(n_active, before, float(alpha))
-                    if between is not None:
-                        yield between
+                between = self._last_with(n_active, before, float(alpha))
+                if between is not None:
+                    yield between
                 return
             yield float(alpha), solution
-            before, fewer = float(alpha), found < n_active
-            if not fewer:
+            if found == n_active:
                 return
+            before = float(alpha)
 
     def _last_with(
         self, n_active: int, upper: float, lower: float
@@ -129,7 +129,6 @@ class PathSolver:
         the smallest one found with fewer; None if that is `upper` itself. Only the result is held
         against all SNPs, the alphas on the way to it are solved on the working set.
         """
-        working = self._working
         cd_tol, n_passes = _CD_TOL, 0
         while True:
             best, high, low = None, upper, lower
@@ -149,7 +148,6 @@ class PathSolver:
                 return None
             candidate, V = best
             candidate.n_passes = n_passes
-            working.start_from(candidate.beta)
             accepted = self._judge([candidate], V, self._problem.gradients(V, n_exact=1))
             if accepted:
                 return high, accepted[0]
@@ -262,7 +260,6 @@ class PathSolver:
         room = max(100, np.count_nonzero(self._working.beta))
         if len(found) > room:
             found = np.sort(found[np.argsort(-score, kind="stable")[:room]])
-        if len(found):
-            self._working.add(found)
-            self._skip[found] = 1
+        self._working.add(found)
+        self._skip[found] = 1
         return len(found)

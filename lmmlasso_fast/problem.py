@@ -89,8 +89,8 @@ class Problem:
 
 
 def _descending(score: np.ndarray):
-    """Yield the indices of positive scores, the largest first, without sorting if that is all."""
-    yield np.array([score.argmax()]) if score.any() else np.empty(0, dtype=np.int64)
+    """Yield indices of scores, the largest first, without sorting if that is all."""
+    yield np.array([score.argmax()])
     order = np.argsort(-score, kind="stable")[: np.count_nonzero(score)]
     for start in range(0, len(order), _BLOCK):
         yield order[start : start + _BLOCK]

@@ -88,7 +88,7 @@ class WorkingSet:
         self.beta[: len(beta)] = beta
 
     def solve(
-        self, penalty: Penalty, alphas: np.ndarray, cd_tols: np.ndarray, before: float = 0.0
+        self, penalty: Penalty, alphas: np.ndarray, cd_tols: np.ndarray, before: float
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Solve for every alpha, each from the solution before, the first from `beta`.
 
@@ -98,9 +98,9 @@ class WorkingSet:
         alphas, cd_tols : ndarray, shape (m,)
             Coordinate descent ends when the largest step lowers the objective by at most cd_tol
             times y'Py.
-        before : float, optional
+        before : float
             `beta` is the exact solution at this alpha, and the last that was found: the first step
-            follows its tangent.
+            follows its tangent. 0 where it is not.
 
         Returns
         -------

@@ -16,7 +16,7 @@ from problems import (
 
 import lmmlasso_fast as ll
 from lmmlasso_fast.covariates import as_design
-from lmmlasso_fast.errors import DataWarning
+from lmmlasso_fast.errors import DataWarning, GenotypeError
 from lmmlasso_fast.path import PathOptions
 from lmmlasso_fast.path_solver import PathSolver
 from lmmlasso_fast.problem import Problem
@@ -264,6 +264,26 @@ def test_not_even_next_to_no_penalty_lets_it_in():
         assert_allclose(*fits, atol=1e-2)
 
 
+@pytest.mark.filterwarnings("ignore::lmmlasso_fast.errors.ConvergenceWarning")
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
+@pytest.mark.parametrize("n_others", [0, 1, 20])
+def test_rounding_is_no_alpha_max_whatever_the_unit_of_the_snps(unit, n_others):
+    """It comes first, over next to no penalty, and is passed over for the largest of the others."""
+    rng = np.random.default_rng(6)
+    X, y = unit * rng.standard_normal((40, 1 + n_others)), rng.standard_normal(40)
+    genotypes, span = dense(X, standardize=False), X[:, [0]]
+    pi = np.r_[1e-20, np.ones(n_others)]
+    if n_others == 0:
+        with pytest.raises(GenotypeError, match="span of the covariates"):
+            ll.lasso_path(genotypes, y, penalty_factors=pi, covariates=span)
+        return
+    path = ll.lasso_path(genotypes, y, penalty_factors=pi, covariates=span, n_alphas=2)
+    C = np.column_stack([np.ones(40), span])
+    residual = y - C @ np.linalg.lstsq(C, y)[0]
+    largest = np.abs(X[:, 1:].T @ residual).max() / 40
+    assert path.alpha_max == pytest.approx(largest, rel=1e-12)
+
+
 def test_duplicates_share_one_fit():
     """Which of them carries the effect is free; objective, fit and prediction are not."""
     problem = mixed_problem(10, missing=0.0)
@@ -422,6 +442,31 @@ def test_the_alpha_with_so_many_active_snps(problem, n_active):
         assert_allclose(beta, direct.coefs[:, [k]].toarray()[:, 0], atol=1e-9)
         assert abs(solution.gap - direct.dual_gaps[k]) <= 1e-12
         assert solution.n_passes >= 1
+
+
+def test_a_grid_that_starts_with_more_active_snps_than_asked_for(problem):
+    """The alpha comes from above the grid."""
+    options = PathOptions(n_alphas=5)
+    whole = Problem(problem.genotypes, problem.y, problem.null, problem.null.design, options, 1)
+    grid = options.grid(whole.alpha_max)
+    for n_active in (1, 3):
+        [(alpha, solution)] = PathSolver(whole, options).until(n_active, grid[3:])
+        assert len(solution.support) == n_active
+        assert grid[3] < alpha < whole.alpha_max
+
+
+@pytest.mark.parametrize(("max_iter", "n_passes"), [(1, 1), (2, 2), (50, 4)])
+def test_the_alpha_with_so_many_counts_all_its_passes(monkeypatch, problem, max_iter, n_passes):
+    """A gap that stays too large is tried from closer and closer, as often as allowed."""
+    gaps_of = PathSolver._gaps
+    monkeypatch.setattr(
+        PathSolver, "_gaps", lambda *args: (gaps_of(*args)[0] + 1, gaps_of(*args)[1])
+    )
+    options = PathOptions(n_alphas=5, max_iter=max_iter)
+    whole = Problem(problem.genotypes, problem.y, problem.null, problem.null.design, options, 1)
+    *_, (_, solution) = PathSolver(whole, options).until(5, options.grid(whole.alpha_max))
+    assert len(solution.support) == 5
+    assert solution.n_passes == n_passes
 
 
 def test_no_alpha_with_so_many_active_snps():

@@ -29,6 +29,7 @@ from lmmlasso_fast.errors import (
     SampleMatchError,
 )
 from lmmlasso_fast.path import LassoPath, PathOptions, interpolation
+from lmmlasso_fast.problem import as_penalty_factors
 
 pytestmark = pytest.mark.promise("options")
 
@@ -247,11 +248,23 @@ def test_no_tol_excuses_a_snp_that_was_left_out():
 
 @pytest.mark.parametrize("bad", [np.nan, -1.0, -np.inf])
 def test_the_first_bad_factor_is_named(problem, bad):
-    pi = np.ones(150)
+    pi = np.full(150, 0.5)
+    pi[:2] = 0, np.inf
     pi[3] = bad
     for others in ([], [7]):
         pi[others] = -2.0
         with pytest.raises(InputError, match=f"infinity, found {bad} for SNP 3$"):
+            fit(problem, penalty_factors=pi)
+
+
+def test_factors_that_products_with_alpha_cannot_hold_are_named(problem):
+    pi = np.ones(150)
+    pi[[0, 1, 2, 4]] = 0, np.inf, 1e-32, 1e32
+    kept = np.where(problem.genotypes.included, pi, np.inf)
+    assert_array_equal(as_penalty_factors(problem.genotypes, pi), kept)
+    for bad, text in ((9e-33, "9e-33"), (1.1e32, r"1\.1e\+32")):
+        pi[[3, 7]] = bad, 1e-40
+        with pytest.raises(InputError, match=rf"to 1e\+32, found {text} for SNP 3; 0 is"):
             fit(problem, penalty_factors=pi)
 
 
@@ -387,6 +400,7 @@ def test_progress_counts_the_alphas(problem):
         {"l1_ratio": 0.0}, {"l1_ratio": 1.1}, {"max_iter": 0}, {"gram_limit": -1},
         {"alphas": []}, {"alphas": [0.0]}, {"alphas": [1.0, -1.0]}, {"alphas": [np.nan]},
         {"alphas": [np.inf]}, {"alphas": [[1.0, 2.0]]}, {"penalty_factors": np.ones(149)},
+        {"penalty_factors": np.ones(150, dtype=bool)}, {"alphas": [True]},
         {"penalty_factors": np.full(150, -1.0)}, {"penalty_factors": np.full(150, np.nan)},
         {"penalty_factors": "white"}, {"covariates": np.ones((45, 1))}, {"intercept": False},
     ],
@@ -405,6 +419,8 @@ def test_samples_must_be_the_same_in_the_same_order(problem):
     order = np.r_[1, 0, 2:45]
     with pytest.raises(SampleMatchError, match=r"sample 1 is s1 s1 in the genotypes and s0 s0"):
         ll.lasso_path(named.subset(order), problem.y, null)
+    for genotypes, others in ((problem.genotypes, null), (named, problem.null)):  # ids of one only
+        assert ll.lasso_path(genotypes, problem.y, others, n_alphas=3).converged.all()
     swapped = ll.fit_null(problem.y, K.subset(order))
     assert ll.lasso_path(named.subset(order), problem.y, swapped, n_alphas=3).converged.all()
     with pytest.raises(SampleMatchError, match=r"expected the 44 samples .* found 45"):

@@ -21,7 +21,9 @@ class Counted(np.ndarray):
         return np.asarray(self) @ np.asarray(other)
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 5, 7), (40, 30, 200), (2, 900, 3), (64, 64, 0)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1), (3, 5, 7), (40, 30, 200), (2, 900, 3), (120, 100, 3), (64, 64, 0)]
+)
 def test_products_in_parts(monkeypatch, shape):
     m, n, w = shape
     rng = np.random.default_rng(m + n + w)

@@ -52,6 +52,8 @@ def test_every_kind_of_mutant_of_python():
     if not x <= -2 and g(x, key=y):
         raise ValueError(f"{x + 1}")
     z[0] = x // 4
+    if z:
+        return None
     return z"""
     assert lines("x.py", source) == [
         "def f(x: int = (5 + 1)):",
@@ -68,6 +70,8 @@ def test_every_kind_of_mutant_of_python():
         "z[(0 + 1)] = x // 4",
         "z[0] = x * 4",
         "z[0] = x // (4 + 1)",
+        "if False:",
+        "if True:",
         "return None",
     ]
 
