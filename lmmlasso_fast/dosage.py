@@ -125,16 +125,17 @@ class DosageGenotypes(Genotypes):
             Complex numbers, text, sparse matrices.
         """
         bits = as_bits(bits)
-        X = as_matrix(X)
+        X = own_map(as_matrix(X))
         n, p = X.shape
         codes = np.empty((p, n), dtype=np.dtype(f"u{bits // 8}"))
         step = max(1, _BLOCK_VALUES // n)
-        for start in range(0, p, step):
-            part = X[:, start : start + step]
-            with np.errstate(over="ignore"):  # what float64 cannot hold is infinite, and refused
-                dosage = np.asarray(np.ma.getdata(part), dtype=np.float64)
-            missing = np.isnan(dosage) | np.ma.getmaskarray(part)
-            quantise(dosage.T, missing.T, codes[start : start + step], first=start)
+        with unchanged(X):
+            for start in range(0, p, step):
+                part = X[:, start : start + step]
+                with np.errstate(over="ignore"):  # what float64 cannot hold is infinite, refused
+                    dosage = np.asarray(np.ma.getdata(part), dtype=np.float64)
+                missing = np.isnan(dosage) | np.ma.getmaskarray(part)
+                quantise(dosage.T, missing.T, codes[start : start + step], first=start)
         return DosageGenotypes(codes, samples=samples, variants=variants)
 
     def _set_statistics(self, reasons: np.ndarray | None) -> None:

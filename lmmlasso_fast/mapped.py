@@ -22,6 +22,7 @@ from mmap import ALLOCATIONGRANULARITY, mmap
 from weakref import finalize
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 from numpy.lib.stride_tricks import as_strided
 
 from lmmlasso_fast import _core
@@ -131,7 +132,10 @@ def own_map(array: np.ndarray) -> np.ndarray:
         return array
     except ValueError:  # another file, which is empty
         return np.array(array)
-    if not _same(own[_mapped_from(map_) : before], np.frombuffer(map_._mmap, np.uint8)):
+    theirs = np.frombuffer(map_._mmap, np.uint8)
+    first, end = (at - theirs.ctypes.data for at in byte_bounds(array))
+    start = _mapped_from(map_)
+    if not _same(own[start + first : start + end], theirs[first:end]):
         return np.array(array)
     return _part(own, _offset(array, map_), array.dtype, array.shape, array.strides)
 
@@ -196,7 +200,8 @@ def _map_under(array: np.ndarray) -> np.memmap | None:
     if isinstance(array, np.ma.MaskedArray):
         return None
     while array is not None:
-        if getattr(array, "_mmap", None) is not None:
+        # a masked array below copied the attributes of its map, and is none
+        if isinstance(array, np.memmap) and array._mmap is not None:
             return array
         array = getattr(array, "base", None)  # not an array itself below as_strided
     return None

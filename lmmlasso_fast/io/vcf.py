@@ -27,6 +27,11 @@ _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000
 #: What the format lets a chromosome be called.
 _CONTIG = re.compile(r"[0-9A-Za-z!#$%&+./:;?@^_|~-][0-9A-Za-z!#$%&*+./:;=?@^_|~-]*")
 
+#: A chromosome of the header, of which more may be said.
+_DECLARED = re.compile(
+    r"""^##contig=<ID=([^,"<>\n]+)(?:,[^=,"<>\n]+=(?:"[^"\\\n]*"|[^,"<>\n]*))*>$""", re.MULTILINE
+)
+
 #: Takes from every record what `read_vcf` does, whatever cannot be taken of the others.
 _REHEARSAL = """
 import sys
@@ -164,7 +169,7 @@ def _declare_contigs(path: str, reader, chromosomes: list[str]) -> None:
     A malformed record ends the process if its chromosome is none of the header's: cyvcf2 up to 0.35
     takes the note of htslib that it was added for the only fault, and uses what was not filled in.
     """
-    declared = set(re.findall(r'(?m)^##contig=<ID=([^,">]+)(?:,[^">]*)?>$', reader.raw_header))
+    declared = set(_DECLARED.findall(reader.raw_header))
     for name in chromosomes:
         if name in declared:
             continue

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import warnings
 from contextlib import nullcontext
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
@@ -439,10 +440,12 @@ def test_names_of_chromosomes(tmp_path, capfd):
     """Those that the header declares, as of every BCF, or that the format allows."""
     pytest.importorskip("cyvcf2")
     vcf = tmp_path / "x.vcf"
-    for name, allowed in {"(x)": False, "é": False, "*": False, "HLA-A*01:01": True}.items():
+    names = {"(x)": False, "é": False, "*": False, "HLA-A*01:01": True}
+    said = ("", ",length=5", ',length=5,assembly="a, b>",md5=0')
+    for (name, allowed), more in product(names.items(), said):
         write_vcf(vcf, ["0/1 0/0"])
         content = vcf.read_text().replace("\n1\t", f"\n{name}\t")
-        vcf.write_text(content.replace("<ID=1>", f"<ID={name}>"))
+        vcf.write_text(content.replace("<ID=1>", f"<ID={name}{more}>"))
         paths = [vcf, bcf_of(vcf)]
         if allowed:
             paths.append(tmp_path / "undeclared.vcf")

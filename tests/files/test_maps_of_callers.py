@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from lmmlasso_fast import packed
+from lmmlasso_fast import dosage, packed
 from lmmlasso_fast.dense import DenseGenotypes
 from lmmlasso_fast.dosage import DosageGenotypes
 from lmmlasso_fast.errors import FileChangedError
@@ -151,6 +151,29 @@ def test_parts_of_callers_maps_at_any_offset(tmp_path, part, order):
         check_unchanged(own)
 
 
+def test_only_the_part_has_to_be_in_the_file(tmp_path):
+    """Numbers beside it are not looked at: parts of a large map are made one after the other."""
+    path = tmp_path / "X.npy"
+    np.save(path, np.arange(70.0).reshape(10, 7))
+    X = np.load(path, mmap_mode="r")
+    new = np.array(X)
+    new[[2, 6]] = -1
+    np.save(tmp_path / "new.npy", new)
+    os.replace(tmp_path / "new.npy", path)
+    for part, there in ((X[3:6], True), (X[5:2:-1, ::2], True), (X[2:6], False), (X[3:7], False)):
+        own = own_map(part)
+        assert own.tobytes() == part.tobytes()
+        assert (name_of(own) is not None) == there
+
+
+def test_numbers_below_a_mask(tmp_path):
+    """An array of what a masked array of a map holds, without the mask."""
+    X = np.memmap(tmp_path / "X", np.float64, "w+", shape=(70, 90))
+    X[:] = 1
+    for array in (np.asarray(np.ma.MaskedArray(X)), np.ma.MaskedArray(X).data):
+        assert name_of(own_map(array)) is not None
+
+
 def test_callers_maps_that_stay_theirs(tmp_path):
     X = np.memmap(tmp_path / "X", np.float64, "w+", shape=(70, 90))
     for array in (np.array(X), np.memmap(tmp_path / "X", np.float64, "c"), np.ma.MaskedArray(X)):
@@ -170,21 +193,26 @@ def test_callers_changes_that_are_not_in_the_file(callers, processes):
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_a_callers_map_that_is_cut_and_packed(tmp_path, monkeypatch, after):
+@pytest.mark.parametrize(
+    ("made", "module", "reader"),
+    [(Genotypes.from_array, packed, "pack"), (DosageGenotypes.from_dosages, dosage, "quantise")],
+    ids=["packed", "dosages"],
+)
+def test_a_callers_map_that_is_cut_and_packed(tmp_path, monkeypatch, made, module, reader, after):
     """Dosages of a map are read once, into memory."""
     path = tmp_path / "X.npy"
     np.save(path, np.zeros((N, 2000)))
     X = np.load(path, mmap_mode="r")
 
-    def cut(*arguments):
-        found = pack(*arguments)
+    def cut(*arguments, **options):
+        found = read(*arguments, **options)
         os.truncate(path, 5000)
         return found
 
-    pack = packed.pack
+    read = getattr(module, reader)
     if after:
-        monkeypatch.setattr(packed, "pack", cut)
+        monkeypatch.setattr(module, reader, cut)
     else:
         os.truncate(path, 5000)
     with pytest.raises(FileChangedError, match="found 5000"):
-        Genotypes.from_array(X)
+        made(X)
