@@ -1,5 +1,6 @@
 """A command from its beginning to its end: errors and signals become exit codes and a record."""
 
+import errno
 import sys
 import traceback
 import warnings
@@ -69,14 +70,15 @@ def execute(
             if run is not None and run.checkpoint is not None:
                 kept = f"; {run.checkpoint} is kept, and the same command with --resume goes on "
                 kept += "from it"
-        except MemoryError as error:
-            what = f": {error}" if str(error) else ""
-            code, message = EXIT_INTERNAL, f"out of memory{what}; {_MORE_MEMORY}"
         except BaseException as error:  # Rust's panics are no Exception
             if isinstance(error, SystemExit | GeneratorExit):
                 raise
             code = EXIT_INTERNAL
-            message = f"internal error: {error!r}\n{traceback.format_exc()}"
+            if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+                what = f": {error}" if str(error) else ""
+                message = f"out of memory{what}; {_MORE_MEMORY}"
+            else:
+                message = f"internal error: {error!r}\n{traceback.format_exc()}"
         left = then if code in _DONE else None
         try:
             if run is not None and code not in _STOPPED:

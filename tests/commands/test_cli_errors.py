@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import errno
 import os
 import re
 import shutil
@@ -814,6 +815,25 @@ def test_internal_errors_say_so(files, monkeypatch):
     assert "internal error: ZeroDivisionError('a bug')" in err
     assert set(results_names(files)) == {"P.log", "P.run.json"}
     assert run_json(files / "out" / "P")["exit"]["code"] == 70
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (MemoryError("for 8 GB"), "error: out of memory: for 8 GB; "),
+        (MemoryError(), "error: out of memory; "),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "error: out of memory: [Errno 12] "),
+    ],
+)
+def test_out_of_memory_is_no_internal_error(files, monkeypatch, error, says):
+    def full(*_, **__):
+        raise error
+
+    monkeypatch.setattr(sys.modules["lmmlasso_fast.cli.fit"], "lasso_path", full)
+    err = lmmlasso("fit", *arguments_of(files, files / "out" / "P"), code=70)
+    assert says in err
+    assert "Traceback" not in err
+    assert "allow more, or give fewer --threads" in err
 
 
 @posix

@@ -7,6 +7,9 @@ from problems import certify, mixed_problem
 
 import lmmlasso_fast as ll
 from lmmlasso_fast import working_set
+from lmmlasso_fast.certificate import Penalty
+from lmmlasso_fast.path import PathOptions
+from lmmlasso_fast.problem import Problem
 
 pytestmark = pytest.mark.promise("interrupts")
 
@@ -62,3 +65,32 @@ def test_gram_matrix_of_the_active_snps_is_made_block_by_block(monkeypatch, bloc
     for gram, _ in seen[n_before:]:
         assert_array_equal(gram, gram.T)
         assert np.linalg.eigvalsh(gram)[0] > -1e-9
+
+
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
+def test_what_is_exact_without_a_gram_matrix_says_so(l1_ratio):
+    """On the working set every sign and every optimality condition holds: found in numpy."""
+    made = mixed_problem(seed=3, hostile=False)
+    solved = {}
+    for gram_limit in (100, 0):
+        options = PathOptions(l1_ratio=l1_ratio, gram_limit=gram_limit)
+        design = made.null.design
+        problem = Problem(made.genotypes, made.y, made.null, design, options, 1)
+        penalty = Penalty(
+            l1_ratio, np.ldexp(1 - l1_ratio, problem.exponent), problem.factors, problem.divisors
+        )
+        alphas = problem.scaled_alpha_max * np.array([0.5, 0.2, 0.1])
+        working = problem.working
+        working.add(np.flatnonzero(np.isfinite(problem.factors))[:30])
+        betas, exact, V = working.solve(penalty, alphas, np.full(3, 1e-9), 0.0)
+        assert exact.all()
+        solved[gram_limit] = betas
+        x = problem.genotypes.columns(working.index)
+        for beta, v, alpha in zip(betas, V, alphas, strict=False):
+            slack = problem.n * alpha * penalty.l1 * problem.factors[working.index]
+            ridge = problem.n * alpha * penalty.l2 * problem.factors[working.index] * beta
+            gradient = x.T @ v - ridge
+            assert_allclose(gradient[beta != 0], (np.sign(beta) * slack)[beta != 0], rtol=1e-6)
+            assert (np.abs(gradient[beta == 0]) <= slack[beta == 0] * (1 + 1e-6)).all()
+    assert np.count_nonzero(solved[0][-1]) > 3
+    assert_allclose(solved[0], solved[100], atol=1e-9 * np.abs(solved[100]).max())

@@ -162,6 +162,8 @@ from pathlib import Path
 import numpy as np
 import lmmlasso_fast as ll
 import scipy.linalg.cython_lapack, scipy.sparse, scipy.special
+for name in ll.__all__:  # modules that Python can only read in part are errors of syntax to it
+    getattr(ll, name)
 stage, extra, prefix = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 genotypes = ll.read_plink(prefix)
 y = np.random.default_rng(0).standard_normal(genotypes.n_samples)
