@@ -59,11 +59,11 @@ def that_fit(n_threads: int) -> int:
     OpenBLAS ends the process, without an error that Python sees, where it finds none for the buffer
     of a thread.
     """
-    free = None if n_threads == 1 else _free_address_space()
+    free = None if n_threads == 1 else free_address_space()
     return n_threads if free is None else max(1, min(n_threads, free // _BYTES_OF_THREAD))
 
 
-def _free_address_space() -> int | None:
+def free_address_space() -> int | None:
     """Bytes that the process may still map; None where there is no limit, or none is known."""
     try:
         import resource
@@ -165,7 +165,7 @@ def _find_libraries() -> bool:
         return False
     from threadpoolctl import ThreadpoolController
 
-    free = _free_address_space()
+    free = free_address_space()
     if free is not None and free < _BLAS_BUFFER:
         raise MemoryError(
             f"BLAS needs {_BLAS_BUFFER >> 20} MB of address space, found {max(free, 0) >> 20} MB "

@@ -1,6 +1,7 @@
 """A command from its beginning to its end: errors and signals become exit codes and a record."""
 
 import errno
+import os
 import sys
 import traceback
 import warnings
@@ -24,10 +25,15 @@ from lmmlasso_fast.cli.recording import Run, visible
 from lmmlasso_fast.errors import InputError, OutputError
 from lmmlasso_fast.mapped import catching_bus_errors
 from lmmlasso_fast.signals import answering
+from lmmlasso_fast.threads import free_address_space
 
 _DONE, _STOPPED = (EXIT_OK, EXIT_NOT_CONVERGED), (EXIT_INTERRUPTED, EXIT_TERMINATED)
 _THERE = "the result files are there"
-_MORE_MEMORY = "the estimate is above: allow more, or give fewer --threads, samples or SNPs"
+_MORE_MEMORY = "allow more, or give fewer --threads, samples or SNPs"
+#: Bytes of address space that Polars, which reads the tables, takes once it is loaded, before that,
+#: and for each of its threads. With less it was seen to end the process, to wait for threads that
+#: never start, or to print one line for ever.
+_POLARS_WORKS, _POLARS_LOADS, _POLARS_THREAD = 1 << 29, 1 << 30, 1 << 27
 
 
 def execute(
@@ -53,6 +59,7 @@ def execute(
                 at_the_end.callback(run.release)
                 warnings.simplefilter("always")
                 warnings.showwarning = lambda message, *_, **__: run.warn(str(message))
+                _require_room()
                 body(run)
                 run.write_outputs()
                 code = run.exit_code
@@ -102,6 +109,20 @@ def execute(
         if usage is not None:
             raise usage
     sys.exit(code)
+
+
+def _require_room() -> None:
+    """Refuse to begin where the limit on the address space is none that Polars works within."""
+    free, least = free_address_space(), _POLARS_WORKS
+    if "polars" not in sys.modules:
+        n_threads = os.environ.get("POLARS_MAX_THREADS", "")
+        n_threads = int(n_threads) if n_threads.isdecimal() else os.cpu_count() or 1
+        least = _POLARS_LOADS + n_threads * _POLARS_THREAD
+    if free is not None and free < least:
+        raise MemoryError(
+            f"expected {least >> 20} MB of address space to begin with, found "
+            f"{max(free, 0) >> 20} MB below the limit (ulimit -v)"
+        )
 
 
 def _record(

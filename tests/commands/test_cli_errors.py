@@ -1,8 +1,8 @@
 """The command line when something is wrong: exit codes, messages, and nothing half-written."""
 
+import errno
 import gzip
 import json
-import errno
 import os
 import re
 import shutil
@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -805,7 +806,7 @@ with atomic_write(sys.argv[1]):
 
 
 def test_internal_errors_say_so(files, monkeypatch):
-    fit_command = sys.modules["lmmlasso_fast.cli.fit"]
+    fit_command = import_module("lmmlasso_fast.cli.fit")
 
     def bug(*_, **__):
         raise ZeroDivisionError("a bug")
@@ -829,7 +830,7 @@ def test_out_of_memory_is_no_internal_error(files, monkeypatch, error, says):
     def full(*_, **__):
         raise error
 
-    monkeypatch.setattr(sys.modules["lmmlasso_fast.cli.fit"], "lasso_path", full)
+    monkeypatch.setattr(import_module("lmmlasso_fast.cli.fit"), "lasso_path", full)
     err = lmmlasso("fit", *arguments_of(files, files / "out" / "P"), code=70)
     assert says in err
     assert "Traceback" not in err

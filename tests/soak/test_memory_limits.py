@@ -12,7 +12,7 @@ from tempfile import TemporaryFile
 
 import numpy as np
 import pytest
-from cli_files import lmmlasso, results
+from cli_files import lmmlasso, results, run_json
 
 pytestmark = [
     pytest.mark.promise("hostile"),
@@ -35,7 +35,8 @@ main(prog_name="lmmlasso")
 """
 #: Bytes below which Polars, which has tables of ids, may end the process.
 POLARS_NEEDS = 1 << 25
-#: Bytes of addresses below which its threads may also wait for each other for ever.
+#: Bytes of addresses below which its threads may also wait for each other for ever; with less than
+#: twice that no command begins.
 POLARS_THREADS_NEED = 1 << 28
 #: A thread that Polars cannot start: the place in its source or Rust's, and the reason.
 PANIC = re.compile(
@@ -107,7 +108,7 @@ def test_limits(inputs, tmp_path, size, tally, command):
     whole = None
     seen = Counter()
     # from the most to the least: the first one must work
-    for extra in np.geomspace(1 << 31, POLARS_THREADS_NEED, n + 1).astype(int):
+    for extra in np.geomspace(1 << 31, 1 << 25, n + 1).astype(int):
         out = tmp_path / f"{extra}"
         found = run(PROGRAM, extra, command, *flags, "--threads", 2, "--out", out)
         said = (extra, found.code, found.err[-3000:])
@@ -115,6 +116,8 @@ def test_limits(inputs, tmp_path, size, tally, command):
             assert found.code == 0, said
             whole = results(out)
         seen[found.code] += 1
+        if extra < 2 * POLARS_THREADS_NEED:
+            assert "expected 512 MB of address space to begin with" in found.err, said
         if found.code == 0:
             assert results(out) == whole, said
             continue
@@ -131,6 +134,24 @@ def test_limits(inputs, tmp_path, size, tally, command):
             said_so = ("error: out of memory", "no memory is left to write it")
             assert any(x in found.err for x in said_so), said
     tally(cases=n + 1, worked=seen[0], refused=seen[70], ended_by_polars=seen[-signal.SIGABRT])
+
+
+@pytest.mark.parametrize("megabytes", [300, 1000])
+def test_the_installed_command_begins_with_enough_or_not_at_all(inputs, tmp_path, megabytes):
+    """Before Polars is loaded it is told what that will take."""
+    command = ["lmmlasso", "null", *inputs[0], *inputs[1], "--out", tmp_path / "P"]
+    limited = f'ulimit -v {megabytes}000; exec "$@"'
+    for max_threads, least in (("1", 1152), ("4", 1536)):
+        done = subprocess.run(
+            ["sh", "-c", limited, "sh", *map(str, command)],
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            env=os.environ | {"POLARS_MAX_THREADS": max_threads},
+        )
+        assert done.returncode == 70, done.stderr[-1500:]
+        assert f"out of memory: expected {least} MB of address space" in done.stderr
+        assert run_json(tmp_path / "P")["exit"]["code"] == 70
 
 
 def test_a_program_that_says_too_much_is_stopped():
