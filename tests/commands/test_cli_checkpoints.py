@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import time
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def begun(files, monkeypatch):
 
 def test_resume_does_what_was_left(files, begun, monkeypatch):
     arguments, expected = begun
-    module = sys.modules["lmmlasso_fast.cli.stability"]
+    module = import_module("lmmlasso_fast.cli.stability")
     run, asked = module.run_replicates, []
     monkeypatch.setattr(
         module, "run_replicates", lambda plan, tasks, n: asked.append(tasks) or run(plan, tasks, n)
@@ -214,7 +215,7 @@ def test_a_full_disk_keeps_what_was_done(files, begun, monkeypatch):
         raise OutputError("P.selected.tsv: cannot be written: no space")
 
     with monkeypatch.context() as context:
-        context.setattr(sys.modules["lmmlasso_fast.cli.stability"], "write_table", full)
+        context.setattr(import_module("lmmlasso_fast.cli.stability"), "write_table", full)
         lmmlasso("stability", *arguments, "--resume", code=5)
     assert set(results(files / "out" / "P")) == {".stability.checkpoint"}
     assert n_records(files / "out" / "P.stability.checkpoint") == 8
@@ -228,7 +229,7 @@ def test_memory_counts_those_at_work(small, tmp_path, monkeypatch, command):
     found = {}
     for workers in (1, 3, 1000):
         monkeypatch.setattr(
-            sys.modules["lmmlasso_fast.cli.recording"], "as_n_jobs", lambda _, n=workers: n
+            import_module("lmmlasso_fast.cli.recording"), "as_n_jobs", lambda _, n=workers: n
         )
         flags = {"stability": ["--replicates", 600], "cv": ["--folds", 60, "--repeats", 10]}[
             command
@@ -349,7 +350,7 @@ def test_signals_keep_the_checkpoint(small, tmp_path, number, code, state):
 def test_the_checkpoint_of_another_run_stays(files, monkeypatch):
     """Which began after this one, under the same name."""
     checkpoint = files / "out" / "P.stability.checkpoint"
-    module = sys.modules["lmmlasso_fast.cli.stability"]
+    module = import_module("lmmlasso_fast.cli.stability")
     run = module.run_replicates
 
     def overtaken(*arguments):

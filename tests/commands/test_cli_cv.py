@@ -2,8 +2,8 @@
 
 import json
 import re
-import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -449,7 +449,7 @@ def test_refused(small, tmp_path, flags, code, message):
 
 def test_strict(small, tmp_path, monkeypatch):
     """It counts what did not converge in a fold, too."""
-    module = sys.modules["lmmlasso_fast.cli.cv"]
+    module = import_module("lmmlasso_fast.cli.cv")
     original = module.run_folds
 
     def once(plan, tasks, n_jobs):

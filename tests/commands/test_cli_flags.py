@@ -1,7 +1,7 @@
 """The command line: every flag of every command changes something."""
 
-import sys
 from functools import partial
+from importlib import import_module
 
 import pytest
 from cli_files import (
@@ -387,7 +387,7 @@ def test_aliases(fit, small):
 
 
 def test_strict(small, tmp_path, monkeypatch):
-    fit_command = sys.modules["lmmlasso_fast.cli.fit"]  # the name in the package is the command
+    fit_command = import_module("lmmlasso_fast.cli.fit")  # the name in the package is the command
     once = partial(fit_command.lasso_path, max_iter=1)
     monkeypatch.setattr(fit_command, "lasso_path", once)
     path = ["--n-alphas", 2, "--eps", 0.02]

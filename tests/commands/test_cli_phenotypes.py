@@ -1,6 +1,7 @@
 """The command line: several phenotypes in one call, and the kinship that they may share."""
 
 import sys
+from importlib import import_module
 
 import numpy as np
 import polars as pl
@@ -117,7 +118,7 @@ def test_what_is_recorded(base, tmp_path):
 
 
 def test_recorded_threads_are_of_the_largest_number_of_samples(base, tmp_path, monkeypatch):
-    run = sys.modules["lmmlasso_fast.cli.recording"]
+    run = import_module("lmmlasso_fast.cli.recording")
     monkeypatch.setattr(run, "blas_threads_for", lambda n_samples, n_threads: n_samples)
     for names, n_samples in (("A,B", 86), ("B,A", 86), ("B", 79)):
         lmmlasso("null", *base, "--pheno-name", names, "--out", tmp_path / "P")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from functools import partial
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -556,7 +557,7 @@ def test_commands(files, pheno, command, at, monkeypatch):
 
 def test_an_input_that_changes_before_it_is_hashed(files, pheno, monkeypatch):
     """A checkpoint must not say that its tasks are of what came into the file later."""
-    module = sys.modules["lmmlasso_fast.cli.null"]
+    module = import_module("lmmlasso_fast.cli.null")
     fit_null = module.fit_null
 
     def changing(*arguments, **options):

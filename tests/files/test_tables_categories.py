@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+from importlib import import_module
 
 import numpy as np
 import polars as pl
@@ -194,7 +195,7 @@ def test_without_the_package(zstd, tmp_path, monkeypatch):
     def absent(name):
         raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr(sys.modules["lmmlasso_fast.io.text"], "import_module", absent)
+    monkeypatch.setattr(import_module("lmmlasso_fast.io.text"), "import_module", absent)
     refused(read_phenotypes, path, TableError, expected="backports.zstd", found="none")
     with pytest.raises(TableError, match=r'pip install "lmmlasso-fast\[zstd\]"'):
         read_phenotypes(path)

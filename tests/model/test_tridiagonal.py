@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -460,7 +461,7 @@ def test_signatures_that_are_not_understood_are_refused(signature):
 
 def test_functions_that_disagree_on_integers_are_refused(monkeypatch):
     widths = {"dsytrd": 4, "dpotrf": 8, "dpotrs": 4}
-    module = sys.modules["lmmlasso_fast.lapack"]
+    module = import_module("lmmlasso_fast.lapack")
     monkeypatch.setattr(module, "integer_bytes", lambda name, signature: widths[name])
     with pytest.raises(LMMLassoError, match=r"SciPy's LAPACK mixes integers of \[4, 8\] bytes"):
         lapack.__wrapped__()
