@@ -137,9 +137,10 @@ def test_limits(inputs, tmp_path, size, tally, command):
 
 
 @pytest.mark.parametrize("megabytes", [300, 1000])
-def test_the_installed_command_begins_with_enough_or_not_at_all(inputs, tmp_path, megabytes):
+def test_a_command_begins_with_enough_or_not_at_all(inputs, tmp_path, megabytes):
     """Before Polars is loaded it is told what that will take."""
-    command = ["lmmlasso", "null", *inputs[0], *inputs[1], "--out", tmp_path / "P"]
+    command = [sys.executable, "-c", "from lmmlasso_fast.cli import program; program()"]
+    command += ["null", *inputs[0], *inputs[1], "--out", tmp_path / "P"]
     limited = f'ulimit -v {megabytes}000; exec "$@"'
     for max_threads, least in (("1", 1152), ("4", 1536)):
         done = subprocess.run(
