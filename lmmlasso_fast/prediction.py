@@ -408,8 +408,8 @@ def match_variants(wanted, offered, allow_missing: bool = False) -> tuple[np.nda
     Parameters
     ----------
     wanted, offered : polars.DataFrame
-        CHROM, ID, POS, A1, A2. Ids that occur twice are told apart by chromosome and position,
-        and if need be by their pair of alleles.
+        CHROM, ID, POS, A1, A2. If an id occurs twice, or is the "." of those that have none, SNPs
+        are told apart by chromosome and position, and if need be by their pair of alleles.
     allow_missing : bool
         Give -1 for SNPs that are not there instead of raising.
 
@@ -441,6 +441,8 @@ def match_variants(wanted, offered, allow_missing: bool = False) -> tuple[np.nda
     for keys in (["ID"], ["CHROM", "POS", "ID"], ["CHROM", "POS", "ID", "first", "second"]):
         candidates = right.join(left, on=keys, how="semi")
         doubled = candidates.select(keys).is_duplicated()
+        if keys == ["ID"] and (left["ID"] == ".").any():
+            continue
         if not doubled.any() and not left.select(keys).is_duplicated().any():
             break
     else:

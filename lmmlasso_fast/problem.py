@@ -13,6 +13,7 @@ from lmmlasso_fast.covariates import (
 )
 from lmmlasso_fast.errors import DataWarning, InputError, SampleMatchError
 from lmmlasso_fast.genotypes import Genotypes
+from lmmlasso_fast.io.ids import ids_in_common
 from lmmlasso_fast.norms import whitened_factors
 from lmmlasso_fast.threads import blas_threads_for
 from lmmlasso_fast.whitening import Precision
@@ -114,19 +115,26 @@ def design_of(genotypes, null, covariates, intercept, names=None) -> Design:
 
 
 def check_same_samples(genotypes: Genotypes, kinship) -> None:
-    """Raise SampleMatchError unless both have the same ids in the same order (if both have ids)."""
+    """Raise SampleMatchError unless both have the same ids in the same order (if both have ids).
+
+    IID alone decides if one of them has no FID.
+    """
     if not genotypes.has_sample_ids or kinship.samples is None:
         return
-    same = all(genotypes.samples[name].equals(kinship.samples[name]) for name in ("FID", "IID"))
-    if not same:
-        ids = genotypes.samples.select("FID", "IID").rows()
-        others = kinship.samples.select("FID", "IID").rows()
-        k = next(i for i in range(len(ids)) if ids[i] != others[i])
+    by = ids_in_common(genotypes.samples, kinship.samples)
+    ids, others = genotypes.samples.select(by), kinship.samples.select(by)
+    if not ids.equals(others):
+        differ = (a != b for a, b in zip(ids.iter_rows(), others.iter_rows(), strict=True))
+        k = next(row for row, differs in enumerate(differ) if differs)
         raise SampleMatchError(
             f"kinship: its samples are not those of the genotypes in the same order; sample "
-            f"{k + 1} is {' '.join(ids[k])} in the genotypes and {' '.join(others[k])} in the "
+            f"{k + 1} is {_shown(ids.row(k))} in the genotypes and {_shown(others.row(k))} in the "
             "kinship; reorder with Kinship.subset"
         )
+
+
+def _shown(ids: tuple[str | None, ...]) -> str:
+    return " ".join(part for part in ids if part is not None)
 
 
 def is_whitened(factors) -> bool:

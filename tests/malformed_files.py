@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 import numpy as np
 from cli_files import results
+from plans import plan_of
 
 import lmmlasso_fast as ll
 from lmmlasso_fast.cli.checkpoint import check_results
@@ -47,8 +48,8 @@ from lmmlasso_fast.io.plink_text import read_bim, read_fam
 from lmmlasso_fast.io.tables import read_covariates, read_phenotypes
 from lmmlasso_fast.report import write_report
 
-#: SNPs of the fileset that partial results and checkpoints are of.
-N_VARIANTS = 150
+#: Of the fileset that partial results and checkpoints are of.
+N_SAMPLES, N_VARIANTS = 90, 150
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def on_genotypes(flag):
 
 def checked_results(path):
     kind, _, _, found = read_journal(path)
-    check_results(str(path), kind, found, N_VARIANTS)
+    check_results(str(path), found, plan_of(kind, N_SAMPLES, N_VARIANTS))
 
 
 def replicates(path):
@@ -615,6 +616,19 @@ CASES = [
      checkpoint({"predictions": [[1.0], []], "gaps": [0.0], "alpha_max": 1.0, "log_delta": None}),
      ["task 0: not what lmmlasso writes: expected the result of a fold, found "
       "'{\"predictions\": [[1.0], []]"]),
+    ("checkpoint", "no predictions",
+     checkpoint({"predictions": [], "gaps": [0.0], "alpha_max": 1.0, "log_delta": None}),
+     ["task 0: not what lmmlasso writes: expected the result of a fold, found "
+      "'{\"predictions\": []"]),
+    ("checkpoint", "predictions of one sample of thirty",
+     checkpoint({"predictions": [[1.0]], "gaps": [0.0], "alpha_max": 1.0, "log_delta": None}),
+     ["task 0: not what lmmlasso writes: expected the result of a fold, found "
+      "'{\"predictions\": [[1.0]]"]),
+    ("checkpoint", "more alphas than were asked for",
+     checkpoint({"predictions": [[0.0] * 6] * 30, "gaps": [0.0] * 6, "alpha_max": 1.0,
+                 "log_delta": None}),
+     ["task 0: not what lmmlasso writes: expected the result of a fold, found "
+      "'{\"predictions\": [[0.0, "]),
     ("checkpoint", "a prediction of 400 digits",
      checkpoint({"predictions": [[10**400]], "gaps": [0.0], "alpha_max": 1.0, "log_delta": None}),
      ["task 0: not what lmmlasso writes: expected the result of a fold, found "
@@ -688,6 +702,8 @@ CASES = [
      ["expected 3430 bytes for 149 SNPs (.bim) of 90 samples (.fam), found 3453;"]),
     ("bed", "the header of PLINK 2", fileset(bed=lambda b: b"\x6c\x1b\x02" + b[3:]),
      ["expected 01 (SNP-major) at offset 2, found 02"]),
+    ("fam", "x^2 for a family, which begins like zlib", text("x^2 a 0 0 1\n"),
+     ["line 1: wrong number of columns: expected six or more"]),
     ("fam", "nothing in it", text(""),
      ["the file is empty: expected at least one line, found none"]),
     ("fam", "blank lines alone", text("\n \t\n"),
@@ -920,6 +936,8 @@ CASES = [
     ("npz", "a scale of 0", kinship(scale=np.array(0.0)),
      ["expected a matrix with the mean diagonal 1, and a positive scale, found the mean "
       "diagonal 1.0 and the scale 0.0"]),
+    ("npz", "no variants", kinship(n_variants=np.array(0, dtype="<i8")),
+     ["expected a number of variants, or -1 if it is not known, found 0"]),
     ("npz", "one id less", kinship(iid=np.array(["a"]), fid=np.array(["a"])),
      ["wrong number of samples: expected one sample for each of the 2 rows of the matrix, "
       "found 1 samples"]),

@@ -30,6 +30,7 @@ from lmmlasso_fast.io.plink_text import read_fam
 from lmmlasso_fast.io.tables import (
     encode_covariates,
     expand_names,
+    numbers_of,
     read_covariates,
     read_phenotypes,
 )
@@ -311,31 +312,21 @@ def _read_phenotypes(run, options, genotypes) -> dict[str, np.ndarray]:
 
 def _fam_phenotype(path: str, codes) -> np.ndarray:
     """Column 6 of the .fam: -9 and NA are missing there by definition."""
-    values = []
-    missing = {-9.0} | {number for number in map(_number, codes) if number is not None}
-    for sample, text in enumerate(read_fam(path)["PHENO"], start=1):
-        value = _number(text)
-        if text.lower() in ("na", ".") or text in codes or value in missing:
-            value = np.nan
-        elif value is None or np.isinf(value):
-            raise PhenotypeError(
-                f"{path}, sample {sample}: column 6: expected a finite number, found "
-                f"{quote(text)}; correct it, or give the phenotype with --pheno"
-            )
-        values.append(value)
-    y = np.array(values)
-    if np.isnan(y).all():
+    column = read_fam(path)["PHENO"]
+    numbers, missing = numbers_of(column, ["-9", *codes])
+    bad = ~missing & ~numbers.is_finite().fill_null(False)
+    if bad.any():
+        row = bad.arg_max()
+        raise PhenotypeError(
+            f"{path}, sample {row + 1}: column 6: expected a finite number, found "
+            f"{quote(column[row])}; correct it, or give the phenotype with --pheno"
+        )
+    y = numbers.set(missing, np.nan).to_numpy()
+    if missing.all():
         raise PhenotypeError(
             f"{path}: column 6: expected phenotypes, found only missing ones; give --pheno FILE"
         )
     return y
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def _read_covariates(run, options, genotypes):

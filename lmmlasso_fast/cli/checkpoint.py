@@ -4,16 +4,18 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 import lmmlasso_fast
 from lmmlasso_fast.cli.analysed import Analysed
 from lmmlasso_fast.cli.inputs import SOURCES, genotype_files, say_time
 from lmmlasso_fast.cli.recording import Run
+from lmmlasso_fast.cross_validation import CvPlan
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.io.journal import Journal, JournalError, read_journal
 from lmmlasso_fast.io.text import failure, quote
+from lmmlasso_fast.stability import Plan
 
 _LISTS = ("pheno", "covar", "keep", "remove", "extract", "exclude")
 #: Files beside or instead of the one that a source names.
@@ -85,39 +87,37 @@ def finish_tasks(
     return journal.results
 
 
-def check_results(path: str, kind: str, results: dict[int, dict], n_variants: int) -> None:
-    """Refuse results that a replicate or fold does not have: the checksums are no secret.
+def check_results(path: str, results: dict[int, dict], plan: Plan | CvPlan) -> None:
+    """Refuse results that the plan's replicates or folds do not have: checksums are no secret.
 
     Raises
     ------
     JournalError
         Names the first task of which one is not.
     """
-    holds = {
-        "stability": lambda result: _is_replicate(result, n_variants),
-        "cv": _is_fold,
-    }[kind]
+    of_folds = isinstance(plan, CvPlan)
     for task, result in results.items():
-        if not holds(result):
+        if not (_is_fold(task, result, plan) if of_folds else _is_replicate(result, plan)):
             raise failure(
                 JournalError,
                 path,
                 f"task {task}: not what lmmlasso writes",
-                expected=f"the result of {'a replicate' if kind == 'stability' else 'a fold'}",
+                expected=f"the result of {'a fold' if of_folds else 'a replicate'}",
                 found=quote(json.dumps(result)),
                 advice="start again",
             )
 
 
-def _is_replicate(result: dict, n_variants: int) -> bool:
+def _is_replicate(result: dict, plan: Plan) -> bool:
     if set(result) == {"error"}:
         return isinstance(result["error"], str)
     if set(result) != {"alphas", "changes", "gap", "log_delta"}:
         return False
     alphas, changes = result["alphas"], result["changes"]
+    given, n_variants = plan.study.options.alphas, plan.study.genotypes.n_variants
     return (
         _are_numbers(alphas)
-        and len(alphas) > 0
+        and (len(alphas) > 0 if given is None else alphas == given.tolist())
         and isinstance(changes, list)
         and len(changes) == len(alphas)
         # -1 - j is SNP j, which leaves
@@ -131,14 +131,15 @@ def _is_replicate(result: dict, n_variants: int) -> bool:
     )
 
 
-def _is_fold(result: dict) -> bool:
-    if set(result) != {"predictions", "gaps", "alpha_max", "log_delta"}:
+def _is_fold(task: int, result: dict, plan: CvPlan) -> bool:
+    if task >= len(plan.folds) or set(result) != {"predictions", "gaps", "alpha_max", "log_delta"}:
         return False
     rows, gaps = result["predictions"], result["gaps"]
     return (
         _are_numbers(gaps)
-        and len(gaps) > 0
+        and 0 < len(gaps) <= len(plan.fractions)
         and isinstance(rows, list)
+        and len(rows) == len(plan.folds[task].test)
         and all(_are_numbers(row) and len(row) == len(gaps) for row in rows)
         and _are_numbers([result["alpha_max"]])
         and (result["log_delta"] is None or _are_numbers([result["log_delta"]]))
@@ -153,34 +154,47 @@ def _are_numbers(values) -> bool:
 
 
 def open_journal(
-    run: Run, flags: dict, analysed: Analysed, kind: str, belongs_to: dict, *, partial: bool = False
+    run: Run, flags: dict, analysed: Analysed, plan: Plan | CvPlan, belongs_to: dict
 ) -> Journal:
     """Begin OUT.KIND.checkpoint or, for partial results, OUT.partial; or go on with it (--resume).
 
     Raises
     ------
     InputError
-        Partial results are there, which are not replaced without a word.
+        Partial results are there, which are not replaced without a word; nor is what cannot be
+        read, which may have been some.
     """
+    kind = "cv" if isinstance(plan, CvPlan) else "stability"
+    partial = flags.get("partial", False)
     path = f"{run.out}.{analysed.prefix}{'partial' if partial else f'{kind}.checkpoint'}"
     if not flags["resume"] and os.path.exists(path):
-        with suppress(JournalError):
-            _, _, _, results = read_journal(path)
-            if results and partial:
-                raise InputError(
-                    f"{path}: expected no such file, found one with {len(results)} finished "
-                    "replicates; add --resume to go on with it, or choose another --out"
-                )
-            if results:
-                run.warn(f"{path}: replaced; it had {len(results)} finished tasks")
+        found, advice = _what_is_in(path)
+        if found and partial:
+            raise InputError(
+                f"{path}: expected no such file, found one with {found}; {advice}, or choose "
+                "another --out"
+            )
+        if found:
+            run.warn(f"{path}: replaced; it had {found}")
     start = Journal.resume if flags["resume"] else Journal.create
     # absolute names: partial files may be merged elsewhere
     files = {name: os.path.abspath(flags[name]) for name in _FILES if flags[name] is not None}
     journal = start(path, kind, belongs_to, json.loads(json.dumps(flags | files)))
     try:
-        check_results(path, kind, journal.results, analysed.genotypes.n_variants)
+        check_results(path, journal.results, plan)
     except JournalError:
         journal.close()
         raise
     run.checkpoint = path
     return journal
+
+
+def _what_is_in(path: str) -> tuple[str, str]:
+    """Say what a journal has, and how to keep it; nothing if it has no result."""
+    try:
+        results = read_journal(path)[3]
+    except JournalError as error:
+        if os.path.isfile(path) and not os.path.getsize(path):
+            return "", ""
+        return f"what cannot be read ({error})", "move it away"
+    return f"{len(results)} finished tasks" if results else "", "add --resume to go on with it"

@@ -105,7 +105,7 @@ def cross_validate_and_write(run: Run, flags: dict, analysed: Analysed) -> None:
             "is flattered by what it knows of them"
         )
     belongs_to = fingerprint(run, flags, analysed, _NEUTRAL)
-    with open_journal(run, flags, analysed, "cv", belongs_to) as journal:
+    with open_journal(run, flags, analysed, plan, belongs_to) as journal:
         results = finish_tasks(
             run,
             journal,

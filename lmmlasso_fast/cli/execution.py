@@ -21,7 +21,7 @@ from lmmlasso_fast.cli.exit_codes import (
     stopped_by,
 )
 from lmmlasso_fast.cli.options import in_flags
-from lmmlasso_fast.cli.recording import Run, visible
+from lmmlasso_fast.cli.recording import Run, require_other_inputs, visible
 from lmmlasso_fast.errors import InputError, OutputError
 from lmmlasso_fast.mapped import catching_bus_errors
 from lmmlasso_fast.signals import answering
@@ -55,6 +55,7 @@ def execute(
     with ExitStack() as at_the_end, answering(for_good=for_good) as no_more:
         try:
             with catching_bus_errors(), warnings.catch_warnings():
+                require_other_inputs(options["out"], options)
                 run = Run(command, options["out"], options.get("threads"))
                 at_the_end.callback(run.release)
                 warnings.simplefilter("always")

@@ -168,7 +168,7 @@ def _kinship(run: Run, files: ResultFiles):
 
 def _region(run: Run, flags: dict, files: ResultFiles, cutoff: float | None) -> Callable:
     """Return what draws --region, with the r2 of the analysed samples where these are known."""
-    found = re.fullmatch(r"(.+):([0-9]+)-([0-9]+)", flags["region"])
+    found = re.fullmatch(r"(.+):([0-9]{1,18})-([0-9]{1,18})", flags["region"])
     if not found or int(found[2]) > int(found[3]):
         raise click.UsageError(
             f"--region {flags['region']}: expected CHR:START-END, such as 5:1000000-2000000"

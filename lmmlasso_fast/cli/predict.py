@@ -90,7 +90,7 @@ def _covariates(run, flags, model, genotypes) -> np.ndarray | None:
     indicators = {
         f"{name}={level}": (name, level)
         for name, levels in model.covariate_levels.items()
-        for level in levels
+        for level in levels[1:]  # as encode_covariates: a column may have the first one's name
     }
     sources = list(dict.fromkeys(indicators.get(name, (name, ""))[0] for name in wanted))
     # the levels of a category may all be numbers here

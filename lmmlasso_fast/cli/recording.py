@@ -35,6 +35,27 @@ _CHANGED = "changed while it was read"
 _LONGEST = "stability.checkpoint"
 
 
+def require_other_inputs(out: str, options: dict) -> None:
+    """Refuse options that name OUT.log or OUT.run.json, which a run replaces.
+
+    Raises
+    ------
+    InputError
+    """
+    for own in (f"{out}.log", f"{out}.run.json"):
+        for value in options.values():
+            for name in value if isinstance(value, tuple) else (value,):
+                if isinstance(name, str) and _same_file(name, own):
+                    raise InputError(f"{own}: it is an input, and would be replaced; change --out")
+
+
+def _same_file(path: str, other: str) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except (OSError, ValueError):  # one is not there, or no name of a file
+        return False
+
+
 def _return_memory() -> None:
     """Give what was freed back to the system: glibc keeps up to 50 MB between two stages."""
     if os.name != "nt" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:

@@ -166,7 +166,7 @@ def run(**flags):
             run.refits = folds_to_fit(flags)
         for analysed in analyses(run, flags):
             _take_steps(run, flags, analysed)
-            prefixes.append(f"{run.out}.{analysed.prefix}".rstrip("."))
+            prefixes.append(f"{run.out}.{analysed.prefix}".removesuffix("."))
 
     def then():
         for prefix in prefixes:
@@ -210,7 +210,7 @@ def _take_steps(run: Run, flags: dict, analysed: Analysed) -> None:
         limit = len(analysed.y) // 2
         flags = flags | {"max_active": limit}
         if analysed.prefix:
-            run.found.setdefault("max_active", {})[analysed.prefix.rstrip(".")] = limit
+            run.found.setdefault("max_active", {})[analysed.prefix.removesuffix(".")] = limit
         else:
             run.found["max_active"] = limit
     if given_kinship(flags) is not None:

@@ -178,7 +178,7 @@ def select_and_write(run: Run, flags: dict, analysed: Analysed) -> None:
     first, last = flags["replicates"]
     plan, cutoff = _plan(run, flags, analysed, last - first)
     belongs_to = _fingerprint(run, flags, analysed, plan)
-    journal = open_journal(run, flags, analysed, "stability", belongs_to, partial=flags["partial"])
+    journal = open_journal(run, flags, analysed, plan, belongs_to)
     with journal:
         results = finish_tasks(
             run,
@@ -364,11 +364,11 @@ def merge(**flags):
         if given["pheno_name"] is not None:  # one of several, perhaps
             whole["pheno_name"] = expected["phenotype"]
         analysed = only_analysis(run, whole)
-        check_results(flags["partial"][0], kind, results, analysed.genotypes.n_variants)
         plan, cutoff = _plan(run, whole, analysed, 0)
         check_same(
             expected, _fingerprint(run, whole, analysed, plan), flags["partial"][0], "its input"
         )
+        check_results(flags["partial"][0], results, plan)
         for path in flags["partial"]:
             run.note_input(path)
         _write(run, whole, analysed, plan, cutoff, results, n)

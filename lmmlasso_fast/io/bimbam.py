@@ -200,7 +200,7 @@ def _places(path) -> dict[str, tuple[str, int]]:
         if not line.strip():
             continue
         fields = [field.decode() for field in _SEPARATORS.split(line.strip())]
-        if len(fields) < 3 or not re.fullmatch(r"-?\d{1,18}|NA", fields[1]):
+        if len(fields) < 3 or not re.fullmatch(r"-?[0-9]{1,18}|NA", fields[1]):
             raise text.failure(
                 "an annotation",
                 expected="an id, a position (a whole number) and a chromosome",

@@ -81,6 +81,12 @@ def read_id_list(path: str | os.PathLike) -> list[str]:
     return ids[1:] if ids and ids[0].startswith("#") else ids
 
 
+def ids_in_common(samples: "pl.DataFrame", others: "pl.DataFrame") -> list[str]:
+    """Return what identifies a sample: IID alone if FID is null everywhere in one of the two."""
+    without_fid = any(frame["FID"].null_count() == frame.height for frame in (samples, others))
+    return ["IID"] if without_fid else ["FID", "IID"]
+
+
 def match_samples(samples: "pl.DataFrame", table: "pl.DataFrame", what: str) -> np.ndarray:
     """Find every sample's row in a table by its ids.
 
@@ -106,8 +112,7 @@ def match_samples(samples: "pl.DataFrame", table: "pl.DataFrame", what: str) -> 
     """
     import polars as pl
 
-    without_fid = any(frame["FID"].null_count() == frame.height for frame in (samples, table))
-    by = ["IID"] if without_fid else ["FID", "IID"]
+    by = ids_in_common(samples, table)
     rows = table.select(by).with_row_index("row")
     if rows.select(by).is_duplicated().any():
         twice = rows.filter(rows.select(by).is_duplicated()).row(0, named=True)

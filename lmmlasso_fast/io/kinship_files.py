@@ -33,6 +33,8 @@ NPZ_ENTRIES = {  # type and dimensions
     "n_variants": ("<i8", 0),
     "scale": ("<f8", 0),
 }
+#: The number of variants in an .npz of a kinship that was made elsewhere.
+_NOT_KNOWN = -1
 
 
 def read_kinship(path: str | os.PathLike, samples: "pl.DataFrame | None" = None) -> "Kinship":
@@ -244,7 +246,7 @@ def save_kinship(kinship: "Kinship", path: str | os.PathLike) -> None:
     if kinship.samples is not None:
         fid = kinship.samples["FID"].fill_null("").to_list()
         iid = kinship.samples["IID"].to_list()
-    n_variants = -1 if kinship.n_variants is None else kinship.n_variants
+    n_variants = _NOT_KNOWN if kinship.n_variants is None else kinship.n_variants
     save_arrays(
         path,
         {
@@ -287,7 +289,12 @@ def load_kinship(path: str | os.PathLike) -> "Kinship":
         samples = pl.DataFrame({"FID": fid.tolist(), "IID": iid.tolist()})
         samples = samples.with_columns(pl.col("FID").replace("", None))
         samples = _check_samples(name, samples, len(matrix))
-    n_variants = int(content["n_variants"]) if content["n_variants"] >= 0 else None
+    n_variants = int(content["n_variants"])
+    if n_variants < 1 and n_variants != _NOT_KNOWN:
+        raise _damaged(
+            name, f"a number of variants, or {_NOT_KNOWN} if it is not known", str(n_variants)
+        )
+    n_variants = None if n_variants == _NOT_KNOWN else n_variants
     kinship = _make_kinship(name, matrix, samples, str(content["estimator"]), n_variants)
     largest = float(np.abs(matrix).max())
     if largest * scale == np.inf:  # products of Python's numbers do not warn

@@ -6,7 +6,15 @@ import numpy as np
 
 from lmmlasso_fast.errors import KinshipError
 from lmmlasso_fast.io.regular import require_regular
-from lmmlasso_fast.io.text import BLANKS, Text, _blanks_to_tabs, failure, quote, read_text
+from lmmlasso_fast.io.text import (
+    BLANKS,
+    Text,
+    _blanks_to_tabs,
+    failure,
+    parse_tabs,
+    quote,
+    read_text,
+)
 
 GRM_DTYPE = np.dtype("<f4")
 
@@ -103,13 +111,7 @@ def _square_matrix(text: Text) -> np.ndarray | None:
             return None
     n = data.count(b"\n")
     try:
-        frame = pl.read_csv(
-            data,
-            has_header=False,
-            separator="\t",
-            quote_char=None,
-            schema={f"column_{k + 1}": pl.Float64 for k in range(n)},
-        )
+        frame = parse_tabs(data, n, pl.Float64)
     except pl.exceptions.PolarsError:
         return None
     matrix = frame.to_numpy(order="c")

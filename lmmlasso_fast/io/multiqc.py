@@ -8,7 +8,7 @@ from lmmlasso_fast.association import median_of_f
 from lmmlasso_fast.errors import InputError, TableError
 from lmmlasso_fast.io.regular import require_regular
 from lmmlasso_fast.io.result_fields import check_fields
-from lmmlasso_fast.io.result_files import ResultFiles, finite_json
+from lmmlasso_fast.io.result_files import ResultFiles, finite_json, read_table
 from lmmlasso_fast.io.text import failure, quote
 
 #: Title, description, format of the numbers and colours of each column, in MultiQC's words.
@@ -209,28 +209,17 @@ def _read_columns(path: str, names: list[str]):
     """Some columns of a table of ours; those of numbers have NA as null."""
     import polars as pl
 
-    try:
-        require_regular(path)
-        table = pl.read_csv(
-            path,
-            columns=names,
-            separator="\t",
-            null_values="NA",
-            quote_char=None,
-            schema_overrides={
-                name: pl.String if name == "ID" else pl.Int64 if name == "N" else pl.Float64
-                for name in names
-            },
-        )
-    except (OSError, pl.exceptions.PolarsError) as problem:
+    table = read_table(path)
+    if not set(names) <= set(table.columns):
         raise failure(
             TableError,
             path,
-            "the table cannot be read",
+            "other columns",
             expected=f"the columns {', '.join(names)}, as lmmlasso writes them",
-            found=getattr(problem, "strerror", None) or str(problem).splitlines()[0],
+            found=", ".join(map(quote, table.columns[:8])),
             advice="run the command again that writes it",
-        ) from problem
+        )
+    table = table.select(names)
     for column in table.select(pl.col(pl.Float64)):
         absurd = ~(column.abs() <= _LARGEST)
         if absurd.any():

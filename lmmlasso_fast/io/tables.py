@@ -151,7 +151,7 @@ def expand_names(names: str | Sequence[str]) -> list[str]:
     """
     expanded = []
     for name in ",".join([names] if isinstance(names, str) else names).split(","):
-        match = re.fullmatch(r"([^{}]*)\{(\d{1,18}):(\d{1,18})\}([^{}]*)", name.strip())
+        match = re.fullmatch(r"([^{}]*)\{([0-9]{1,18}):([0-9]{1,18})\}([^{}]*)", name.strip())
         if match:
             before, first, last, after = match.groups()
             if int(last) - int(first) >= _MAX_RANGE:
@@ -328,6 +328,25 @@ def _read_values(
     return table.select("FID", "IID", *columns)
 
 
+def numbers_of(
+    column: "pl.Series", missing_codes: Sequence[str]
+) -> tuple["pl.Series", "pl.Series"]:
+    """Text as numbers, null where it is none, and where it stands for a missing value.
+
+    `float` of Python would do for neither: 1_0 and digits of other alphabets are numbers to it.
+    """
+    import polars as pl
+
+    numbers = column.cast(pl.Float64, strict=False)
+    missing = column.is_null() | column.str.to_lowercase().is_in(["na", "."]).fill_null(False)
+    missing |= numbers.is_nan().fill_null(False)
+    codes = pl.Series(missing_codes, dtype=pl.String)
+    as_numbers = codes.cast(pl.Float64, strict=False).drop_nulls()
+    missing |= column.is_in(codes.to_list()).fill_null(False)
+    missing |= numbers.is_in(as_numbers.to_list()).fill_null(False)
+    return numbers, missing
+
+
 def _parse_column(
     text: Text,
     column: "pl.Series",
@@ -336,16 +355,8 @@ def _parse_column(
     categorical: bool,
 ) -> "pl.Series":
     """One column of a table as numbers; as text if `categorical`, or it has any and `keep_text`."""
-    import polars as pl
 
-    numbers = column.cast(pl.Float64, strict=False)  # null where the text is no number
-    missing = column.is_null() | (column.str.to_lowercase().is_in(["na", "."]).fill_null(False))
-    missing |= numbers.is_nan().fill_null(False)
-    for code in missing_codes:
-        try:
-            missing |= (numbers == float(code)).fill_null(False)
-        except ValueError:
-            missing |= (column == code).fill_null(False)
+    numbers, missing = numbers_of(column, missing_codes)
 
     def refuse(rows: "pl.Series", expected: str, advice: str) -> None:
         if rows.any():

@@ -1,10 +1,10 @@
 """Where SNPs are on a genome-wide axis, and the columns that plots need of results and tables."""
 
-import re
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from lmmlasso_fast.chromosomes import natural_key
 from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.plots.style import words
@@ -70,7 +70,7 @@ def lay_out(*tables) -> Layout:
     import polars as pl
 
     snps = pl.concat([table.select(SNP) for table in tables]).unique(maintain_order=True)
-    chromosomes = sorted(snps["CHROM"].unique(), key=_natural)
+    chromosomes = sorted(snps["CHROM"].unique(), key=natural_key)
     if not chromosomes:
         raise InputError("SNPs: expected at least one to be drawn, found none")
     order = pl.Series(chromosomes, dtype=pl.String)
@@ -96,12 +96,6 @@ def lay_out(*tables) -> Layout:
         starts = low
     x = starts[code] + (position - low[code]) / np.maximum(high - low, 1.0)[code] * lengths[code]
     return Layout(chromosomes, starts, starts + lengths, one, snps.with_columns(pl.Series("X", x)))
-
-
-def _natural(name: str) -> list:
-    """2 before 10, and numbers before X."""
-    parts = re.split(r"([0-9]+)", name)
-    return [(0, int(part), "") if k % 2 else (1, 0, part) for k, part in enumerate(parts) if part]
 
 
 # ---- results and tables --------------------------------------------------------------------------

@@ -1,11 +1,11 @@
 """What the report's page shows, as plain lists and numbers."""
 
 import os
-import re
 
 import numpy as np
 import polars as pl
 
+from lmmlasso_fast.chromosomes import natural_key
 from lmmlasso_fast.io.result_files import ResultFiles
 from lmmlasso_fast.report import genome as on_genome
 from lmmlasso_fast.report.run_card import certificates, read_and_dropped, run_card, warnings
@@ -93,7 +93,7 @@ def _manhattan(files: ResultFiles, table: pl.DataFrame) -> dict | None:
     if scan is None:
         order = sorted(
             range(len(table)),
-            key=lambda row: (_natural(table["CHROM"][row]), table["POS"][row]),
+            key=lambda row: (natural_key(table["CHROM"][row]), table["POS"][row]),
         )
         snps = table[order]
         height = np.full(len(snps), np.nan)
@@ -141,11 +141,6 @@ def _manhattan(files: ResultFiles, table: pl.DataFrame) -> dict | None:
         "bins": on_genome.bins(genome, height, rest),
         "window": on_genome.WINDOW,
     }
-
-
-def _natural(name: str) -> list:
-    """chr2 before chr10."""
-    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in re.split(r"(\d+)", name) if p]
 
 
 def _quantiles(files: ResultFiles) -> dict | None:

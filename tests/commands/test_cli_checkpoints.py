@@ -370,5 +370,26 @@ def test_partial_results_are_not_replaced_without_a_word(small, tmp_path):
     lmmlasso("stability", *arguments, "--replicates", "0:4")
     before = (tmp_path / "P.partial").read_bytes()
     message = lmmlasso("stability", *arguments, "--replicates", "4:6", code=3)
-    assert "found one with 4 finished replicates; add --resume" in message
+    assert "found one with 4 finished tasks; add --resume" in message
     assert (tmp_path / "P.partial").read_bytes() == before
+
+
+def test_damaged_results_are_not_replaced_without_a_word(small, tmp_path):
+    arguments = [*small.base, "--partial", "--n-active", 3, "--out", tmp_path / "P"]
+    lmmlasso("stability", *arguments, "--replicates", "0:2")
+    content = bytearray((tmp_path / "P.partial").read_bytes())
+    content[content.index(b"\n") + 20] ^= 1
+    (tmp_path / "P.partial").write_bytes(content)
+    message = refused("stability", *arguments, "--replicates", "2:4")
+    assert "P.partial: expected no such file, found one with what cannot be read (" in message
+    assert "line 2: a damaged line" in message
+    assert "; move it away, or choose another --out" in message
+    assert (tmp_path / "P.partial").read_bytes() == content
+    # one that was never begun is none, and a checkpoint is worth a warning
+    (tmp_path / "P.partial").write_bytes(b"")
+    lmmlasso("stability", *arguments, "--replicates", "2:4")
+    (tmp_path / "C.stability.checkpoint").write_bytes(content)
+    whole = [*small.base, "--replicates", 2, "--n-active", 3, "--out", tmp_path / "C"]
+    err = lmmlasso("stability", *whole)
+    assert "warning: " in err
+    assert "C.stability.checkpoint: replaced; it had what cannot be read (" in err

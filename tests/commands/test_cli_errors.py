@@ -348,6 +348,8 @@ def test_phenotype_name(files):
     [
         ("tall", r"g\.fam, sample 2: column 6: expected a finite number, found 'tall'.*--pheno"),
         ("inf", r"g\.fam, sample 2: column 6: expected a finite number, found 'inf'"),
+        ("1_0", r"g\.fam, sample 2: column 6: expected a finite number, found '1_0'"),
+        ("١٢", r"g\.fam, sample 2: column 6: expected a finite number, found '١٢'"),
         (None, r"g\.fam: column 6: expected phenotypes, found only missing ones; give --pheno"),
     ],
 )
@@ -856,3 +858,19 @@ def test_an_input_is_never_replaced(small, tmp_path):
     assert "P.pred.tsv: it is an input, and would be replaced; change --out" in message
     assert table.read_bytes() == before
     assert not (tmp_path / "P.coef.tsv").exists()
+
+
+@pytest.mark.parametrize("name", ["traits.log", "traits.run.json"])
+def test_an_input_is_not_emptied_either(small, tmp_path, name):
+    """The log and the record are begun before anything is read; a link is the same file."""
+    table = tmp_path / name
+    table.write_bytes((small.folder / "y.tsv").read_bytes())
+    (tmp_path / "link").symlink_to(table)
+    for given in (table, tmp_path / "link"):
+        message = lmmlasso(
+            *("fit", "--bfile", small.prefix, "--pheno", given, "--out", tmp_path / "traits"),
+            code=3,
+        )
+        assert f"{table}: it is an input, and would be replaced; change --out" in message
+        assert table.read_bytes() == (small.folder / "y.tsv").read_bytes()
+        assert {path.name for path in tmp_path.iterdir()} == {name, "link"}

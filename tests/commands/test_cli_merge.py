@@ -220,6 +220,21 @@ def test_damaged_parts(parts, tmp_path):
     assert "P.partial, line 2: a damaged line: expected its checksum" in message
 
 
+def test_results_at_other_alphas(small, tmp_path):
+    """The checksums are no secret."""
+    flags = [*small.base, "--alpha", 20, "--replicates", "0:2", "--partial"]
+    lmmlasso("stability", *flags, "--out", tmp_path / "P")
+    kind, fingerprint, options, done = read_journal(tmp_path / "P.partial")
+    [alpha] = done[0]["alphas"]
+    for alphas, changes in (([alpha, 1.0], [[], []]), ([2 * alpha], [[]]), ([], [])):
+        with Journal.create(tmp_path / "x.partial", kind, fingerprint, options) as journal:
+            journal.append(0, done[0] | {"alphas": alphas, "changes": changes})
+            journal.append(1, done[1])
+        message = refused("merge", tmp_path / "x.partial", "--out", tmp_path / "M")
+        assert "task 0: not what lmmlasso writes: expected the result of a replicate" in message
+    lmmlasso("merge", tmp_path / "P.partial", "--out", tmp_path / "M")
+
+
 def test_files_that_are_no_parts(small, parts, tmp_path):
     message = refused("merge", small.folder / "y.tsv", "--out", tmp_path / "M")
     assert "y.tsv, line 1: not a checkpoint or partial result: expected a header" in message

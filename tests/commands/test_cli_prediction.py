@@ -106,6 +106,18 @@ def test_categories_of_new_samples(small, tmp_path, levels):
     assert_allclose(read(tmp_path / "R.pred.tsv").PRED_COVARIATES, expected[some], rtol=1e-12)
 
 
+def test_a_number_with_the_name_of_the_level_without_indicator(small, tmp_path):
+    ids = {name: small.samples[name].to_list() for name in ("FID", "IID")}
+    columns = {"batch": ["1x", "2x", "2x"] * 30, "batch=1x": np.sin(np.arange(90))}
+    covar = ["--covar", write_table(tmp_path / "c.tsv", **ids, **columns)]
+    lmmlasso("fit", *small.base, *covar, "--n-alphas", 3, "--out", tmp_path / "P")
+    model = ["--model", tmp_path / "P.model.npz", "--bfile", small.prefix]
+    lmmlasso("predict", *model, *covar, "--out", tmp_path / "Q")
+    expected = read(tmp_path / "P.pred.tsv").PRED_COVARIATES
+    assert len(np.unique(expected)) == 90
+    assert_allclose(read(tmp_path / "Q.pred.tsv").PRED_COVARIATES, expected, rtol=1e-12)
+
+
 def test_new_categories_and_text_are_refused(small, tmp_path):
     model = ["--model", f"{small.fit}.model.npz", "--bfile", small.prefix]
     table = pl.read_csv(small.folder / "c.tsv", separator="\t", infer_schema=False)

@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from cli_files import (
     interrupt,
@@ -478,6 +479,20 @@ def test_the_record_names_every_file_once_and_the_limit_of_the_path(small, tmp_p
     assert {f".{name}" for name in again["outputs"]} == set(together(tmp_path / "P"))
     lmmlasso(*arguments, "--steps", "fit", "--max-active", 5)
     assert run_json(tmp_path / "P")["options"]["max_active"] == 5
+
+
+def test_prefixes_that_end_with_a_dot(small, tmp_path):
+    """The report is that of this run, not of the one with a dot less."""
+    for out in ("P", "P."):
+        err = lmmlasso("run", *small.base, "--steps", "null", "--out", tmp_path / out)
+        assert f"wrote {tmp_path / out}.report.html" in err
+    table = pl.read_csv(small.folder / "two.tsv", separator="\t", infer_schema=False)
+    table.rename({"Z": "Y."}).write_csv(tmp_path / "two.tsv", separator="\t", null_value="NA")
+    base = ["--bfile", small.prefix, "--pheno", tmp_path / "two.tsv", "--pheno-name", "Y,Y."]
+    err = lmmlasso("run", *base, "--steps", "fit", "--n-alphas", 3, "--out", tmp_path / "Q")
+    for name in ("Y", "Y."):
+        assert f"wrote {tmp_path / 'Q'}.{name}.report.html" in err
+    assert set(run_json(tmp_path / "Q")["options"]["max_active"]) == {"Y", "Y."}
 
 
 def test_the_limits_of_several_phenotypes(small, tmp_path):

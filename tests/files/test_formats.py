@@ -740,9 +740,10 @@ def test_bimbam_with_other_tables(bimbam):
         ll.read_bimbam(bimbam.folder / "x.txt", fam=bimbam.folder / "y.fam")
     with pytest.raises(GenotypeError, match="cannot be read"):
         ll.read_bimbam(bimbam.folder / "none")
-    (bimbam.folder / "y.map").write_text("rs1 500\n")
-    with pytest.raises(GenotypeError, match=r"y.map, line 1: an annotation"):
-        ll.read_bimbam(bimbam.folder / "x.txt", annotation=bimbam.folder / "y.map")
+    for text in ("rs1 500\n", "rs1 \u0665 1\n"):
+        (bimbam.folder / "y.map").write_text(text)
+        with pytest.raises(GenotypeError, match=r"y.map, line 1: an annotation"):
+            ll.read_bimbam(bimbam.folder / "x.txt", annotation=bimbam.folder / "y.map")
     (bimbam.folder / "y.map").write_text("rs1 500 1\nrs2 600 1\nrs1 700 1\n")
     with pytest.raises(GenotypeError, match=r"y.map, line 3: an id twice.* for 'rs1'"):
         ll.read_bimbam(bimbam.folder / "x.txt", annotation=bimbam.folder / "y.map")

@@ -18,9 +18,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import lmmlasso_fast as ll
 from lmmlasso_fast.cli import main
-from lmmlasso_fast.errors import GenotypeError, TableError
+from lmmlasso_fast.errors import GenotypeError, KinshipError, TableError
 from lmmlasso_fast.io.ids import read_id_list, read_ids
 from lmmlasso_fast.io.kinship_files import read_gemma
+from lmmlasso_fast.io.plink_text import read_fam
 from lmmlasso_fast.io.tables import expand_names, read_phenotypes
 
 pytestmark = pytest.mark.promise("any-bytes")
@@ -164,6 +165,19 @@ def test_ids_that_look_like_numbers_and_columns_in_any_order(tmp_path):
     )
     table = read_phenotypes(tmp_path / "y.tsv")
     assert table.rows() == [("007", "1e3", 0.5, None), ("7", "1000", 5.0, None)]
+
+
+@pytest.mark.parametrize("magic", ["x^", "x\x01"])
+def test_ids_that_begin_like_a_compressed_file(tmp_path, magic):
+    """To Polars, which would unpack it; zlib can be plain text throughout."""
+    (tmp_path / "x.fam").write_text(f"{magic}2 a 0 0 1 -9\n{magic}2 b 0 0 1 -9\n")
+    assert read_fam(tmp_path / "x.fam").select("FID", "IID").rows() == [
+        (f"{magic}2", "a"),
+        (f"{magic}2", "b"),
+    ]
+    (tmp_path / "k.txt").write_text(f"{magic}2\t0\n0\t1\n")
+    with pytest.raises(KinshipError, match="line 1: column 1: expected a finite number"):
+        read_gemma(tmp_path / "k.txt")
 
 
 def test_lists_of_any_form_are_read(tmp_path):

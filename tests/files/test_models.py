@@ -512,6 +512,14 @@ def test_ids_that_repeat_are_told_apart_by_position():
     assert_array_equal(where, [2])
 
 
+def test_a_dot_is_no_id():
+    wanted, offered = table(["."], position=[5]), table(["."], position=[6])
+    with pytest.raises(ModelError, match="found none of its 1"):
+        ll.prediction.match_variants(wanted, offered)
+    where, _ = ll.prediction.match_variants(wanted, table(["x", "."], position=[5, 5]))
+    assert_array_equal(where, [1])
+
+
 def test_split_sites_are_told_apart_by_alleles():
     alleles = pl.DataFrame({"A1": ["C", "A"], "A2": ["A", "T"]})
     sites = table(["rs1", "rs1"], position=[7, 7]).with_columns(alleles)

@@ -76,6 +76,18 @@ def test_partial_files_and_plain_lasso_have_fewer_columns(small, tmp_path):
     assert set(rows["K"]) <= {"COMMAND", "EXIT", "WARNINGS", "SAMPLES", "VARIANTS"}
 
 
+@pytest.mark.parametrize("name", ["r[1]", "r*", "r?"])
+def test_a_prefix_is_no_pattern(runs, tmp_path, name):
+    """Of the other runs in its folder."""
+    for of, to in (("cv", name), ("scan", "r1")):
+        for path in runs.glob(f"{of}.*"):
+            shutil.copy(path, tmp_path / path.name.replace(of, to, 1))
+    for table in ("path", "selected"):
+        shutil.copy(runs / f"cv.{table}.tsv", tmp_path / f"r1.{table}.tsv")
+    rows = [multiqc_content([p])["data"] for p in (tmp_path / name, runs / "cv")]
+    assert rows[0][name] == rows[1]["cv"]
+
+
 def test_one_of_several_phenotypes(runs, tmp_path):
     lmmlasso("multiqc", runs / "two", "--out", tmp_path / "all")
     lmmlasso("multiqc", runs / "two.Z", "--out", tmp_path / "one")
@@ -99,7 +111,7 @@ def test_what_is_refused(runs, tmp_path):
             multiqc_content([tmp_path / "P"])
     shutil.copy(runs / "scan.run.json", tmp_path / "scan.run.json")
     shutil.copy(runs / "scan.null.json", tmp_path / "scan.null.json")
-    with pytest.raises(InputError, match=r"scan\.scan\.tsv: the table cannot be read"):
+    with pytest.raises(InputError, match=r"scan\.scan\.tsv: the file cannot be read"):
         multiqc_content([tmp_path / "scan"])
     (tmp_path / "scan.scan.tsv").write_text("A\tB\n1\t2\n")
     with pytest.raises(InputError, match="the columns N, CHISQ, LOG10P"):

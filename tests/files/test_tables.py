@@ -252,6 +252,11 @@ class TestNumbers:
     def test_minus_nine_in_a_column_that_is_not_read(self, write, read):
         assert read(write("IID Y Z\na 1 -9\n"), "Y")["Y"].to_list() == [1]
 
+    def test_a_missing_code_is_a_number_where_a_value_is(self, write, read):
+        path = write("IID Y\na 10\nb 1\nc 12\n")
+        assert read(path, missing_codes=["1_0", "١٢"])["Y"].to_list() == [10, 1, 12]
+        assert read(path, missing_codes=["1e1", "+1"])["Y"].to_list() == [None, None, 12]
+
     def test_missing_codes(self, write, read):
         path = write("IID Y\na -99\nb 99\nc unknown\nd -99.00\n")
         assert read(path, missing_codes=["-99", "unknown"])["Y"].to_list() == [None, 99, None, None]

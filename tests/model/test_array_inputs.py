@@ -5,6 +5,7 @@ says what was expected and found. What was passed has the same bytes afterwards.
 """
 
 import inspect
+import re
 import typing
 from datetime import date
 from functools import cache, partial
@@ -140,9 +141,25 @@ def content(values):
     return np.asarray(values).tolist() if not isinstance(values, np.ndarray) else values.tobytes()
 
 
-def check_message(error):
-    assert "expected" in str(error), error
-    assert "found" in str(error), error
+#: What messages call an argument where they have a word for it, or compare it with another one.
+WORDS = {
+    **dict.fromkeys(("y", "z"), "phenotype"),
+    **dict.fromkeys(("A", "K", "K_new", "LMMLasso.predict X"), "kinship"),
+    **dict.fromkeys(("paired_interval a", "paired_interval b"), "values"),
+    **{"index": "SNPs", "Kinship.subset index": "samples", "from_dosages X": "dosages"},
+    **{"clump score": "snps", "precision_recall at": "recall", "compat.train y": "K"},
+    **{"compat.predict y_t": "K_tt", "compat.predict X_v": "K_vt"},
+}
+
+
+def check_message(slot, error):
+    """It names the argument, and says what was expected and found."""
+    argument = slot.name.split()[-1]
+    names = {argument, WORDS.get(slot.name, WORDS.get(argument, argument))}
+    what, expected, rest = str(error).partition("expected")
+    assert names & set(re.findall(r"\w+", what)), error
+    assert expected, error
+    assert "found" in rest, error
 
 
 def check_same(slot, expected, folder, dtype=None, layout="C", container="array"):
@@ -162,7 +179,7 @@ def check_same(slot, expected, folder, dtype=None, layout="C", container="array"
         whole = slot.value.dtype.kind == "i" and typed.dtype.kind != "i"
         if not whole and typed.dtype != object:
             raise AssertionError(f"{where}: {error}") from error
-        check_message(error)
+        check_message(slot, error)
         return 1
     assert content(value) == before, where
     for one, other in zip(found, expected, strict=True):
@@ -239,7 +256,7 @@ def test_what_cannot_be_used_is_a_named_error(slot, tally):
         try:
             answers(slot, value)
         except LMMLassoError as error:
-            check_message(error)
+            check_message(slot, error)
         except slot.errors:
             pass  # scikit-learn's, or what from_array documents
         except Exception as error:

@@ -1,6 +1,9 @@
 """Lasso paths: the certificate recomputed by the oracle, closed forms, and relations."""
 
+from dataclasses import replace
+
 import numpy as np
+import polars as pl
 import pytest
 import reference as ref
 from numpy.testing import assert_allclose, assert_array_equal
@@ -12,11 +15,12 @@ from problems import (
     objectives,
     plain_problem,
     random_dosages,
+    sample_table,
 )
 
 import lmmlasso_fast as ll
 from lmmlasso_fast.covariates import as_design
-from lmmlasso_fast.errors import DataWarning, GenotypeError
+from lmmlasso_fast.errors import DataWarning, GenotypeError, SampleMatchError
 from lmmlasso_fast.path import PathOptions
 from lmmlasso_fast.path_solver import PathSolver
 from lmmlasso_fast.problem import Problem
@@ -374,6 +378,21 @@ def test_adding_covariates_to_the_phenotype(problem, path, size):
     assert_allclose(other.coefs.toarray(), path.coefs.toarray(), atol=rounding)
     assert_allclose(other.gammas - shift[:, None], path.gammas, atol=10 * rounding)
     assert other.converged.all()
+
+
+def test_kinships_without_families(problem):
+    """plink2 writes IID alone where there are none, and has FID 0 in other files."""
+    n = problem.n
+    samples = sample_table(n).with_columns(FID=pl.lit("0"))
+    genotypes = from_array(problem.D, samples=samples)
+    alone = samples.with_columns(FID=pl.lit(None, pl.String))
+    K = replace(problem.kinship, samples=alone)
+    null = ll.fit_null(problem.y, K, problem.covariates)
+    path = ll.lasso_path(genotypes, problem.y, null, n_alphas=3)
+    assert path.converged.all()
+    null = ll.fit_null(problem.y, replace(K, samples=alone[::-1]), problem.covariates)
+    with pytest.raises(SampleMatchError, match=rf"sample 1 is s0 in the .* and s{n - 1} in the k"):
+        ll.lasso_path(genotypes, problem.y, null)
 
 
 def test_linearly_transformed_covariates(problem, path):

@@ -265,6 +265,14 @@ def compared(found, categories, echo=""):
     return "returned", snapshot(found, echo), categories
 
 
+def contexts_of(case: Case, name: str) -> list[tuple[int, dict, set[str]]]:
+    """Beside which other options an option is tried too: their number, they, what is idle there."""
+    change = case.changes[name]
+    if isinstance(change, Runs | Unused) or not getattr(change, "everywhere", True):
+        return []
+    return [(k, *beside) for k, beside in enumerate(case.also) if name not in beside[0]]
+
+
 def problem_of(case: Case, name: str, monkeypatch, capsys) -> str | None:
     """What is wrong with an option's entry, None if it shows that it changes something."""
     change = case.changes[name]
@@ -287,11 +295,7 @@ def problem_of(case: Case, name: str, monkeypatch, capsys) -> str | None:
         return None if before == after and documented else "it has an effect, or is not documented"
     if before == after:
         return "both results are the same"
-    if not getattr(change, "everywhere", True):
-        return None
-    for k, (context, idle) in enumerate(case.also):
-        if name in context:
-            continue
+    for k, context, idle in contexts_of(case, name):
         own = {key: other for key, other in others.items() if key not in context}
         first = case.outcome(echo, k, **own)
         second = case.outcome(echo, k, **own | {name: value})

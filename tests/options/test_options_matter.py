@@ -6,6 +6,7 @@ import inspect
 import pytest
 
 from options.enumeration import (
+    contexts_of,
     extra_of,
     parameters,
     problem_of,
@@ -38,7 +39,7 @@ def test_every_parameter_changes_something(table, name, monkeypatch, capsys, tal
     assert name in table, f"no entry for {name}: add one to tests/options"
     case, names = table[name], parameters(PUBLIC[name])
     assert set(names) == set(case.changes), "parameters without entry, or entries without parameter"
-    tally(cases=len(names) * (1 + len(case.also)))
+    tally(cases=sum(1 + len(contexts_of(case, option)) for option in names))
     found = {option: problem_of(case, option, monkeypatch, capsys) for option in names}
     assert not any(found.values()), {k: v for k, v in found.items() if v}
 

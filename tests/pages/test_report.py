@@ -18,7 +18,7 @@ from report_files import HOSTILE, analysed, copy_results, simulated_scan
 
 from lmmlasso_fast.cli import main
 from lmmlasso_fast.errors import InputError, OutputError
-from lmmlasso_fast.io.result_files import ResultFiles
+from lmmlasso_fast.io.result_files import ResultFiles, read_table
 from lmmlasso_fast.io.results import write_table
 from lmmlasso_fast.report import genome as on_genome
 from lmmlasso_fast.report import write_report
@@ -384,6 +384,19 @@ def test_size_of_many_scaffolds(tmp_path):
     assert sorted(map(int, points["place"])) == others
     where = {f"{c}:{p:,}" for c, p in zip(names, scan["GENPOS"], strict=True)}
     assert set(points["place"].values()) <= where
+
+
+def test_a_chromosome_of_more_digits_than_a_number_has(prefix, tmp_path):
+    """Python makes no number of more than 4,300."""
+    target = copy_results(prefix, tmp_path / "P")
+    Path(f"{target}.scan.tsv").unlink()
+    for path in tmp_path.glob("P.*.tsv"):
+        table = read_table(path)
+        if "CHROM" in table.columns and table.height:
+            write_table(table.with_columns(CHROM=pl.lit("7" * 5000)), path)
+    names = data_of(write_report(target))["manhattan"]["chromosomes"]["name"]
+    assert names == ["7" * 200 + "… (5,000 characters)"]
+    lmmlasso("plot", target, "--format", "svg")
 
 
 def test_size_of_long_alleles(tmp_path):

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from cli_files import lmmlasso, write_table
 from soak.fuzz import cases
-from soak.fuzz.targets import N_VARIANTS, RESULTS, TARGETS
+from soak.fuzz.targets import N_SAMPLES, N_VARIANTS, RESULTS, TARGETS
 
 import lmmlasso_fast as ll
 from lmmlasso_fast.io.journal import Journal, read_journal
@@ -23,7 +23,6 @@ from lmmlasso_fast.io.kinship_files import save_kinship, write_gemma, write_grm
 from lmmlasso_fast.io.plink_write import write_plink
 from lmmlasso_fast.simulation import simulate_genotypes
 
-N = 20
 HERE = Path(__file__).with_name("seeds")
 
 
@@ -35,15 +34,15 @@ def files_of(prefix: str, suffixes) -> list[bytes]:
 
 def valid_files() -> dict[str, list[bytes]]:
     """For the seeds' names, target first, the files; they are made in the current folder."""
-    simulated = simulate_genotypes(N, N_VARIANTS, missing_rate=0.02, seed=1)
+    simulated = simulate_genotypes(N_SAMPLES, N_VARIANTS, missing_rate=0.02, seed=1)
     dosages, samples, variants = simulated.dosages, simulated.samples, simulated.variants
     write_plink("x", dosages, samples, variants)
     rng = np.random.default_rng(1)
     ids = {name: samples[name].to_list() for name in ("FID", "IID")}
-    y = rng.standard_normal(N) + dosages[:, 3]
+    y = rng.standard_normal(N_SAMPLES) + dosages[:, 3]
     write_table("x.tsv", **ids, Y=np.round(y, 3))
-    batch = [["a", "b"][k % 2] for k in range(N)]
-    write_table("c.tsv", **ids, age=np.round(rng.normal(50, 8, N), 1), batch=batch)
+    batch = [["a", "b"][k % 2] for k in range(N_SAMPLES)]
+    write_table("c.tsv", **ids, age=np.round(rng.normal(50, 8, N_SAMPLES), 1), batch=batch)
     found = {
         "plink": files_of("x", TARGETS["plink"].files),
         "phenotypes": files_of("x", (".tsv",)),
