@@ -122,19 +122,19 @@ def check_same_samples(genotypes: Genotypes, kinship) -> None:
     if not genotypes.has_sample_ids or kinship.samples is None:
         return
     by = ids_in_common(genotypes.samples, kinship.samples)
-    ids, others = genotypes.samples.select(by), kinship.samples.select(by)
-    if not ids.equals(others):
-        differ = (a != b for a, b in zip(ids.iter_rows(), others.iter_rows(), strict=True))
-        k = next(row for row, differs in enumerate(differ) if differs)
-        raise SampleMatchError(
-            f"kinship: its samples are not those of the genotypes in the same order; sample "
-            f"{k + 1} is {_shown(ids.row(k))} in the genotypes and {_shown(others.row(k))} in the "
-            "kinship; reorder with Kinship.subset"
-        )
-
-
-def _shown(ids: tuple[str | None, ...]) -> str:
-    return " ".join(part for part in ids if part is not None)
+    # columns, not frames: of these polars takes threads, which a child of a fork lacks
+    if all(genotypes.samples[name].equals(kinship.samples[name]) for name in by):
+        return
+    ids, others = (
+        list(zip(*(frame[name].to_list() for name in by), strict=True))
+        for frame in (genotypes.samples, kinship.samples)
+    )
+    k = next(row for row, pair in enumerate(zip(ids, others, strict=True)) if pair[0] != pair[1])
+    raise SampleMatchError(
+        f"kinship: its samples are not those of the genotypes in the same order; sample {k + 1} is "
+        f"{' '.join(filter(None, ids[k]))} in the genotypes and {' '.join(filter(None, others[k]))} "
+        "in the kinship; reorder with Kinship.subset"
+    )
 
 
 def is_whitened(factors) -> bool:
