@@ -126,6 +126,18 @@ def results(prefix) -> dict[str, bytes]:
     return {suffix: content for suffix, content in found.items() if not suffix.endswith(RECORDS)}
 
 
+def report_without_times(page: bytes) -> bytes:
+    """A report without the log and the record of its run, which change; as it is if not whole."""
+    begin, end = b'<script type="application/json" id="data">', b"</script>"
+    head, found, rest = page.partition(begin)
+    data, ended, tail = rest.partition(end)
+    if not (found and ended and tail.endswith(b"</html>\n")):
+        return page
+    content = json.loads(data)
+    content["provenance"] = content["read"] = None
+    return head + json.dumps(content).encode() + tail
+
+
 def null_of(prefix) -> dict:
     return json.loads(Path(f"{prefix}.null.json").read_text())
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 #: Reads one JSON object per line, forks, and answers with one line.
 _FORKS = """
-import builtins, json, os, resource, signal, sys, threading, time
+import builtins, io, json, os, resource, signal, sys, threading, time
 import lmmlasso_fast.cli as cli
 import polars, scipy.linalg, scipy.optimize, scipy.sparse, scipy.special, joblib, threadpoolctl
 for name in cli.main.commands:
@@ -30,6 +30,7 @@ class Faults:
         for name in real:
             setattr(os, name, self.counted(name))
         sys.addaudithook(self.opened)
+        builtins.open = io.open = self.counted_open(io.open)
 
     def reach(self, what):
         if len(self.seen) == self.kill_at or what == self.kill_before:
@@ -41,6 +42,18 @@ class Faults:
             path, _, flags = arguments
             if flags & (os.O_WRONLY | os.O_RDWR) and path.startswith(self.folder):
                 self.reach("open " + os.path.basename(path))
+
+    def counted_open(self, real_open):
+        # once more when it is open, and perhaps empty: not of temporary files
+        def function(file, mode="r", *arguments, **options):
+            stream = real_open(file, mode, *arguments, **options)
+            if "r" not in mode and not isinstance(file, int):
+                path = os.fsdecode(file)
+                name = os.path.basename(path)
+                if path.startswith(self.folder) and not name.startswith("."):
+                    self.reach("opened " + name)
+            return stream
+        return function
 
     def counted(self, name):
         def function(*arguments, **options):

@@ -408,21 +408,24 @@ static void test_sources(void)
 void test_every_error_was_seen(void)
 {
     const int has_tiles = strcmp(lmml_kernels_name(tables[n_tables - 1]), "amx") == 0;
-    int n_sites = 0;
+    int n_sites = 0, n_passed_here = 0;
+    char elsewhere[512] = "";
     test_header(LMML_SOURCES "/lmml.h");
     test_header(LMML_SOURCES "/lmml_lapack.h");
     test_sources();
     for (error_site *const *site = __start_error_sites; site < __stop_error_sites; site++) {
         n_sites++;
         if (!(*site)->n_reached && !has_tiles && strcmp((*site)->function, "operand_init") == 0) {
-            printf("SKIPPED: %s without matrix tiles\n", (*site)->function);
-            continue; /* the one error that only their memory can bring about */
+            /* the one error that only the memory of matrix tiles can bring about */
+            snprintf(elsewhere, sizeof elsewhere, ", not %s, which needs AMX", (*site)->function);
+            continue;
         }
         if (!(*site)->n_reached)
             printf("%s:%d: %s: no test comes here\n", (*site)->file, (*site)->line,
                    (*site)->function);
         CHECK((*site)->n_reached > 0);
+        n_passed_here += (*site)->n_reached > 0;
     }
     CHECK(n_sites > 40);
-    printf("%d places that return an error\n", n_sites);
+    printf("passed %d of %d places that return an error%s\n", n_passed_here, n_sites, elsewhere);
 }

@@ -1,14 +1,17 @@
 """The same bits from a Dask cluster: what is sent once, workers that die, no run without end."""
 
+import ast
 import os
 import re
 import signal
+import sys
 import threading
 import time
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -26,6 +29,7 @@ from lmmlasso_fast.simulation import write_plink
 from lmmlasso_fast.stability import make_plan, run_replicates, stability_selection
 
 distributed = pytest.importorskip("distributed")
+psutil = pytest.importorskip("psutil")  # a dependency of distributed
 
 from clusters import all_but_a_worker, all_of, slow, start, within  # noqa: E402
 
@@ -66,16 +70,108 @@ def kill_a_worker(client):
 # ---- who may reach it ---------------------------------------------------------------------------
 
 
+def listening():
+    """(process, address, port) of every socket on which this process or one it started listens."""
+    found = set()
+    this = psutil.Process()
+    for process in [this, *this.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            for connection in process.net_connections("inet"):
+                if connection.status == psutil.CONN_LISTEN:
+                    found.add((process.pid, *connection.laddr))
+    return found
+
+
+def cluster_of_the_manual():
+    """Starts the cluster of docs/cluster.md, with the arguments that it tells people to give."""
+    manual = (Path(__file__).parents[2] / "docs/cluster.md").read_text(encoding="utf-8")
+    [arguments] = re.findall(r"\bLocalCluster\((.*)\)", manual)
+    return eval(f"distributed.LocalCluster({arguments})", {"distributed": distributed})
+
+
 @pytest.mark.promise("hostile")
-def test_only_this_machine_unless_asked(client):
-    """The package starts no server of its own; that of its pages listens on loopback."""
-    info = client.scheduler_info()
-    addresses = [info["address"], *info["workers"]]
-    assert len(addresses) == 3
-    assert all(address.startswith("tcp://127.0.0.1:") for address in addresses)
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere sockets are for root to see")
+def test_only_this_machine_unless_asked(problem):
+    """Scheduler, workers, nannies and dashboard of a cluster that is started as the manual says."""
+    before = listening()
+    with cluster_of_the_manual() as cluster, distributed.Client(cluster) as client:
+        within(60, select, problem)
+        found = listening() - before
+        ports = {port for _, _, port in found}
+        info = client.scheduler_info()
+        known = [info["address"], *info["workers"], client.dashboard_link]
+        known += [worker["nanny"] for worker in info["workers"].values()]
+    assert len(known) == 6
+    assert ports >= {urlsplit(address).port for address in known}
+    assert {urlsplit(address).hostname for address in known} == {"127.0.0.1"}
+    assert not {address for _, address, _ in found} - {"127.0.0.1", "::1"}, found
+
+
+@pytest.mark.promise("hostile")
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere sockets are for root to see")
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_without_dask_nothing_listens(problem, n_jobs):
+    before, found, backends = listening(), set(), {1: "threading", 2: "loky"}
+
+    def look(done, total):
+        found.update(listening())
+
+    with parallel_config(backends[n_jobs], n_jobs=n_jobs):
+        select(problem, progress=look)
+    assert found <= before
+
+
+#: What starts a server in some library, or asks for one to be started.
+SERVERS = re.compile(
+    r"(?i)\w*(cluster|server|scheduler|nanny|listener|manager)|Client|Worker|socket|socketpair"
+    r"|bind|listen|create_server|start_server|start_unix_server|serve|serve_forever|run_server"
+)
+SERVER_MODULES = re.compile(r"(socket|socketserver|http|xmlrpc|asyncio|tornado|bokeh|dask)\b")
+
+
+def servers_in(source):
+    """Names of what starts servers, and of modules for them, in a source."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
+                found += [name] if SERVERS.fullmatch(name) else []
+            case ast.Import(names=modules):
+                found += [m.name for m in modules if SERVER_MODULES.match(m.name)]
+            case ast.ImportFrom(module=str() as module, level=0):
+                found += [module] if SERVER_MODULES.match(module) else []
+    return found
+
+
+@pytest.mark.promise("hostile")
+def test_the_package_has_no_server():
     package = Path(ll.__file__).parent
-    started = re.compile(r"\b(LocalCluster|Scheduler|Nanny|SSHCluster|socket|HTTPServer)\(")
-    assert not [path for path in package.rglob("*.py") if started.search(path.read_text())]
+    paths = list(package.rglob("*.py"))
+    assert len(paths) > 50
+    found = {path.name: servers_in(path.read_text(encoding="utf-8")) for path in paths}
+    assert {name: names for name, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "LocalCluster(n_workers=2)",
+        "distributed.Client()",
+        "with Client() as client: pass",
+        "SSHCluster(hosts)",
+        "ThreadingHTTPServer(address, handler)",
+        "socketserver.TCPServer(address, handler)",
+        "socket.socket()",
+        "socket.create_server(('', 0))",
+        "import http.server",
+        "from http.server import ThreadingHTTPServer as S",
+        "from socketserver import *",
+        "from multiprocessing.managers import BaseManager; BaseManager(('', 0))",
+    ],
+)
+def test_a_server_would_be_found(source):
+    assert servers_in(source)
+    assert not servers_in(f"text = {source!r}")
 
 
 # ---- the same bits -------------------------------------------------------------------------------

@@ -2,10 +2,12 @@
 
 Runs the C core's tests and the whole suite with `--full`, which gives the tests of this folder
 their full sizes (else they run small, as a part of the suite), and counts the cases of every
-promise. Exit code 0: all passed, and enough lines of the package were run.
+promise. Exit code 0: every part ran to its end, all passed, and enough lines of the package were
+run. The page names the tests that failed, and those that were skipped with the reason.
 """
 
 import argparse
+import ast
 import datetime
 import json
 import os
@@ -37,11 +39,12 @@ class Outcome:
     module: str
     name: str
     outcome: str  # passed, failed or skipped
-    seconds: float
+    seconds: float = 0
     promises: list[str] = field(default_factory=list)
     cases: int = 1
     failed: int = 0
     figures: dict[str, str] = field(default_factory=dict)
+    reason: str = ""  # of one that was skipped
 
 
 def read(report: Path) -> list[Outcome]:
@@ -62,8 +65,35 @@ def read(report: Path) -> list[Outcome]:
                 test.figures[name] = value
         if outcome == "failed":
             test.failed = max(test.failed, 1)
+        if outcome == "skipped":
+            test.reason = _reason(case.find("skipped"))
         outcomes.append(test)
     return outcomes
+
+
+def _reason(skipped: ElementTree.Element) -> str:
+    """Why a test was skipped, in one line; of a module it stands in "(path, line, reason)"."""
+    text = skipped.get("message") or ""
+    if text == "collection skipped":
+        text = ast.literal_eval(skipped.text)[2]
+    return " ".join(text.removeprefix("Skipped: ").split())
+
+
+def part_of(name: str, code: int, report: Path | None, tests: list[Outcome]) -> list[Outcome]:
+    """The tests of one part of the programme, with a failure more for what they do not show: a
+    part that was interrupted or killed, or wrote no `report`."""
+    wrong = []
+    if report is not None:
+        try:
+            tests = tests + read(report)
+        except (OSError, ElementTree.ParseError) as error:
+            wrong.append(f"no report of its tests ({type(error).__name__})")
+    if code and (code != 1 or not any(test.failed for test in tests)):
+        wrong.append(f"exit code {code}")
+    if wrong:
+        end = Outcome(f"the part {name}:", ", ".join(wrong), "failed", failed=1)
+        tests = [*tests, end]
+    return tests
 
 
 def read_c(folder: Path) -> list[Outcome]:
@@ -81,8 +111,14 @@ def read_c(folder: Path) -> list[Outcome]:
                 cases=sum(map(int, re.findall(r"^(\d+) (?:passed|inputs)", said, re.MULTILINE))),
             )
             test.failed = int(test.outcome == "failed" or not test.cases)
-            if places := re.search(r"^(\d+) places that return an error$", said, re.MULTILINE):
-                test.figures["places that return an error, each passed"] = places[1]
+            places = re.search(
+                r"^passed (\d+ of \d+) places that return an error(?:, not (.+))?$",
+                said,
+                re.MULTILINE,
+            )
+            if places:
+                without = f" (not {places[2]})" if places[2] else ""
+                test.figures["places that return an error, passed"] = places[1] + without
             outcomes.append(test)
     return outcomes
 
@@ -117,6 +153,8 @@ def page(outcomes: list[Outcome], head: dict[str, str], found: dict[str, int]) -
             f"| {found.get(name, 0):,} | {sum(test.failed for test in run)} |"
         )
     lines += ["", *(f"* failed: {t.module} {t.name}" for t in outcomes if t.failed)]
+    skipped = [t for t in outcomes if t.outcome == "skipped"]
+    lines += [f"* skipped: {f'{t.module} {t.name}'.strip()}: {t.reason}" for t in skipped]
     lines += ["", "| test | cases | failed | seconds | figures |", "|---|---|---|---|---|"]
     merged = defaultdict(list)
     for test in outcomes:
@@ -144,6 +182,15 @@ def _git(*arguments: str) -> str:
     ).stdout.strip()
 
 
+def _covered(report: Path) -> tuple[int, int]:
+    """Lines that were run, and all there are; 0 of 0 if nobody counted."""
+    try:
+        totals = json.loads(report.read_text())["totals"]
+    except (OSError, ValueError, KeyError):
+        return 0, 0
+    return totals["covered_lines"], totals["num_statements"]
+
+
 def _versions() -> str:
     packages = [f"{name} {version(name)}" for name in ("numpy", "scipy")]
     return ", ".join([f"Python {platform.python_version()}", *packages])
@@ -162,8 +209,8 @@ def main() -> int:
     size = [] if given.small else ["--full"]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        codes = [subprocess.run([ROOT / "tests/c/run.sh", folder / "c"]).returncode]
-        outcomes = read_c(folder / "c")
+        code = subprocess.run([ROOT / "tests/c/run.sh", folder / "c"]).returncode
+        outcomes = part_of("C core", code, None, read_c(folder / "c"))
         parts = {  # faults and limits of memory are no place to measure lines
             "suite": ["--ignore=tests/soak", "--cov", f"--cov-report=json:{folder}/lines.json"],
             "soak": ["tests/soak"],
@@ -173,13 +220,14 @@ def main() -> int:
             # no source lines: CPython 3.11 may fail to parse them after a RecursionError
             options = [f"--numprocesses={given.jobs}", "--tb=native", f"--junitxml={report}"]
             command = [sys.executable, "-m", "pytest", *options, *size, *part, *given.pytest]
-            codes.append(subprocess.run(command, cwd=ROOT).returncode)
-            outcomes += read(report)
-        lines = json.loads((folder / "lines.json").read_text())["totals"]
-    covered = 100 * lines["covered_lines"] / lines["num_statements"]
-    if covered < LINES:
-        print(f"FAILED: {covered:.1f} % of the lines were run, expected {LINES} %")
-        codes.append(1)
+            code = subprocess.run(command, cwd=ROOT).returncode
+            outcomes += part_of(name, code, report, [])
+        covered, lines = _covered(folder / "lines.json")
+    share = 100 * covered / max(lines, 1)
+    if share < LINES:
+        said = f"{share:.1f} % of {lines:,} lines were run, expected {LINES} %"
+        print(f"FAILED: {said}")
+        outcomes.append(Outcome("coverage:", said, "failed", failed=1))
     head = {
         "date": datetime.date.today().isoformat(),
         "commit": commit + changed,
@@ -190,12 +238,11 @@ def main() -> int:
             f"{sum(test.outcome == outcome for test in outcomes):,} {outcome}"
             for outcome in ("passed", "failed", "skipped")
         ),
-        "lines of Python covered": f"{lines['covered_lines']:,} of {lines['num_statements']:,}, "
-        f"{covered:.1f} %",
+        "lines of Python covered": f"{covered:,} of {lines:,}, {share:.1f} %",
     }
     found = before((ROOT / "docs/reliability.md").read_text(encoding="utf-8"))
     given.out.write_text(page(outcomes, head, found), encoding="utf-8")
-    return int(any(codes))  # one that a signal ended is negative
+    return int(any(test.failed for test in outcomes))
 
 
 if __name__ == "__main__":

@@ -4,12 +4,14 @@
 
 says of every mutant what killed it, or that it survived. Mutants of C meet the C tests, plain and
 under sanitizers; those of Python, and what the C tests let pass, the Python tests of
-`mutants.TESTS`. The source itself is never changed.
+`mutants.TESTS`. All these tests are run without a mutant first, in the same copies and within the
+same limits, and must pass. The source itself is never changed.
 """
 
 import argparse
 import os
 import queue
+import re
 import resource
 import shutil
 import signal
@@ -26,6 +28,30 @@ from mutants import ROOT, TESTS, Mutant, sample_of
 SECONDS = 400  # what takes longer hangs
 MEMORY = 8 << 30  # a mutant that asks for more fails
 SANITIZERS = "address,undefined"
+WITH_OWN_CORE = "tridiagonal"  # some tests of the module that a copy compiles
+TIMED_OUT = 124  # in place of an exit code
+#: Fates that a mutant has in common with a good file, or that say nothing of its tests.
+SURVIVED, INVALID = "survived", "invalid"
+
+
+def verdict(test: str, code: int, log: str = "") -> str | None:
+    """What the exit code of a test of a mutant says: its fate, or None if the test passed.
+
+    A test that failed has noticed the mutant, one that crashed or never ended as well, and so has
+    pytest if it cannot collect the tests: they were collected without a mutant. All else (an
+    internal error of pytest, no tests, a program that cannot be loaded) is no answer, and raised.
+    """
+    if code == 0:
+        return None
+    if code == 1:
+        return test
+    if code == TIMED_OUT:
+        return f"{test}: no end"
+    if code < 0:
+        return f"{test}: crash"
+    if test == "pytest" and code == 2 and re.search(r"^ERROR (collecting )?\S+\.py", log, re.M):
+        return f"{test}: not collected"
+    raise RuntimeError(f"{test}: expected tests that pass or fail, found exit code {code}\n{log}")
 
 
 class Copy:
@@ -52,7 +78,7 @@ class Copy:
         limited: bool = True,
         **variables: str,
     ) -> int:
-        """The exit code; 124 after so many seconds."""
+        """The exit code; TIMED_OUT after so many seconds."""
         environment = os.environ | variables
         environment |= {"PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1", "CI": "1"}
         environment["HYPOTHESIS_STORAGE_DIRECTORY"] = str(self.folder / "hypothesis")
@@ -72,7 +98,7 @@ class Copy:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-                return 124
+                return TIMED_OUT
 
     def _build(self, *targets: str, sanitize: str = "") -> int:
         build = self._folder_of(sanitize)
@@ -93,43 +119,72 @@ class Copy:
     def _folder_of(self, sanitize: str) -> Path:
         return self.folder / f"build{'-' * bool(sanitize)}{sanitize}"
 
-    def _pytest(self, names: str) -> int:
-        modules = [
-            str(path) for name in names.split() for path in ROOT.glob(f"tests/*/test_{name}.py")
-        ]
+    def _log(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")[-5000:]
+
+    def _pytest(self, names: str) -> str | None:
+        modules = []
+        for name in names.split():  # without a module pytest would run all there are
+            (path,) = ROOT.glob(f"tests/*/test_{name}.py")
+            modules.append(str(path))
         options = ("-x", "-q", "-p", "no:cacheprovider", f"--basetemp={self.folder / 'tmp'}")
         python = (sys.executable, "-m", "pytest", *options)
-        return self._run(*python, *modules, cwd=ROOT, seconds=SECONDS)
+        return verdict(
+            "pytest", self._run(*python, *modules, cwd=ROOT, seconds=SECONDS), self._log()
+        )
+
+    def check(self, tests: str) -> None:
+        """Raise if tests do not pass without a mutant; "" are those of C."""
+        fate = self._pytest(tests) if tests else self._without_mutant_in_c()
+        if fate:
+            raise RuntimeError(
+                f"{tests or 'C'}: expected tests that pass without a mutant, found {fate!r}\n"
+                + self._log()
+            )
 
     def fate(self, file: str, source: bytes) -> str:
         """What happens to a file of this content: "survived", or "invalid", or what killed it."""
         place = self.folder / file
         in_c = file.endswith(".c")
-        if in_c and not (self.folder / "build").exists():
-            for sanitize in ("", SANITIZERS):
-                assert self._build("test_core", "test_faults", sanitize=sanitize) == 0
-        original = place.read_bytes()
+        if in_c:
+            self._build_c()
+        original, compiled = place.read_bytes(), self._compiled.read_bytes()
         try:
             place.write_bytes(source)
-            return (in_c and self._fate_in_c()) or (
-                "pytest" if self._pytest(TESTS[file]) else "survived"
-            )
+            return (in_c and self._fate_in_c()) or self._pytest(TESTS[file]) or SURVIVED
         finally:
             place.write_bytes(original)
+            self._compiled.write_bytes(compiled)  # or the next one would meet this one's
+
+    def _build_c(self) -> None:
+        if not (self.folder / "build").exists():
+            for sanitize in ("", SANITIZERS):
+                assert self._build("test_core", "test_faults", sanitize=sanitize) == 0, self._log()
+
+    def _without_mutant_in_c(self) -> str | None:
+        self._build_c()
+        compiled = self._compiled.read_bytes()
+        try:
+            return self._fate_in_c() or self._pytest(WITH_OWN_CORE)
+        finally:
+            self._compiled.write_bytes(compiled)
 
     def _fate_in_c(self) -> str | None:
         for sanitize in ("", SANITIZERS):
-            if self._build("test_core", "test_faults", sanitize=sanitize):
-                return "invalid"
+            code = self._build("test_core", "test_faults", sanitize=sanitize)
+            if code == 1:
+                return INVALID
+            assert code == 0, (code, self._log())
             # quick ones first; the sanitizers reserve terabytes of addresses
             whole = [] if sanitize else [("test_core", "")]
             for name, small in [("test_core", "1"), ("test_faults", "1"), *whole]:
                 variables = {"LMML_TEST_SMALL": small} if small else {}
                 program = str(self._folder_of(sanitize) / name)
                 seconds, limited = SECONDS // 4, not sanitize
-                if self._run(program, seconds=seconds, limited=limited, **variables):
-                    return f"{name} {sanitize}".strip()
-        assert self._build("_core") == 0, (self.folder / "log").read_text()
+                code = self._run(program, seconds=seconds, limited=limited, **variables)
+                if fate := verdict(f"{name} {sanitize}".strip(), code, self._log()):
+                    return fate
+        assert self._build("_core") == 0, self._log()
         shutil.copy(next((self.folder / "build").glob("_core.*.so")), self._compiled)
         return None
 
@@ -138,12 +193,30 @@ def limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
+def checks_of(mutants: list[Mutant]) -> list[str]:
+    """The tests to be run without a mutant, for `Copy.check`: those of C first, which take
+    longest; the Python tests of each file, unless another file has these and more."""
+    groups = dict.fromkeys(TESTS[m.file] for m in mutants)
+    largest = [g for g in groups if not any(set(g.split()) < set(h.split()) for h in groups)]
+    return [""] * any(m.file.endswith(".c") for m in mutants) + largest
+
+
 def fates(mutants: list[Mutant], jobs: int = 1) -> Iterator[tuple[Mutant, str]]:
-    """Test mutants in copies of their own, `jobs` at a time."""
+    """Test mutants in copies of their own, `jobs` at a time.
+
+    Raises RuntimeError if tests fail without a mutant, or do not run.
+    """
     with tempfile.TemporaryDirectory(prefix="mutants") as folder:
         copies = queue.SimpleQueue()
         for k in range(jobs):
             copies.put(Copy(Path(folder) / str(k)))
+
+        def check(tests: str) -> None:
+            copy = copies.get()
+            try:
+                copy.check(tests)
+            finally:
+                copies.put(copy)
 
         def fate(mutant: Mutant) -> tuple[Mutant, str]:
             copy = copies.get()
@@ -154,6 +227,8 @@ def fates(mutants: list[Mutant], jobs: int = 1) -> Iterator[tuple[Mutant, str]]:
                 copies.put(copy)
 
         with ThreadPoolExecutor(jobs) as pool:
+            for _ in pool.map(check, checks_of(mutants)):
+                pass
             yield from pool.map(fate, mutants)
 
 

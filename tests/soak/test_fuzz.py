@@ -6,6 +6,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,12 +42,27 @@ def figures_of(output: str) -> tuple[int, int]:
     return int(done[1]), int(done[2])
 
 
+def left_out_of(output: str) -> list[str]:
+    """What a fuzzer said that it does not try, and what that needs."""
+    return re.findall(r"^left out: (.*)$", output, re.MULTILINE)
+
+
 def test_every_target_has_its_share():
     sys.path.insert(0, str(ROOT / "tests"))
     from soak.fuzz.targets import TARGETS
 
     shared = [name for share, _ in SHARES.values() for name in share.split(",")]
     assert sorted(shared) == sorted(TARGETS)
+
+
+def test_what_cannot_be_tried_is_named(monkeypatch):
+    sys.path.insert(0, str(ROOT / "tests"))
+    from soak.fuzz.targets import TARGETS, left_out
+
+    monkeypatch.setitem(TARGETS, "vcf", replace(TARGETS["vcf"], needs="no_such_module"))
+    assert left_out(["plink", "vcf", "npy"]) == {"vcf": "no_such_module"}
+    said = "seed 1\nleft out: vcf needs cyvcf2\nleft out: bgen needs bgen\n#2 DONE\n"
+    assert left_out_of(said) == ["vcf needs cyvcf2", "bgen needs bgen"]
 
 
 def test_readers(size, seed, tally, tmp_path):
@@ -67,7 +83,7 @@ def test_readers(size, seed, tally, tmp_path):
             command, cwd=ROOT / "tests", env=environment, stdout=log, stderr=subprocess.STDOUT
         )
         processes.append((share, process, log, folder))
-    executions, coverage = 0, {}
+    executions, coverage, missing = 0, {}, []
     for share, process, log, folder in processes:
         process.wait(timeout=2 * seconds + 300)
         log.seek(0)
@@ -77,11 +93,14 @@ def test_readers(size, seed, tally, tmp_path):
         assert not failed, "\n".join([f"seed {seed}", *failed, output[-3000:]])
         assert process.returncode == 0, output[-3000:]
         assert list(folder.iterdir()) == []
+        missing += left_out_of(output)
         runs, coverage[share] = figures_of(output)
         executions += runs
     assert min(coverage.values()) > 500, "the package is not instrumented"
-    print(f"{executions} executions, coverage {coverage}")
+    print(f"{executions} executions, coverage {coverage}, left out: {missing or 'nothing'}")
     tally(cases=executions, seed=seed, coverage=" and ".join(map(str, coverage.values())))
+    if missing:
+        tally(**{"left out": ", ".join(missing)})
 
 
 @pytest.fixture(scope="module")

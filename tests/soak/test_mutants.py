@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from mutant_copies import fates
+from mutant_copies import INVALID, SURVIVED, TIMED_OUT, Copy, checks_of, fates, verdict
 from mutants import ROOT, TESTS, mutants_of, sample_of
 
 pytestmark = pytest.mark.promise("no-wrong-answer")
@@ -103,6 +103,54 @@ int f(int x)
     ]
 
 
+@pytest.mark.parametrize(
+    ("code", "log", "fate"),
+    [
+        (0, "", None),
+        (1, "", "pytest"),
+        (TIMED_OUT, "", "pytest: no end"),
+        (-11, "", "pytest: crash"),
+        (2, "ERROR tests/model/test_x.py - ImportError: no", "pytest: not collected"),
+    ],
+)
+def test_what_an_exit_code_says(code, log, fate):
+    assert verdict("pytest", code, log) == fate
+
+
+@pytest.mark.parametrize(
+    ("test", "code"),
+    [("pytest", 2), ("pytest", 3), ("pytest", 4), ("pytest", 5), ("test_core", 127)],
+)
+def test_tests_that_were_not_run_notice_nothing(test, code):
+    """Interrupted, an internal error, wrong usage, no tests; a library that is not there."""
+    with pytest.raises(RuntimeError, match=f"found exit code {code}"):
+        verdict(test, code)
+
+
+def test_tests_that_fail_without_a_mutant_are_refused(tmp_path):
+    if sys.platform != "linux":
+        pytest.skip("mutants run within limits of memory and time that only Linux keeps")
+    copy = Copy(tmp_path / "copy")
+    copy.check("preprocessing")
+    file = copy.folder / "lmmlasso_fast/preprocessing.py"
+    source = file.read_bytes()
+    for broken in (b"1 / 0\n" + source, source.replace(b"return ", b"return None and ")):
+        file.write_bytes(broken)
+        with pytest.raises(RuntimeError, match="expected tests that pass without a mutant"):
+            copy.check("preprocessing")
+
+
+def test_every_file_has_tests_that_are_run_without_a_mutant():
+    every = [m for file in TESTS for m in sample_of(file, 1)]
+    run = checks_of(every)
+    assert run[0] == ""
+    for file, tests in TESTS.items():
+        assert any(set(tests.split()) <= set(group.split()) for group in run), file
+    assert checks_of([m for m in every if m.file.endswith("checks.py")]) == [
+        TESTS["lmmlasso_fast/checks.py"]
+    ]
+
+
 def test_mutants_are_noticed(size, tally):
     if sys.platform != "linux":
         pytest.skip("mutants run within limits of memory and time that only Linux keeps")
@@ -118,7 +166,13 @@ def test_mutants_are_noticed(size, tally):
     chosen = [m for file in files for m in sample_of(file, each) if m.key not in explained]
     found = list(fates(chosen, jobs=2))
     counts = Counter(fate for _, fate in found)
-    survived = [str(mutant) for mutant, fate in found if fate == "survived"]
-    tally(cases=len(found) - counts["invalid"], survived=len(survived))
+    survived = [str(mutant) for mutant, fate in found if fate == SURVIVED]
+    ends = Counter(fate.partition(": ")[2] for _, fate in found)
+    tally(
+        cases=len(found) - counts[INVALID],
+        survived=len(survived),
+        **{"without end": ends["no end"], "crashed": ends["crash"]},
+        **{"not collected": ends["not collected"]},
+    )
     assert not survived, "\n".join(survived)
-    assert counts["invalid"] <= len(found) / 10
+    assert counts[INVALID] <= len(found) / 10

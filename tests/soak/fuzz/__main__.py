@@ -5,7 +5,7 @@
 in the folder tests. Starts from seeds/ (and the corpus); what reaches new code goes to the corpus,
 a case that fails to the folder for what was found, with a line FAILED, once for each place. A crash
 of C code ends the run. With --runs for --seconds, and PYTHONHASHSEED=0, the same --seed tries the
-same cases again.
+same cases again. Targets whose optional package is not installed are not tried, but named ("left out").
 """
 
 import argparse
@@ -16,7 +16,6 @@ import sys
 import tempfile
 import traceback
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import FunctionType
 
@@ -69,7 +68,10 @@ def main() -> None:
     check, cases = import_module("soak.fuzz.check"), import_module("soak.fuzz.cases")
     mutate = import_module("soak.fuzz.mutate").mutate
     wanted = given.targets.split(",") if given.targets else list(targets)
-    wanted = [name for name in wanted if find_spec(targets[name].needs)]
+    left_out = import_module("soak.fuzz.targets").left_out(wanted)
+    for name, needs in left_out.items():
+        print(f"left out: {name} needs {needs}", flush=True)
+    wanted = [name for name in wanted if name not in left_out]
     found = given.found.resolve()
     found.mkdir(exist_ok=True)
     seen = set()

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -367,3 +368,8 @@ TARGETS = {
         _multiqc,
     ),
 }
+
+
+def left_out(names) -> dict[str, str]:
+    """Of these targets, those that cannot be tried here, and the module that each needs."""
+    return {name: TARGETS[name].needs for name in names if not find_spec(TARGETS[name].needs)}
