@@ -5,7 +5,7 @@
 in the folder tests. Starts from seeds/ (and the corpus); what reaches new code goes to the corpus,
 a case that fails to the folder for what was found, with a line FAILED, once for each place. A crash
 of C code ends the run. With --runs for --seconds, and PYTHONHASHSEED=0, the same --seed tries the
-same cases again. Targets whose optional package is not installed are not tried, but named ("left out").
+same cases again. Targets whose optional package is not installed are named ("left out").
 """
 
 import argparse
