@@ -1,4 +1,9 @@
-"""Limits on the address space (ulimit -v): the right result or a named error, nothing between."""
+"""Limits on the address space (ulimit -v): the right result or a named error, nothing between.
+
+Commands meet them from their beginning, and in the midst of their work alone; so do the stages of
+the library. There malloc maps every array by itself (`EXACT`): else it takes those of small
+problems from what it has mapped before, and no limit is ever met.
+"""
 
 import os
 import re
@@ -19,20 +24,67 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_AS and /proc"),
 ]
 
-#: Limits itself to what it has once it is loaded, and so many bytes.
-PROGRAM = """
+#: Loads what commands and stages load: modules that Python can only read in part are errors of
+#: syntax to it. `limit` limits the process to what it has then, and so many bytes.
+LOAD = """
 import importlib, resource, sys
+from contextlib import contextmanager
 from pathlib import Path
-import numpy, polars, scipy.linalg.cython_lapack, scipy.sparse, scipy.special
-from lmmlasso_fast.cli import main
-extra, command = int(sys.argv.pop(1)), sys.argv[1]
-importlib.import_module(f"lmmlasso_fast.cli.{command}")
+import joblib, numpy as np, polars, scipy.linalg.cython_lapack, scipy.sparse, scipy.special
+import lmmlasso_fast as ll
+def limit(extra):
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + extra, hard))
+def lift():
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
 polars.DataFrame({"a": [1, 2]}).filter(polars.col("a") > 1)  # its threads
-pages = int(Path("/proc/self/statm").read_text().split()[0])
-limit = pages * resource.getpagesize() + extra
-resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+extra = int(sys.argv.pop(1))
+"""
+#: A command under a limit from its beginning.
+PROGRAM = (
+    LOAD
+    + """
+from lmmlasso_fast.cli import main
+importlib.import_module(f"lmmlasso_fast.cli.{sys.argv[1]}")
+limit(extra)
 main(prog_name="lmmlasso")
 """
+)
+#: A command under a limit during one part of its work: neither while it begins, which needs more
+#: than most work (`_require_room`), nor while Polars reads and writes tables.
+WITHIN = (
+    LOAD
+    + """
+from lmmlasso_fast.cli import main
+from lmmlasso_fast.cli.recording import Run
+for name in ll.__all__:
+    getattr(ll, name)
+within, timed = sys.argv.pop(1), Run.stage
+@contextmanager
+def stage(self, name):
+    with timed(self, name):
+        try:
+            if name == within:
+                limit(extra)
+            yield
+        except BaseException as error:
+            lift()
+            print("within", name, type(error).__name__, file=sys.stderr)
+            raise
+        finally:
+            lift()
+Run.stage = stage
+main(prog_name="lmmlasso")
+"""
+)
+#: Has glibc ask the system for every array of 4 kB, and give it back: there is nothing else to be
+#: had. One arena: each has 64 MB of addresses of its own.
+EXACT = {"MALLOC_MMAP_THRESHOLD_": "4096", "MALLOC_TOP_PAD_": "0", "MALLOC_TRIM_THRESHOLD_": "0"}
+EXACT |= {"MALLOC_ARENA_MAX": "1"}
+#: Bytes that are enough for everything; between the others lies what the work needs.
+PLENTY, MUCH, LITTLE = 1 << 31, 1 << 28, 1 << 14
 #: Bytes below which Polars, which has tables of ids, may end the process.
 POLARS_NEEDS = 1 << 25
 #: Bytes of addresses below which its threads may also wait for each other for ever; with less than
@@ -59,6 +111,15 @@ FLAGS = {
     "cv": ["--n-alphas", "20", "--folds", "3"],
     "stability": ["--replicates", "4", "--n-active", "5"],
 }
+#: The part of each command's work that meets a limit.
+PARTS = {
+    "kinship": "kinship",
+    "null": "null model",
+    "fit": "path",
+    "scan": "scan",
+    "cv": "folds",
+    "stability": "replicates",
+}
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +138,12 @@ class Ended:
     err: str
 
 
-def run(program, *arguments) -> Ended:
+def run(program, *arguments, **variables) -> Ended:
     """Run a program, until it has said MOST bytes: Polars may say one line for ever."""
     command = [sys.executable, "-c", program, *map(str, arguments)]
     with TemporaryFile() as out, TemporaryFile() as err:
-        with subprocess.Popen(command, stdout=out, stderr=err) as child:
+        environment = os.environ | variables
+        with subprocess.Popen(command, stdout=out, stderr=err, env=environment) as child:
             try:
                 end, length = time.monotonic() + SECONDS, 0
                 while child.poll() is None and length < MOST:
@@ -96,6 +158,25 @@ def run(program, *arguments) -> Ended:
 def content(file) -> str:
     file.seek(0)
     return file.read(MOST).decode(errors="replace")
+
+
+def around_the_need(n, works):
+    """Call `works(bytes)` with `PLENTY`, which must, and n limits that get near to what is needed.
+
+    A third of them halves the distance on a logarithmic scale, the others are equal parts of what
+    was too little in the end: each has another array be the one there is no memory for.
+    """
+    assert works(PLENTY)
+    low, high = LITTLE, MUCH
+    n_halved = max(1, n // 3)
+    for _ in range(n_halved):
+        between = int((low * high) ** 0.5)
+        if works(between):
+            high = between
+        else:
+            low = between
+    for extra in np.linspace(low, 0, n - n_halved + 2)[1:-1].astype(int):
+        works(extra)
 
 
 @pytest.mark.parametrize("command", FLAGS)
@@ -177,77 +258,137 @@ def test_what_is_excused_is_of_polars():
         assert not PANIC.search(text)
 
 
-#: One stage under the limit, with all libraries loaded and their first memory taken.
-STAGES = """
-import hashlib, resource, sys
-from pathlib import Path
-import numpy as np
-import lmmlasso_fast as ll
-import scipy.linalg.cython_lapack, scipy.sparse, scipy.special
-for name in ll.__all__:  # modules that Python can only read in part are errors of syntax to it
+@pytest.mark.parametrize("command", PARTS)
+def test_memory_runs_out_within_the_work(inputs, tmp_path, size, tally, command):
+    """The error is out of memory, nothing but a checkpoint is left, and the next run goes well."""
+    if size(command not in ("fit", "stability"), False):
+        pytest.skip("only at full size")
+    genotypes, phenotype = inputs
+    flags = [*genotypes, *(phenotype if command != "kinship" else []), *FLAGS[command]]
+    flags += ["--threads", 2]
+    resume = ["--resume"] if command in ("cv", "stability") else []
+    seen, whole = Counter(), {}
+
+    def works(extra):
+        out = tmp_path / f"{seen.total()}"
+        found = run(WITHIN, extra, PARTS[command], command, *flags, "--out", out, **EXACT)
+        said = (extra, found.code, found.err[-3000:])
+        seen[found.code] += 1
+        if found.code == 0:
+            whole[True] = whole.get(True) or results(out)
+            assert results(out) == whole[True], said
+            return True
+        assert found.code == 70, said
+        assert f"within {PARTS[command]} " in found.err, said
+        assert "error: out of memory" in found.err, said
+        assert "Traceback" not in found.err, said
+        assert run_json(out)["exit"]["state"].startswith("out of memory"), said
+        assert {suffix for suffix in results(out) if "checkpoint" not in suffix} == set()
+        lmmlasso(command, *flags, *resume, "--out", out)
+        assert results(out) == whole[True], said
+        return False
+
+    around_the_need(size(2, 6), works)
+    assert seen[70], "no limit was met"
+    tally(cases=sum(seen.values()), worked=seen[0], refused=seen[70])
+
+
+#: One stage under the limit, and once more without, if it was refused: with the same objects.
+STAGES = (
+    LOAD
+    + """
+import hashlib
+for name in ll.__all__:
     getattr(ll, name)
-stage, extra, prefix = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+stage, prefix = sys.argv[1:]
 genotypes = ll.read_plink(prefix)
 y = np.random.default_rng(0).standard_normal(genotypes.n_samples)
 K = ll.kinship(genotypes) if stage in ("null", "path", "scan", "exact") else None
 null = ll.fit_null(y, K) if stage in ("path", "scan", "exact") else None
 if stage == "null":
     K = ll.Kinship.from_matrix(K.matrix)
+def subset():
+    part = genotypes.subset(np.arange(0, genotypes.n_samples, 2))
+    return part.mean, part.columns(np.arange(0, part.n_variants, 9))
+def of_null():
+    found = ll.fit_null(y, K)
+    return found.profile.nll, found.log_delta
+def path():
+    found = ll.lasso_path(genotypes, y, null, n_alphas=30, n_threads=2)
+    return found.coefs.indices, found.coefs.data, found.intercepts, found.dual_gaps
+def scan(exact):
+    found = ll.association_scan(genotypes, y, null, exact=exact, n_threads=2)
+    return found.beta, found.se, found.log10p, found.log_delta
+def cross_validation():
+    found = ll.cross_validate(genotypes, y, n_folds=3, n_alphas=20, n_jobs=2)
+    return found.predictions, found.fold_scores, found.log_delta
+def stability():
+    found = ll.stability_selection(genotypes, y, n_active=5, n_replicates=4, n_jobs=2)
+    return found.counts, found.log_delta, found.last_alpha
 calls = {
-    "subset": lambda: genotypes.subset(np.arange(0, genotypes.n_samples, 2)).mean,
-    "kinship": lambda: ll.kinship(genotypes, n_threads=2).matrix,
-    "null": lambda: ll.fit_null(y, K).profile.nll,
-    "path": lambda: ll.lasso_path(genotypes, y, null, n_alphas=30, n_threads=2).dual_gaps,
-    "scan": lambda: ll.association_scan(genotypes, y, null, n_threads=2).beta,
-    "exact": lambda: ll.association_scan(genotypes, y, null, exact=True, n_threads=2).beta,
-    "cv": lambda: ll.cross_validate(genotypes, y, n_folds=3, n_alphas=20, n_jobs=2).predictions,
-    "stability": lambda: ll.stability_selection(
-        genotypes, y, n_active=5, n_replicates=4, n_jobs=2
-    ).counts,
+    "subset": subset,
+    "kinship": lambda: [ll.kinship(genotypes, n_threads=2).matrix],
+    "null": of_null,
+    "path": path,
+    "scan": lambda: scan(False),
+    "exact": lambda: scan(True),
+    "cv": cross_validation,
+    "stability": stability,
 }
-pages = int(Path("/proc/self/statm").read_text().split()[0])
-limit = pages * resource.getpagesize() + extra
-resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+def digest(arrays):
+    return hashlib.sha256(b"".join(np.asarray(x).tobytes() for x in arrays)).hexdigest()
+limit(extra)
 try:
     found = calls[stage]()
 except MemoryError as error:
+    lift()
     print("refused", error)
-else:
-    print("worked", hashlib.sha256(np.ascontiguousarray(found).tobytes()).hexdigest())
+    found = calls[stage]()
+lift()
+print("worked", digest(found))
 """
+)
 
 
 @pytest.mark.parametrize(
     "stage", ["subset", "kinship", "null", "path", "scan", "exact", "cv", "stability"]
 )
 def test_stages(inputs, size, tally, stage):
-    """MemoryError, or the same bits; nobody crashes but Polars, with less than it needs itself."""
-    n = size(1, 25)
+    """MemoryError, or the same bits; nobody crashes but Polars, with less than it needs itself.
+
+    After MemoryError the same objects give the same bits, once there is memory.
+    """
     if size(stage not in ("kinship", "cv"), False):
         pytest.skip("only at full size")
     prefix = inputs[0][1]
-    seen, whole = Counter(), None
-    for extra in [1 << 31, *np.geomspace(1 << 28, 1 << 14, n + 2).astype(int)[1:-1]]:
-        found = run(STAGES, stage, extra, prefix)
+    seen, said_first = Counter(), []
+
+    def works(extra):
+        found = run(STAGES, extra, stage, prefix, **EXACT)
         said = (extra, found.code, found.out[-500:], found.err[-1500:])
         if found.code == -signal.SIGABRT:
             assert extra < POLARS_NEEDS, said
             assert ABORT.search(found.err), said
             seen["ended"] += 1
-            continue
+            return False
         if found.code is None:
             assert extra < POLARS_THREADS_NEED, said
             assert found.err.count(JEMALLOC) > 10_000, said
             seen["ended"] += 1
-            continue
+            return False
         assert found.code == 0, said
-        last = found.out.splitlines()[-1]
-        outcome = last.split()[0]
-        if whole is None:
-            whole = last
-        assert outcome == "refused" or last == whole, said
-        seen[outcome] += 1
-    assert seen["worked"]
+        lines = found.out.splitlines()
+        said_first.append(lines[-1])
+        assert lines[-1] == said_first[0], said
+        refused = lines[0].startswith("refused")
+        seen["refused" if refused else "worked"] += 1
+        return not refused
+
+    around_the_need(size(3, 15), works)
+    assert seen["refused"], "no limit was met"
     tally(
-        cases=n + 1, worked=seen["worked"], refused=seen["refused"], ended_by_polars=seen["ended"]
+        cases=sum(seen.values()),
+        worked=seen["worked"],
+        refused=seen["refused"],
+        ended_by_polars=seen["ended"],
     )
