@@ -155,7 +155,7 @@ class Moments:
                 for found in some
             )
         slow = [found for found in elsewhere if found.took > PROMISED]
-        took = [found.took for found in self.stopped]
+        took = [found.took for found in self.stopped] or [np.nan]
         n_sent = len(self.stopped) + len(self.loading) + len(self.done)
         return {
             "moments": f"{n_sent + len(self.too_late)} drawn, {len(self.too_late)} after the end, "
@@ -165,7 +165,7 @@ class Moments:
             "seconds": f"median {statistics.median(took):.2f}, worst {max(took):.2f}",
             "half_a_second": f"{len(elsewhere) - len(slow)} of {len(elsewhere)} outside LAPACK, "
             f"{len(late['answered'])} not even with {TIMES} times the loop's, "
-            f"{len(took) - len(elsewhere)} within it, load {os.getloadavg()[0]:.0f}",
+            f"{len(self.stopped) - len(elsewhere)} within it, load {os.getloadavg()[0]:.0f}",
         }
 
 
@@ -314,30 +314,36 @@ def test_commands(fileset, tmp_path, size, tally, command, n_threads):
     folder.mkdir()
     start = time.monotonic()
     child, _ = begin(command, flags, folder, folder / "P")
+    begun = time.monotonic()
     wait_for_log(child, folder)
-    loading = time.monotonic() - start
+    log_begun = time.monotonic()
+    loading = log_begun - begun
     code, err = end(child)
     whole_duration = time.monotonic() - start
-    duration = whole_duration - loading
+    duration = whole_duration - (log_begun - start)
     assert code == 0, err
     whole = results(folder / "P")
     resumes = command in ("cv", "stability", "run")
     rng = np.random.default_rng([7, n_threads])
     seen = Moments()
-    for k in range(moments):
+
+    def stop(wanted, number, attempt, most, *, loaded):
+        """Stop one at a moment that is drawn; whether that is what is wanted."""
         shutil.rmtree(folder)
         folder.mkdir()
+        moment = rng.uniform(0, 0.9 * 0.7**attempt) * most
+        found = stop_at(moment, number, command, flags, folder, loaded=loaded)
+        outcome = check_end(found, number, folder, whole)
+        getattr(seen, outcome).append(found)
+        return outcome == wanted
+
+    for k in range(moments):
         number = (signal.SIGINT, signal.SIGTERM)[(k + n_threads) % 2]
         for attempt in range(ATTEMPTS):
             loaded = attempt > 0 or k % 5 < 4
-            moment = rng.uniform(0, 0.9 * 0.7**attempt) * (duration if loaded else whole_duration)
-            found = stop_at(moment, number, command, flags, folder, loaded=loaded)
-            outcome = check_end(found, number, folder, whole)
-            getattr(seen, outcome).append(found)
-            if outcome == "stopped":
+            most = duration if loaded else whole_duration
+            if stop("stopped", number, attempt, most, loaded=loaded):
                 break
-            shutil.rmtree(folder)
-            folder.mkdir()
         if resumes or k % 5 == 0:
             child, _ = begin(command, [*flags, *["--resume"] * resumes], folder, folder / "P")
             code, err = end(child)
@@ -345,7 +351,9 @@ def test_commands(fileset, tmp_path, size, tally, command, n_threads):
             assert results(folder / "P") == whole
     figures = seen.check(size(False, True))
     assert len(seen.stopped) == moments, figures
-    tally(cases=moments, **figures)
+    for number in size((), CODES):  # few of the moments above are as early
+        assert any(stop("loading", number, k, loading, loaded=False) for k in range(ATTEMPTS))
+    tally(cases=moments, **seen.check(size(False, True)))
 
 
 # ---- calls ---------------------------------------------------------------------------------------
