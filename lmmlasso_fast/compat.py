@@ -30,6 +30,8 @@ from lmmlasso_fast.path import LARGEST_ALPHA, lasso_path
 
 #: Duality gap of the weights, relative to 1/2 ||W y||^2.
 _TOL = 1e-10
+#: Largest over smallest eigenvalue of V: up to this, six digits of V^-1 are right.
+_WORST_CONDITION = 1e10
 
 
 def train(
@@ -142,7 +144,8 @@ def predict(y_t, X_t, X_v, K_tt, K_vt, ldelta, w):
     GenotypeError, KinshipError, PhenotypeError
         Wrong shape or orientation, numbers that are not finite, K_tt not symmetric.
     InputError
-        ldelta is not finite, or w does not have p values.
+        ldelta is not finite, or so small that K_tt + delta I cannot be inverted to six digits; w
+        does not have p values; a product is beyond floating point.
     """
     y_t = _phenotype(y_t, "y_t")
     K_tt = _raw_kinship(K_tt, len(y_t), "K_tt").matrix
@@ -159,8 +162,21 @@ def predict(y_t, X_t, X_v, K_tt, K_vt, ldelta, w):
             "weights that were trained on these SNPs"
         )
     ldelta = as_number("ldelta", ldelta, advice="take ldelta0")
-    V = K_tt + np.exp(ldelta) * np.eye(len(y_t))
-    return X_v @ w + K_vt @ np.linalg.solve(V, y_t - X_t @ w)
+    s, U = np.linalg.eigh(K_tt)
+    with np.errstate(all="ignore"):
+        s = s + np.exp(ldelta)
+        if not 0 < s[-1] < _WORST_CONDITION * s[0]:
+            raise InputError(
+                f"ldelta: expected one with which K_tt + exp(ldelta) I can be inverted, found "
+                f"{ldelta!r}, and eigenvalues from {s[0]:.3g} to {s[-1]:.3g}; give a larger one"
+            )
+        y_v = X_v @ w + K_vt @ (U @ (U.T @ (y_t - X_t @ w) / s))
+    if not np.isfinite(y_v).all():
+        raise InputError(
+            "X_t, X_v, K_vt, w: expected products that floating point holds, found larger ones; "
+            "give them in other units"
+        )
+    return y_v
 
 
 def stability_selection(X, K, y, mu, n_reps, f_subset, *, seed=0, **kwargs):

@@ -7,6 +7,7 @@ relationship matrix K* = X* X' / (p scale), so that the random part is X* u with
 effects u = X' V^-1 (y - C gamma - X beta) / (p scale).
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from lmmlasso_fast.checks import as_integer, as_number, as_numbers, as_switch, as_text
 from lmmlasso_fast.display import Result
-from lmmlasso_fast.errors import CovariateError, InputError, KinshipError, ModelError
+from lmmlasso_fast.errors import CovariateError, DataWarning, InputError, KinshipError, ModelError
 from lmmlasso_fast.genotypes import Genotypes, rows_of
 from lmmlasso_fast.kinship import Kinship
 from lmmlasso_fast.path import LassoPath, as_grid, interpolate, interpolation
@@ -408,8 +409,9 @@ def match_variants(wanted, offered, allow_missing: bool = False) -> tuple[np.nda
     Parameters
     ----------
     wanted, offered : polars.DataFrame
-        CHROM, ID, POS, A1, A2. If an id occurs twice, or is the "." of those that have none, SNPs
-        are told apart by chromosome and position, and if need be by their pair of alleles.
+        CHROM, ID, POS, A1, A2. The "." of a SNP without id is no id: its chromosome and position
+        are. If an id occurs twice, all are told apart by these, too, and if need be by their pair
+        of alleles.
     allow_missing : bool
         Give -1 for SNPs that are not there instead of raising.
 
@@ -427,22 +429,24 @@ def match_variants(wanted, offered, allow_missing: bool = False) -> tuple[np.nda
     """
     import polars as pl
 
-    alleles = [
+    # no id has a tab
+    place = pl.concat_str(pl.lit("."), "CHROM", "POS", separator="\t")
+    keys = [
+        pl.when(pl.col("ID") == ".").then(place).otherwise("ID").alias("NAME"),
         pl.min_horizontal("A1", "A2").alias("first"),
         pl.max_horizontal("A1", "A2").alias("second"),
     ]
-    left = wanted.with_columns(alleles)
-    right = offered.with_columns(alleles).select(
-        *("CHROM", "POS", "ID", "first", "second"),
+    left = wanted.with_columns(keys)
+    right = offered.with_columns(keys).select(
+        *("CHROM", "POS", "NAME", "first", "second"),
         pl.col("A1").alias("B1"),
         pl.col("A2").alias("B2"),
         pl.row_index("where"),
     )
-    for keys in (["ID"], ["CHROM", "POS", "ID"], ["CHROM", "POS", "ID", "first", "second"]):
+    by_place = ["CHROM", "POS", "NAME"]
+    for keys in (["NAME"], by_place, [*by_place, "first", "second"]):
         candidates = right.join(left, on=keys, how="semi")
         doubled = candidates.select(keys).is_duplicated()
-        if keys == ["ID"] and (left["ID"] == ".").any():
-            continue
         if not doubled.any() and not left.select(keys).is_duplicated().any():
             break
     else:
@@ -478,5 +482,12 @@ def match_variants(wanted, offered, allow_missing: bool = False) -> tuple[np.nda
             f"{int(absent.sum())} of the model's {len(wanted)} SNPs are not in the genotypes, the "
             f"first is {first}; pass --allow-missing (allow_missing=True) to put them at the "
             "training mean"
+        )
+    if absent.all() and len(wanted):
+        warnings.warn(
+            f"none of the model's {len(wanted)} SNPs is in the genotypes: all are at the training "
+            "mean, and every sample has the same prediction from SNPs",
+            DataWarning,
+            stacklevel=2,
         )
     return where, flip

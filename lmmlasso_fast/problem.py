@@ -130,10 +130,10 @@ def check_same_samples(genotypes: Genotypes, kinship) -> None:
         for frame in (genotypes.samples, kinship.samples)
     )
     k = next(row for row, pair in enumerate(zip(ids, others, strict=True)) if pair[0] != pair[1])
+    one, other = (" ".join(filter(None, side[k])) for side in (ids, others))
     raise SampleMatchError(
         f"kinship: its samples are not those of the genotypes in the same order; sample {k + 1} is "
-        f"{' '.join(filter(None, ids[k]))} in the genotypes and {' '.join(filter(None, others[k]))} "
-        "in the kinship; reorder with Kinship.subset"
+        f"{one} in the genotypes and {other} in the kinship; reorder with Kinship.subset"
     )
 
 

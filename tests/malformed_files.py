@@ -624,11 +624,6 @@ CASES = [
      checkpoint({"predictions": [[1.0]], "gaps": [0.0], "alpha_max": 1.0, "log_delta": None}),
      ["task 0: not what lmmlasso writes: expected the result of a fold, found "
       "'{\"predictions\": [[1.0]]"]),
-    ("checkpoint", "more alphas than were asked for",
-     checkpoint({"predictions": [[0.0] * 6] * 30, "gaps": [0.0] * 6, "alpha_max": 1.0,
-                 "log_delta": None}),
-     ["task 0: not what lmmlasso writes: expected the result of a fold, found "
-      "'{\"predictions\": [[0.0, "]),
     ("checkpoint", "a prediction of 400 digits",
      checkpoint({"predictions": [[10**400]], "gaps": [0.0], "alpha_max": 1.0, "log_delta": None}),
      ["task 0: not what lmmlasso writes: expected the result of a fold, found "

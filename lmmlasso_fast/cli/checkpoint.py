@@ -137,7 +137,7 @@ def _is_fold(task: int, result: dict, plan: CvPlan) -> bool:
     rows, gaps = result["predictions"], result["gaps"]
     return (
         _are_numbers(gaps)
-        and 0 < len(gaps) <= len(plan.fractions)
+        and len(gaps) > 0
         and isinstance(rows, list)
         and len(rows) == len(plan.folds[task].test)
         and all(_are_numbers(row) and len(row) == len(gaps) for row in rows)

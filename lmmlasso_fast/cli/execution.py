@@ -5,7 +5,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 
 import click
@@ -41,12 +41,14 @@ def execute(
     options: dict,
     body: Callable[[Run], None],
     then: Callable[[], None] | None = None,
+    named: Callable[[], Iterable[dict]] = tuple,
 ) -> None:
     """Run a command's body; leave the process with the documented exit code.
 
     The result files come first; then the inputs are hashed, and P.run.json says how it ended.
-    `then` is for what needs P.run.json, and is called where there are results. A signal is answered
-    while there is something left to do: what has been recorded at last is how the process ends.
+    `then` is for what needs P.run.json, and is called where there are results; `named` for options
+    that files name, which may be inputs. A signal is answered while there is something left to do:
+    what has been recorded at last is how the process ends.
     """
     context = click.get_current_context()
     run = usage = None
@@ -55,7 +57,8 @@ def execute(
     with ExitStack() as at_the_end, answering(for_good=for_good) as no_more:
         try:
             with catching_bus_errors(), warnings.catch_warnings():
-                require_other_inputs(options["out"], options)
+                for given in (options, *named()):
+                    require_other_inputs(options["out"], given)
                 run = Run(command, options["out"], options.get("threads"))
                 at_the_end.callback(run.release)
                 warnings.simplefilter("always")

@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from itertools import pairwise
 
@@ -373,7 +374,12 @@ def merge(**flags):
             run.note_input(path)
         _write(run, whole, analysed, plan, cutoff, results, n)
 
-    execute("merge", flags, body)
+    def named():
+        for path in flags["partial"]:
+            with suppress(JournalError):  # body says so
+                yield read_journal(path)[2]
+
+    execute("merge", flags, body, named=named)
 
 
 def _check_flags(path: str, given: dict) -> None:

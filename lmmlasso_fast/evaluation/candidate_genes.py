@@ -94,7 +94,7 @@ def enrichment(
     InputError
         An option is out of range; a SNP is not offered to the model or, even one that is not
         selected, has no position; no gene is on a chromosome of the genotypes, or some are under
-        another name ("chr5" for "5").
+        another name ("chr5" for "5"); a gene lacks its start or end, or ends before it starts.
     """
     snps = as_selected(snps, genotypes)
     window = as_window(window)
@@ -104,8 +104,8 @@ def enrichment(
     snp_map = SortedMap(genotypes, genotypes.included, advice)
     of_gene = genes["CHROM"].to_numpy().astype(str)
     _require_chromosomes(of_gene, snp_map.names)
-    first = genes["START"].to_numpy().astype(np.int64) + 1 - window
-    last = genes["END"].to_numpy().astype(np.int64) + window
+    start, end = _ends(genes)
+    first, last = start + 1 - window, end + window
 
     place = snp_map.place[snps]
     is_selected = np.zeros(len(snp_map.snps), dtype=bool)
@@ -142,6 +142,25 @@ def enrichment(
         n_genes=int(np.isin(of_gene, snp_map.names).sum()),
         null=n_near * scale,
     )
+
+
+def _ends(genes: "pl.DataFrame") -> tuple[np.ndarray, np.ndarray]:
+    """Return START and END as whole numbers."""
+    found = [genes[name] for name in ("START", "END")]
+    for column in found:
+        if not column.dtype.is_integer() or column.null_count():
+            raise InputError(
+                f"genes: expected whole numbers for {column.name}, found {column.null_count()} "
+                f"missing ones, of the type {column.dtype}; correct the table"
+            )
+    start, end = (column.to_numpy().astype(np.int64) for column in found)
+    if (start > end).any():
+        row = int((start > end).argmax())
+        raise InputError(
+            f"genes: expected ends that are not before the start, found {start[row]} to {end[row]} "
+            f"in row {row}; correct the table"
+        )
+    return start, end
 
 
 def _require_chromosomes(of_gene: np.ndarray, names: np.ndarray) -> None:

@@ -29,7 +29,8 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     Raises
     ------
     InputError
-        Fewer than two values, one that is not finite, or `level` out of range.
+        Fewer than two values, one that is not finite or squares beyond floating point, or `level`
+        out of range.
     """
     values = as_numbers(values, "values", InputError, booleans=False)
     if values.ndim != 1 or len(values) < 2:
@@ -46,8 +47,15 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     level = as_number("level", level, above=0, below=1)
     from scipy.special import stdtrit
 
-    k, mean = len(values), float(values.mean())
-    half = float(stdtrit(k - 1, (1 + level) / 2) * values.std(ddof=1) / np.sqrt(k))
+    k = len(values)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, sd = float(values.mean()), float(values.std(ddof=1))
+    if not np.isfinite([mean, sd]).all():
+        raise InputError(
+            f"values: expected numbers whose squares have a sum, found {float(values.min())} to "
+            f"{float(values.max())}; give them in another unit"
+        )
+    half = float(stdtrit(k - 1, (1 + level) / 2)) * sd / np.sqrt(k)
     return Interval(mean, mean - half, mean + half)
 
 
@@ -68,4 +76,11 @@ def paired_interval(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval
         raise InputError(
             f"a, b: expected the same repeats of both, found shapes {a.shape} and {b.shape}"
         )
-    return mean_interval(a - b, level)
+    with np.errstate(over="ignore", invalid="ignore"):
+        difference = a - b
+    if np.isfinite(a).all() and np.isfinite(b).all() and not np.isfinite(difference).all():
+        raise InputError(
+            "a, b: expected differences that floating point holds, found larger ones; give both in "
+            "another unit"
+        )
+    return mean_interval(difference, level)

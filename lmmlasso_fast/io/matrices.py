@@ -11,7 +11,6 @@ from lmmlasso_fast.io.text import (
     Text,
     _blanks_to_tabs,
     failure,
-    parse_tabs,
     quote,
     read_text,
 )
@@ -105,13 +104,21 @@ def _square_matrix(text: Text) -> np.ndarray | None:
     import polars as pl
 
     data = text.data
+    if data[:1].isalpha():  # no number; and polars unpacks what begins as zlib does, with an x
+        return None
     if not _has_square_counts(data):
         data = _blanks_to_tabs(data)
         if not _has_square_counts(data):
             return None
     n = data.count(b"\n")
     try:
-        frame = parse_tabs(data, n, pl.Float64)
+        frame = pl.read_csv(
+            data,
+            has_header=False,
+            separator="\t",
+            quote_char=None,
+            schema={f"column_{k + 1}": pl.Float64 for k in range(n)},
+        )
     except pl.exceptions.PolarsError:
         return None
     matrix = frame.to_numpy(order="c")

@@ -209,17 +209,7 @@ def _read_columns(path: str, names: list[str]):
     """Some columns of a table of ours; those of numbers have NA as null."""
     import polars as pl
 
-    table = read_table(path)
-    if not set(names) <= set(table.columns):
-        raise failure(
-            TableError,
-            path,
-            "other columns",
-            expected=f"the columns {', '.join(names)}, as lmmlasso writes them",
-            found=", ".join(map(quote, table.columns[:8])),
-            advice="run the command again that writes it",
-        )
-    table = table.select(names)
+    table = read_table(path, names)
     for column in table.select(pl.col(pl.Float64)):
         absurd = ~(column.abs() <= _LARGEST)
         if absurd.any():

@@ -201,12 +201,14 @@ def _phenotypes(run: dict) -> dict[str, dict]:
     return run.get("counts", {}).get("phenotypes", {})
 
 
-def read_table(path):
+def read_table(path, columns=None):
     """Read a table that `lmmlasso_fast.io.results.write_table` wrote.
 
     Parameters
     ----------
     path : path
+    columns : sequence of str, optional
+        Only these.
 
     Returns
     -------
@@ -217,8 +219,8 @@ def read_table(path):
     Raises
     ------
     TableError
-        The file cannot be read, is empty, or a field is not what its column holds; NaN and
-        infinities are no numbers.
+        The file cannot be read, is empty, or lacks one of `columns`; or a field is not what its
+        column holds: NaN and infinities are no numbers.
     """
     import polars as pl
 
@@ -233,8 +235,16 @@ def read_table(path):
             advice="run the command that made it again",
             line=1,
         )
+    columns = header if columns is None else columns
+    if not set(columns) <= set(header):
+        raise text.failure(
+            "other columns",
+            expected=f"the columns {', '.join(columns)}, as lmmlasso writes them",
+            found=", ".join(map(quote, header[:8])),
+            advice="run the command again that writes it",
+        )
     rows = rows[1:].rename(dict(zip(rows.columns, header, strict=True)))
-    return pl.DataFrame([_numbers(text, rows[name]) for name in header])
+    return pl.DataFrame([_numbers(text, rows[name]) for name in columns])
 
 
 def _numbers(text, column):

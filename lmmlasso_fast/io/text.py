@@ -121,8 +121,16 @@ class Text:
         # total means that every line has exactly the count.
         if rows.count(b"\t") != rows.count(b"\n") * (n_columns - 1):
             raise self._wrong_column_count(n_columns, tabs_only)
+        # Polars unpacks what begins like a compressed file, as text may ("x^2" is zlib to it): so
+        # it begins with a header.
+        names = [f"column_{k + 1}" for k in range(n_columns)]
         try:
-            frame = parse_tabs(rows, n_columns, pl.String)
+            frame = pl.read_csv(
+                "\t".join(names).encode() + b"\n" + rows,
+                separator="\t",
+                quote_char=None,
+                schema=dict.fromkeys(names, pl.String),
+            )
         except (pl.exceptions.ComputeError, pl.exceptions.SchemaError):
             raise self._wrong_column_count(n_columns, tabs_only) from None
         if tabs_only and b" " in rows:
@@ -170,28 +178,6 @@ class Text:
             advice="remove one of the two lines",
             line=self.line_of_row(row),
         )
-
-
-def parse_tabs(rows: bytes, n_columns: int, dtype: "pl.DataType") -> "pl.DataFrame":
-    """Lines of fields between tabs as column_1, column_2, ...
-
-    Polars unpacks what begins like a compressed file, as text may ("x^2" is zlib to it): a header
-    comes before it.
-
-    Raises
-    ------
-    polars.exceptions.PolarsError
-        A line has too many fields, or one is not of the type. Missing ones are null.
-    """
-    import polars as pl
-
-    names = [f"column_{k + 1}" for k in range(n_columns)]
-    return pl.read_csv(
-        "\t".join(names).encode() + b"\n" + rows,
-        separator="\t",
-        quote_char=None,
-        schema=dict.fromkeys(names, dtype),
-    )
 
 
 def read_text(path: str | os.PathLike, error: type[InputError]) -> Text:

@@ -387,6 +387,6 @@ def _draw_frequencies(
     ancestral = stream.uniform(0.05, 0.95, n_variants)
     if fst == 0:
         return np.tile(ancestral, (n_populations, 1))
-    spread = (1 - fst) / fst
+    spread = min((1 - fst) / fst, 1e300)  # sums of two are numbers
     shape = (n_populations, n_variants)
     return stream.beta(ancestral * spread, (1 - ancestral) * spread, shape)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmlasso_fast.checks import MOST_ROWS, as_integer
+from lmmlasso_fast.checks import MOST_ROWS, as_integer, as_numbers
 from lmmlasso_fast.display import Result
 from lmmlasso_fast.errors import GenotypeError, InputError
 from lmmlasso_fast.io.plink_write import check_dosages, encode
@@ -309,13 +309,16 @@ class PhenotypeStream:
 def _population_part(
     population: NDArray[np.integer], n: int, h2_structure: float, stream: np.random.Generator
 ) -> NDArray[np.float64]:
-    labels, number = np.unique(population, return_inverse=True)
-    found = f"{len(population)} entries, {len(labels)} populations"
-    if len(population) != n or len(labels) < 2:
+    population = as_numbers(population, "population", InputError)
+    shape = population.shape
+    n_labels = len(np.unique(population)) if np.isfinite(population).all() else 0
+    if shape != (n,) or n_labels < 2:
+        found = f"{n_labels} populations" if n_labels else "one that is not finite"
         raise InputError(
-            f"population: expected one entry for each of {n} samples, two or more populations, "
-            f"found {found}; leave it out for a background from the kinship"
+            f"population: expected one number for each of {n} samples, two or more populations, "
+            f"found the shape {shape} and {found}; leave it out for a background from the kinship"
         )
+    labels, number = np.unique(population, return_inverse=True)
     part = stream.standard_normal(len(labels))[number]
     part -= part.mean()
     return part * np.sqrt(h2_structure / np.var(part))

@@ -299,3 +299,14 @@ def test_parts_of_the_phenotype_of_the_fam(small, other, tmp_path):
     lmmlasso("stability", *arguments, "--partial", "--out", tmp_path / "P")
     lmmlasso("merge", tmp_path / "P.partial", "--out", tmp_path / "M")
     assert results(tmp_path / "M") == results(tmp_path / "W")
+
+
+def test_an_input_of_the_parts_is_not_emptied(files):
+    """Its name is in their headers alone."""
+    traits = files / "out" / "traits.log"
+    traits.write_bytes((files / "y.tsv").read_bytes())
+    arguments = ["--bfile", files / "g", "--pheno", traits, "--replicates", 2, "--n-active", 3]
+    lmmlasso("stability", *arguments, "--partial", "--out", files / "out" / "a")
+    message = refused("merge", files / "out" / "a.partial", "--out", files / "out" / "traits")
+    assert f"{traits}: it is an input, and would be replaced; change --out" in message
+    assert traits.read_bytes() == (files / "y.tsv").read_bytes()

@@ -15,6 +15,7 @@ from numpy.testing import assert_array_equal
 import lmmlasso_fast as ll
 from lmmlasso_fast.errors import (
     CovariateError,
+    DataWarning,
     InputError,
     KinshipError,
     ModelError,
@@ -518,6 +519,16 @@ def test_a_dot_is_no_id():
         ll.prediction.match_variants(wanted, offered)
     where, _ = ll.prediction.match_variants(wanted, table(["x", "."], position=[5, 5]))
     assert_array_equal(where, [1])
+    # those that have an id are found by it, wherever they are
+    wanted, offered = table(["a", ".", "b"], position=[1, 2, 3]), table([".", "b", "a"])
+    where, _ = ll.prediction.match_variants(wanted, offered, allow_missing=True)
+    assert_array_equal(where, [2, -1, 1])
+
+
+def test_nothing_found_at_all_is_a_warning():
+    with pytest.warns(DataWarning, match=r"none of the model's 2 SNPs is in the genotypes"):
+        where, _ = ll.prediction.match_variants(table(["a", "b"]), table(["c"]), allow_missing=True)
+    assert_array_equal(where, [-1, -1])
 
 
 def test_split_sites_are_told_apart_by_alleles():

@@ -82,6 +82,28 @@ def test_prediction_of_the_published_example(published):
     assert_allclose(found, expected.total, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("ldelta", [-40, -30, -10, 0, 10, 800])
+def test_prediction_where_the_kinship_is_singular(ldelta):
+    """With fewer SNPs than samples, X_v beta with beta = X' (X X' + delta I)^-1 r is known."""
+    rng = np.random.default_rng(0)
+    X, w = rng.standard_normal((20, 5)), np.array([1.0, 0, 0, 0, 0])
+    y, K = X[:, 0] + rng.standard_normal(20), X @ X.T / 5
+    arguments = y, X, X[:3], K, K[:3], ldelta, w
+    if ldelta < -20:
+        with pytest.raises(InputError, match=rf"^ldelta: expected one with .*found {ldelta}"):
+            compat.predict(*arguments)
+        return
+    delta = np.exp(min(ldelta, 700))  # a number
+    beta = np.linalg.solve(X.T @ X / 5 + delta * np.eye(5), X.T @ (y - X @ w) / 5)
+    assert_allclose(compat.predict(*arguments), X[:3] @ (w + beta), rtol=1e-8)
+
+
+def test_predictions_beyond_floating_point_are_refused():
+    X = np.full((3, 2), 1e200)
+    with pytest.raises(InputError, match="X_t, X_v, K_vt, w: expected products that floating"):
+        compat.predict(np.ones(3), X, X, np.eye(3), np.eye(3), 0.0, np.full(2, 1e200))
+
+
 def test_stability_of_the_published_example(published):
     X, K, y = published
     frequency = compat.stability_selection(X, K, y, 10, 4, 0.5, numintervals=20)

@@ -766,3 +766,23 @@ def test_tables_that_do_not_fit(tmp_path):
     with pytest.raises(OutputError, match="nowhere"):
         write_plink(tmp_path / "nowhere" / "x", sim.dosages, sim.samples, sim.variants)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_populations_that_are_no_numbers_for_each_sample():
+    sim = simulate_genotypes(30, 50, seed=1)
+    population = sim.population.astype(float)
+    lacking = population.copy()
+    lacking[3] = np.nan
+    masked = np.ma.masked_array(population, np.arange(30) == 3)
+    for given in (population[:, None], lacking, masked, 3, population[:-1], np.zeros(30), "a"):
+        with pytest.raises(InputError, match=r"^population: expected"):
+            simulate_phenotype(sim.dosages, given, seed=1)
+    both = (simulate_phenotype(sim.dosages, p, seed=1) for p in (population, sim.population))
+    assert_array_equal(*(found.y for found in both))
+
+
+def test_next_to_no_divergence_is_none():
+    sim = simulate_genotypes(30, 50, fst=1e-310, seed=1)
+    assert np.isfinite(sim.frequencies).all()
+    assert_array_equal(sim.frequencies[0], sim.frequencies[1])
+    assert sim.dosages.any()

@@ -253,3 +253,18 @@ def test_flowering_genes(data_dir):
     assert_allclose(found.null.mean(), found.expected, atol=0.01)
     with pytest.raises(InputError, match="'Chr5' where they have '5'"):
         enrichment(snps, genotypes, table.with_columns(CHROM=pl.lit("Chr5")), window=1)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "message"),
+    [
+        ([None], [10], "whole numbers for START, found 1 missing ones"),
+        ([1.0], [float("nan")], "whole numbers for START, found 0 .* type Float64"),
+        (["1"], ["5"], "whole numbers for START, .* of the type String"),
+        ([10], [5], "ends that are not before the start, found 10 to 5 in row 0"),
+    ],
+)
+def test_genes_without_ends(start, end, message):
+    table = pl.DataFrame({"CHROM": ["1"], "START": start, "END": end}, strict=False)
+    with pytest.raises(InputError, match=f"genes: expected {message}"):
+        enrichment([0], on_map(range(1, 11), ["1"] * 10), table, window=0)

@@ -54,3 +54,12 @@ def test_interval_options():
             mean_interval([1, 2], level)
     with pytest.raises(InputError, match=r"^a, b: expected the same repeats"):
         paired_interval([1, 2, 3], [1, 2])
+
+
+def test_numbers_whose_squares_overflow():
+    for values in ([1e308, 1e308], [1e200, -1e200]):
+        with pytest.raises(InputError, match=r"^values: expected numbers whose squares have a sum"):
+            mean_interval(values)
+    with pytest.raises(InputError, match=r"^a, b: expected differences that floating point holds"):
+        paired_interval([1e308, 1], [-1e308, 1])
+    assert mean_interval([1e150, 3e150]).mean == 2e150
