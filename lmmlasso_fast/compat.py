@@ -165,7 +165,7 @@ def predict(y_t, X_t, X_v, K_tt, K_vt, ldelta, w):
     s, U = np.linalg.eigh(K_tt)
     with np.errstate(all="ignore"):
         s = s + np.exp(ldelta)
-        if not 0 < s[-1] < _WORST_CONDITION * s[0]:
+        if not (s[0] > 0 and s[-1] <= _WORST_CONDITION * s[0]):
             raise InputError(
                 f"ldelta: expected one with which K_tt + exp(ldelta) I can be inverted, found "
                 f"{ldelta!r}, and eigenvalues from {s[0]:.3g} to {s[-1]:.3g}; give a larger one"
