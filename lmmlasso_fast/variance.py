@@ -12,6 +12,7 @@ from lmmlasso_fast.errors import InputError
 from lmmlasso_fast.genotypes import Genotypes
 from lmmlasso_fast.null_model import as_phenotype, exponent_of
 from lmmlasso_fast.path import LassoPath
+from lmmlasso_fast.threads import blas_cap
 
 if TYPE_CHECKING:
     import polars as pl
@@ -76,7 +77,8 @@ def variance_split(path: LassoPath, genotypes: Genotypes, y: ArrayLike) -> Varia
     exponent_of(y)  # raises where a variance would be no number
     effects = path.coefs.tocsr()
     rows = np.flatnonzero(np.diff(effects.indptr))
-    snp_part = genotypes.columns(rows) @ effects[rows].toarray()
+    with blas_cap(1):  # the last bits of a product depend on its number of threads
+        snp_part = genotypes.columns(rows) @ effects[rows].toarray()
     snp = snp_part.var(axis=0)
     scale = np.einsum("ik,ik->k", y[:, None] - snp_part, path.dual) / path.n_samples
     random, noise = (
@@ -118,7 +120,8 @@ def variance_by_snp(genotypes: Genotypes, coef: ArrayLike, total: float) -> np.n
         )
     active = np.flatnonzero(coef)
     X = genotypes.columns(active)
-    part = X @ coef[active]
     shares = np.zeros(len(coef))
-    shares[active] = coef[active] * ((part - part.mean()) @ X) / (len(part) * total)
+    with blas_cap(1):
+        part = X @ coef[active]
+        shares[active] = coef[active] * ((part - part.mean()) @ X) / (len(part) * total)
     return shares

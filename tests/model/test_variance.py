@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import reference as ref
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from problems import covariance, mixed_problem, plain_problem
+from threadpoolctl import threadpool_limits
 
 import lmmlasso_fast as ll
 from lmmlasso_fast.errors import PhenotypeError
@@ -102,3 +103,20 @@ def test_contributions_of_snps_add_up(log_delta):
     assert_allclose(found, beta * np.array(covariances) / split.total[-1], atol=1e-12)
     assert_allclose(found.sum(), split.snp[-1], rtol=1e-9)
     assert not found[beta == 0].any()
+
+
+def test_the_threads_of_blas_do_not_matter():
+    rng = np.random.default_rng(3)
+    genotypes = ll.Genotypes.from_array(rng.integers(0, 3, (500, 3000)))
+    y = rng.standard_normal(500)
+    path = ll.lasso_path(genotypes, y, n_alphas=30)
+    assert path.n_active.max() > 300
+    found = []
+    for n_threads in (1, 2):
+        with threadpool_limits(n_threads, "blas"):
+            split = ll.variance_split(path, genotypes, y)
+            coef = path.coefs[:, [-1]].toarray().ravel()
+            shares = ll.variance_by_snp(genotypes, coef, split.total[-1])
+        found.append([split.snp, split.random, split.noise, split.total, shares])
+    for one, other in zip(*found, strict=True):
+        assert_array_equal(one, other)
